@@ -1,0 +1,79 @@
+"""What flows between the steps: videos in, face clips out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+REAL, FAKE = 0, 1  # the label, everywhere
+ORIGINAL = "original"  # the method of a real video
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Video:
+    """One video of a dataset and what is known of it before it is opened."""
+
+    id: str  # unique in the dataset: "FaceSwap/000_003"
+    uri: str  # local path or any Beam file system's
+    label: int
+    dataset: str
+    method: str = ORIGINAL
+    compression: str = ""
+    identities: tuple[str, ...] = ()  # target first, then donor
+    source_id: str = ""  # id of the original recording; a real video's own id
+    split: str = ""
+
+    @property
+    def key(self) -> str:
+        """Unique over all datasets."""
+        return f"{self.dataset}/{self.id}"
+
+
+class VideoError(Exception):
+    """A video that cannot be used. It becomes a reject, never a crash.
+
+    Attributes:
+      reason: one of REASONS, stable for machines.
+      stage: "decode" or "faces".
+      detail: a sentence for people.
+    """
+
+    REASONS = ("unreadable", "no_video_stream", "truncated", "too_short", "no_face")
+
+    def __init__(self, reason: str, stage: str, detail: str):
+        super().__init__(reason, stage, detail)
+        self.reason, self.stage, self.detail = reason, stage, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.stage}): {self.detail}"
+
+
+@dataclasses.dataclass
+class Clip:
+    """T consecutive samples of one tracked face of a video.
+
+    images: T encoded RGB crops; b"" where the face was not found.
+    times_s: (T,) float32, seconds from the video's start.
+    boxes: (T, 4) float32, x1 y1 x2 y2 in px of the source frame; 0 where not found.
+    landmarks: (T, 5, 2) float32, x y in px of the source frame: the subject's right eye (left
+      in the image), left eye, nose, right and left mouth corner.
+    confidence: (T,) float32, detector score 0 to 1; 0 where not found.
+    transforms: (T, 2, 3) float32, maps source px to crop px.
+    """
+
+    index: int
+    track: int
+    fps: float
+    images: list[bytes]
+    times_s: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    confidence: np.ndarray
+    transforms: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """(T,) bool: frames that hold a crop."""
+        return np.array([bool(image) for image in self.images])

@@ -1,0 +1,125 @@
+"""How crops are made, as one frozen value; command-line flags are derived from it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+T = TypeVar("T")
+
+# Raise when the same config would make different crops than before, so that a model
+# never meets crops made in another way than those it was trained on.
+CROP_ALGORITHM = "mtcnn-similarity/1"
+
+
+def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    """A dataclass field that also becomes a command-line flag with this help text."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def add_flags(parser: argparse.ArgumentParser, config_class: type) -> None:
+    """Adds one `--field-name` flag for every `option` of a config dataclass."""
+    types = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        if "help" not in field.metadata:
+            continue
+        name = "--" + field.name.replace("_", "-")
+        kind = types[field.name]
+        help_text = f"{field.metadata['help']} (default: %(default)s)"
+        if kind is bool:
+            parser.add_argument(
+                name, action=argparse.BooleanOptionalAction, default=field.default, help=help_text
+            )
+        else:
+            parser.add_argument(
+                name,
+                type=kind,
+                default=field.default,
+                choices=field.metadata["choices"],
+                help=help_text,
+            )
+
+
+def from_flags(config_class: type[T], args: argparse.Namespace) -> T:
+    """The config that the parsed flags describe. Raises ValueError as the config does."""
+    names = [f.name for f in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+    return config_class(**{name: getattr(args, name) for name in names if hasattr(args, name)})
+
+
+def check_choices(config: Any) -> None:
+    """Raises ValueError where a field with fixed choices holds something else."""
+    for field in dataclasses.fields(config):
+        choices = field.metadata.get("choices")
+        value = getattr(config, field.name)
+        if choices and value not in choices:
+            flag = "--" + field.name.replace("_", "-")
+            raise ValueError(f"{flag} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessConfig:
+    """Everything that decides what a crop looks like.
+
+    The same value is used by the Beam job and by serving; it travels with the shards and
+    with the exported model. Raises ValueError for a value that cannot work.
+    """
+
+    clips_per_video: int = option(2, "clips taken from each video, spread over its length")
+    frames_per_clip: int = option(16, "frames in a clip")
+    frame_stride: int = option(2, "source frames from one clip frame to the next")
+    crop_size: int = option(224, "side of a face crop, px")
+    margin: float = option(0.3, "room around the face, as a share of its size")
+    faces: str = option("largest", "which tracked faces to keep", choices=("largest", "all"))
+    detect_side: int = option(640, "long side at which faces are searched, px")
+    min_face: int = option(24, "smallest face to search for, px at --detect-side")
+    min_confidence: float = option(0.9, "mean detector score a face track needs, 0 to 1")
+    min_face_share: float = option(0.5, "share of a clip's frames in which the face must be found")
+    image_format: str = option("jpeg", "encoding of crops", choices=("jpeg", "png"))
+    jpeg_quality: int = option(95, "JPEG quality of crops, 1 to 100")
+
+    # Bounds of the numeric fields: both ends allowed.
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "clips_per_video": (1, 1000),
+        "frames_per_clip": (1, 1000),
+        "frame_stride": (1, 1000),
+        "crop_size": (32, 1024),
+        "margin": (0.0, 2.0),
+        "detect_side": (64, 8192),
+        "min_face": (12, 1024),
+        "min_confidence": (0.0, 1.0),
+        "min_face_share": (0.0, 1.0),
+        "jpeg_quality": (1, 100),
+    }
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        for name, (low, high) in self.BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} is {value}; it must be from {low} to {high}.")
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change when the crops would."""
+        text = json.dumps([CROP_ALGORITHM, dataclasses.asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PreprocessConfig:
+        """The config from `to_dict`. Raises ValueError on unknown fields."""
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(
+                f"Unknown preprocessing settings {unknown}. "
+                "Were they written by a newer version of this package?"
+            )
+        return cls(**values)

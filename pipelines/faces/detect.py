@@ -1,0 +1,272 @@
+"""Face detection: MTCNN's three networks, each run once per batch of frames.
+
+Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded
+Convolutional Networks". The weights are those of the `mtcnn` package; its driver is not
+used, because it runs frame by frame and loses faces when `min_face_size` is raised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.resources
+from typing import Protocol
+
+import cv2
+import joblib
+import numpy as np
+import tensorflow as tf
+
+PYRAMID_FACTOR = 0.709  # the paper's
+P_CELL, P_STRIDE = 12, 2  # what one P-Net output looks at, and the step between two, px
+MAX_PATCHES = 512  # patches a network is given at once: bounds the memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face in one frame, in px of that frame.
+
+    box: (4,) float32 x1 y1 x2 y2. landmarks: (5, 2) float32 x y: eye, eye, nose, mouth
+    corner, mouth corner, each pair left to right in the image. score: 0 to 1.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+
+
+class FaceDetector(Protocol):
+    def detect(self, frames: np.ndarray) -> list[list[Face]]:
+        """Faces in each of the frames (N, H, W, 3) uint8 RGB, best score first."""
+
+
+class _Network:
+    """Runs one of the package's networks from its list of weights."""
+
+    def __init__(self, weights: list[np.ndarray]):
+        self._weights = [tf.constant(w) for w in weights]
+
+    def _take(self) -> tf.Tensor:
+        return next(self._queue)
+
+    def _conv(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(x, self._take(), 1, "VALID") + self._take()
+
+    def _prelu(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.relu(x) - self._take() * tf.nn.relu(-x)
+
+    def _dense(self, x: tf.Tensor) -> tf.Tensor:
+        return x @ self._take() + self._take()
+
+    def _start(self, images: tf.Tensor) -> tf.Tensor:
+        self._queue = iter(self._weights)
+        return (tf.cast(images, tf.float32) - 127.5) / 128.0
+
+    @staticmethod
+    def _flatten(x: tf.Tensor) -> tf.Tensor:
+        """Width before height, the order in which the dense weights were trained."""
+        x = tf.transpose(x, [0, 2, 1, 3])
+        return tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
+
+
+class ProposalNet(_Network):
+    @functools.partial(
+        tf.function, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)]
+    )
+    def __call__(self, images):  # -> offsets (N, h, w, 4), score (N, h, w)
+        x = self._prelu(self._conv(self._start(images)))
+        x = tf.nn.max_pool2d(x, 2, 2, "SAME")
+        x = self._prelu(self._conv(x))
+        x = self._prelu(self._conv(x))
+        return self._conv(x), tf.nn.softmax(self._conv(x))[..., 1]
+
+
+class RefineNet(_Network):
+    SIDE = 24
+
+    @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, 24, 24, 3], tf.uint8)])
+    def __call__(self, patches):  # -> offsets (N, 4), score (N,)
+        x = self._prelu(self._conv(self._start(patches)))
+        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        x = tf.nn.max_pool2d(self._prelu(self._conv(x)), 3, 2, "VALID")
+        x = self._prelu(self._conv(x))
+        x = self._prelu(self._dense(self._flatten(x)))
+        return self._dense(x), tf.nn.softmax(self._dense(x))[:, 1]
+
+
+class OutputNet(_Network):
+    SIDE = 48
+
+    @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, 48, 48, 3], tf.uint8)])
+    def __call__(self, patches):  # -> offsets (N, 4), landmarks (N, 10), score (N,)
+        x = self._prelu(self._conv(self._start(patches)))
+        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
+        x = tf.nn.max_pool2d(self._prelu(self._conv(x)), 3, 2, "VALID")
+        x = tf.nn.max_pool2d(self._prelu(self._conv(x)), 2, 2, "SAME")
+        x = self._prelu(self._conv(x))
+        x = self._prelu(self._dense(self._flatten(x)))
+        return self._dense(x), self._dense(x), tf.nn.softmax(self._dense(x))[:, 1]
+
+
+def iou(box: np.ndarray, boxes: np.ndarray, over_smaller: bool = False) -> np.ndarray:
+    """Intersection of `box` (4,) with each of `boxes` (N, 4), over their union -> (N,).
+
+    over_smaller: divide by the smaller of the two areas instead.
+    """
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[2:4], boxes[:, 2:4])
+    common = np.prod(np.clip(high - low, 0, None), axis=1)
+    area = np.prod(box[2:4] - box[:2])
+    areas = np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1)
+    whole = np.minimum(area, areas) if over_smaller else area + areas - common
+    return common / np.maximum(whole, 1e-9)
+
+
+def suppress(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    owners: np.ndarray,
+    threshold: float,
+    over_smaller: bool = False,
+) -> np.ndarray:
+    """Greedy non-maximum suppression: indices to keep, best score first.
+
+    Only boxes with the same owner (frame) suppress each other.
+    """
+    waiting = np.argsort(-scores, kind="stable")
+    keep = []
+    while waiting.size:
+        best, rest = waiting[0], waiting[1:]
+        keep.append(best)
+        overlap = iou(boxes[best], boxes[rest], over_smaller)
+        waiting = rest[(overlap <= threshold) | (owners[rest] != owners[best])]
+    return np.array(keep, int)
+
+
+def _square(boxes: np.ndarray) -> np.ndarray:
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _adjust(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    return boxes + offsets * np.tile(size, 2)
+
+
+def _patches(
+    frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray, side: int
+) -> np.ndarray:
+    """The boxes cut out of their frames at side x side px; grey beyond the border."""
+    out = np.empty((len(boxes), side, side, 3), np.uint8)
+    for i, (owner, (x1, y1, x2, y2)) in enumerate(zip(owners, boxes, strict=True)):
+        to_source = np.array(
+            [[(x2 - x1) / (side - 1), 0, x1], [0, (y2 - y1) / (side - 1), y1]], np.float32
+        )
+        cv2.warpAffine(
+            frames[owner],
+            to_source,
+            (side, side),
+            dst=out[i],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(127, 127, 127),
+        )
+    return out
+
+
+class MtcnnDetector:
+    """MTCNN over batches of frames. Loading takes a moment: keep one per process.
+
+    min_face: smallest face to search for, px. detect_side: frames with a longer side are
+    searched at this size; a face smaller than min_face there is not found.
+    """
+
+    def __init__(self, min_face: int = 24, detect_side: int = 640):
+        folder = importlib.resources.files("mtcnn.assets.weights")
+        load = lambda name: joblib.load(str(folder / f"{name}.lz4"))  # noqa: E731
+        self._p, self._r, self._o = (
+            ProposalNet(load("pnet")),
+            RefineNet(load("rnet")),
+            OutputNet(load("onet")),
+        )
+        self.min_face, self.detect_side = min_face, detect_side
+
+    def detect(self, frames: np.ndarray) -> list[list[Face]]:
+        if frames.ndim != 4 or frames.dtype != np.uint8 or frames.shape[-1] != 3:
+            raise ValueError(
+                f"frames are {frames.dtype} {frames.shape}; expected uint8 (N, H, W, 3) RGB."
+            )
+        height, width = frames.shape[1:3]
+        scale = min(1.0, self.detect_side / max(height, width))
+        if scale < 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            frames = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames])
+        owners, boxes = self._propose(frames)
+        owners, boxes = self._refine(frames, owners, boxes)
+        owners, boxes, landmarks, scores = self._output(frames, owners, boxes)
+        back = np.array([width / frames.shape[2], height / frames.shape[1]], np.float32)
+        faces: list[list[Face]] = [[] for _ in frames]
+        for owner, box, points, score in zip(owners, boxes, landmarks, scores, strict=True):
+            faces[owner].append(
+                Face(
+                    (box * np.tile(back, 2)).astype(np.float32),
+                    (points * back).astype(np.float32),
+                    float(score),
+                )
+            )
+        return faces
+
+    def _propose(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        all_owners, all_boxes, all_scores = [], [], []
+        scale = P_CELL / self.min_face
+        level = frames
+        while min(frames.shape[1:3]) * scale >= P_CELL:
+            size = tuple(int(np.ceil(side * scale)) for side in frames.shape[2:0:-1])
+            # From the level before: each is read once at little more than its own size.
+            level = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level])
+            offsets, scores = (t.numpy() for t in self._p(level))
+            owner, row, column = np.nonzero(scores > 0.6)
+            corner = np.stack([column, row, column, row], axis=1) * P_STRIDE
+            cell = corner + np.array([0, 0, P_CELL, P_CELL])
+            boxes = cell + offsets[owner, row, column] * (P_CELL - 1)
+            boxes /= np.tile(np.array(size) / frames.shape[2:0:-1], 2)
+            score = scores[owner, row, column]
+            keep = suppress(boxes, score, owner, 0.5)
+            all_owners.append(owner[keep])
+            all_boxes.append(boxes[keep])
+            all_scores.append(score[keep])
+            scale *= PYRAMID_FACTOR
+        if not all_owners:
+            return np.empty(0, int), np.empty((0, 4))
+        owners, boxes = np.concatenate(all_owners), np.concatenate(all_boxes)
+        keep = suppress(boxes, np.concatenate(all_scores), owners, 0.7)
+        return owners[keep], _square(boxes[keep])
+
+    def _refine(self, frames, owners, boxes) -> tuple[np.ndarray, np.ndarray]:
+        offsets, scores = self._run(self._r, frames, owners, boxes)
+        sure = scores > 0.7
+        owners, boxes, scores = owners[sure], _adjust(boxes, offsets)[sure], scores[sure]
+        keep = suppress(boxes, scores, owners, 0.7)
+        return owners[keep], _square(boxes[keep])
+
+    def _output(self, frames, owners, boxes):
+        offsets, landmarks, scores = self._run(self._o, frames, owners, boxes)
+        # x1..x5 y1..y5, as shares of the box -> (N, 5, 2) px
+        size = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
+        points = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size + boxes[:, None, :2] - 1
+        sure = scores > 0.8
+        owners, points, scores = owners[sure], points[sure], scores[sure]
+        boxes = _adjust(boxes, offsets)[sure]
+        keep = suppress(boxes, scores, owners, 0.7, over_smaller=True)
+        return owners[keep], boxes[keep], points[keep], scores[keep]
+
+    @staticmethod
+    def _run(network, frames, owners, boxes) -> list[np.ndarray]:
+        """The network's outputs for all boxes; a bounded number of patches at a time."""
+        outputs = []
+        for start in range(0, max(len(boxes), 1), MAX_PATCHES):
+            part = slice(start, start + MAX_PATCHES)
+            patches = _patches(frames, owners[part], boxes[part], network.SIDE)
+            outputs.append([t.numpy() for t in network(patches)])
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
