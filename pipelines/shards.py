@@ -1,0 +1,80 @@
+"""Shard files: which record goes where, and writing them whole or not at all.
+
+TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import google_crc32c
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+INFO_NAME = "dataset_info.json"  # written last: its presence marks a finished data set
+REJECTS_NAME = "rejects.jsonl"
+_SHARD = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
+
+
+def shard_of(video_key: str, shards: int) -> int:
+    """The shard of a video: a matter of its name alone, never of timing or workers."""
+    return int.from_bytes(hashlib.sha256(video_key.encode()).digest()[:8]) % shards
+
+
+def shard_name(split: str, index: int, shards: int) -> str:
+    return f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
+
+
+def is_shard_name(name: str) -> bool:
+    return _SHARD.fullmatch(name) is not None
+
+
+def frame(record: bytes) -> bytes:
+    """A record as it stands in a TFRecord file: length, data, and a checksum of each."""
+    length = struct.pack("<Q", len(record))
+    return length + _masked_crc(length) + record + _masked_crc(record)
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
+    """Writes to a temporary name and renames at the end, on any Beam file system.
+
+    Returns {"bytes", "sha256"} of what was written. Nothing is left behind on an error.
+    """
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    digest, size = hashlib.sha256(), 0
+    try:
+        with FileSystems.create(
+            temporary, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as handle:
+            for chunk in chunks:
+                handle.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        if FileSystems.exists(temporary):
+            FileSystems.delete([temporary])
+        raise
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def write_shard(path: str, records: Iterable[bytes]) -> dict[str, Any]:
+    """Writes a TFRecord file -> {"records", "bytes", "sha256"}."""
+    records = list(records)
+    return {"records": len(records), **write_atomically(path, map(frame, records))}
+
+
+def write_json(path: str, value: Any) -> None:
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(path, [text.encode()])
