@@ -119,6 +119,7 @@ def parse(record: bytes) -> tuple[Video, Clip, str]:
         )
     video = Video(
         id=context["video/id"],
+        uri="",  # where the file lay is not part of the record
         label=context["label"],
         dataset=context["video/dataset"],
         method=context["video/method"],

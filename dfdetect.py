@@ -1,0 +1,43 @@
+"""The command `dfdetect`: one subcommand per job. Each loads only what it needs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+# Subcommand -> (module with main(argv) -> exit code, what it does).
+COMMANDS = {
+    "demo": ("serving.demo", "the whole way on generated videos, in minutes"),
+    "sample-data": ("pipelines.sample.generate", "write a small generated data set"),
+    "preprocess": ("pipelines.preprocess", "videos -> face-clip TFRecord shards (Apache Beam)"),
+    "inspect": ("pipelines.inspect", "what is in the shards; verify them; draw a contact sheet"),
+    "train": ("trainer.train", "shards -> a trained model"),
+    "evaluate": ("trainer.evaluate", "a trained model on a split -> metrics and report"),
+    "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
+    "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
+    "predict": ("serving.predict", "videos -> FAKE / REAL verdicts"),
+}
+
+
+def _usage() -> str:
+    lines = [f"  {name:12} {what}" for name, (_, what) in COMMANDS.items()]
+    return "usage: dfdetect COMMAND [--help] ...\n\n" + "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a subcommand. Exit codes: 0 done, 1 the work failed, 2 wrong usage."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage(), file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    if argv[0] not in COMMANDS:
+        print(f"dfdetect: no command {argv[0]!r}.\n\n{_usage()}", file=sys.stderr)
+        return 2
+    # TensorFlow's start-up notices bury what the command says; set it to 0 to see them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

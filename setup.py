@@ -1,0 +1,5 @@
+"""What Dataflow workers install from (`--setup_file=./setup.py`); all facts: pyproject.toml."""
+
+from setuptools import setup
+
+setup()
