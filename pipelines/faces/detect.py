@@ -202,11 +202,14 @@ class MtcnnDetector:
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             frames = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames])
+        faces: list[list[Face]] = [[] for _ in frames]
         owners, boxes = self._propose(frames)
-        owners, boxes = self._refine(frames, owners, boxes)
+        if len(boxes):
+            owners, boxes = self._refine(frames, owners, boxes)
+        if not len(boxes):  # an empty batch is an error inside the networks
+            return faces
         owners, boxes, landmarks, scores = self._output(frames, owners, boxes)
         back = np.array([width / frames.shape[2], height / frames.shape[1]], np.float32)
-        faces: list[list[Face]] = [[] for _ in frames]
         for owner, box, points, score in zip(owners, boxes, landmarks, scores, strict=True):
             faces[owner].append(
                 Face(
@@ -265,7 +268,7 @@ class MtcnnDetector:
     def _run(network, frames, owners, boxes) -> list[np.ndarray]:
         """The network's outputs for all boxes; a bounded number of patches at a time."""
         outputs = []
-        for start in range(0, max(len(boxes), 1), MAX_PATCHES):
+        for start in range(0, len(boxes), MAX_PATCHES):
             part = slice(start, start + MAX_PATCHES)
             patches = _patches(frames, owners[part], boxes[part], network.SIDE)
             outputs.append([t.numpy() for t in network(patches)])

@@ -1,0 +1,70 @@
+"""Fixtures shared by all tests: small videos, one sample set, one set of shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import av  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from pipelines.config import PreprocessConfig  # noqa: E402
+
+CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> list[Path]:
+    """Videos of real people; they are not part of the project."""
+    files = sorted(CLIPS.glob("*.mp4"))
+    if not files:
+        pytest.skip(f"no clips of real people in {CLIPS}")
+    return files
+
+
+@pytest.fixture(scope="session")
+def write_video() -> Callable[..., Path]:
+    """Encodes frames (N, H, W, 3) uint8 RGB as H.264."""
+
+    def write(path: Path, frames: np.ndarray, fps: int = 25, gop: int = 12, **options) -> Path:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=fps, options={"g": str(gop), **options})
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """(256, 256, 3) uint8: the head of a NASA astronaut, public domain."""
+    import skimage.data
+
+    return skimage.data.astronaut()[:256, 96:352]
+
+
+@pytest.fixture(scope="session")
+def face_video(tmp_path_factory, write_video, astronaut) -> Path:
+    """30 frames of a still face that drifts one px a frame to the right."""
+    frames = np.stack([np.roll(astronaut, i, axis=1) for i in range(30)])
+    return write_video(tmp_path_factory.mktemp("video") / "face.mp4", frames)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> PreprocessConfig:
+    return PreprocessConfig(frames_per_clip=4, crop_size=48, min_face=40)
+
+
+@pytest.fixture(scope="session")
+def extractor(small_config):
+    from pipelines.faces.extract import FaceExtractor
+
+    return FaceExtractor(small_config)
