@@ -113,7 +113,7 @@ print(json.dumps({
     "label": int(context["label"][0]),
     "context": sorted(context),
     "frames": sorted(frames),
-    "images": [bytes(image[0]).decode() for image in frames["frame/image"]],
+    "images": [bytes(image).decode() for image in frames["frame/image"]],
 }))
 """
 
