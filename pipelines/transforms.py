@@ -189,8 +189,6 @@ def dataset_info(header: dict, shards: dict[str, dict], rejects: list[dict]) -> 
     return {
         **{key: value for key, value in header.items() if key != "left_out"},
         "splits": splits,
-        "shards": {
-            name: {key: summary[key] for key in kept} for name, summary in shards.items()
-        },
+        "shards": {name: {key: summary[key] for key in kept} for name, summary in shards.items()},
         "rejects": dict(Counter(line["reason"] for line in rejects)),
     }

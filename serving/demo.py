@@ -17,8 +17,7 @@ from rich.table import Table
 PARTS = ("videos", "data", "train", "model")
 
 LIMITS = (
-    "The generated set only exercises the system. "
-    "These numbers say nothing about real deepfakes."
+    "The generated set only exercises the system. These numbers say nothing about real deepfakes."
 )
 
 
@@ -32,15 +31,16 @@ def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
 
 def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     """Runs every stage and returns the metrics. Prints as it goes."""
+    from pipelines.sample.generate import generate
+    from trainer.evaluate import evaluate
+    from trainer.export import export
+
     from pipelines.config import PreprocessConfig
     from pipelines.preprocess import preprocess, summary
-    from pipelines.sample.generate import generate
     from serving.client import RestClient
     from serving.local_server import start_in_thread
     from serving.predict import predict_video
     from trainer.config import TrainConfig
-    from trainer.evaluate import evaluate
-    from trainer.export import export
     from trainer.train import train
 
     console = Console()
@@ -89,7 +89,9 @@ def _unseen(videos: Path, data: Path) -> list[tuple[str, Path]]:
     chosen = []
     for name, label in (("REAL", REAL), ("FAKE", FAKE)):
         method, compression, stem = by_label[label].id.split("/")
-        folder = "original_sequences/youtube" if label == REAL else f"manipulated_sequences/{method}"
+        folder = (
+            "original_sequences/youtube" if label == REAL else f"manipulated_sequences/{method}"
+        )
         chosen.append((name, videos / folder / compression / "videos" / f"{stem}.mp4"))
     return chosen
 
@@ -109,10 +111,13 @@ def _table(metrics: dict) -> Table:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect demo",
-        description="Generate videos, preprocess, train, evaluate, export, serve, predict. " + LIMITS,
+        description="Generate videos, preprocess, train, evaluate, export, serve, predict. "
+        + LIMITS,
         allow_abbrev=False,
     )
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder for all of it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/demo"), help="folder for all of it"
+    )
     parser.add_argument("--identities", type=int, default=48, help="people (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=16, help="training epochs at most")
     parser.add_argument("--seed", type=int, default=0)

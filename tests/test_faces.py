@@ -105,9 +105,7 @@ def test_alignment_undoes_any_turn_size_and_place(angle, scale, x, y, margin):
     landmarks = scale * TEMPLATE @ turn.T + [x, y]
     matrix = similarity(landmarks, 112, margin)
     expected = ((TEMPLATE - 0.5) / (1 + margin) + 0.5) * 112
-    np.testing.assert_allclose(
-        landmarks @ matrix[:, :2].T + matrix[:, 2], expected, atol=0.05
-    )
+    np.testing.assert_allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], expected, atol=0.05)
 
 
 def test_a_face_at_the_border_has_no_black_wedge():

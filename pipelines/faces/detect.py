@@ -154,9 +154,7 @@ def _adjust(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return boxes + offsets * np.tile(size, 2)
 
 
-def _patches(
-    frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray, side: int
-) -> np.ndarray:
+def _patches(frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     """The boxes cut out of their frames at side x side px; grey beyond the border."""
     out = np.empty((len(boxes), side, side, 3), np.uint8)
     for i, (owner, (x1, y1, x2, y2)) in enumerate(zip(owners, boxes, strict=True)):
