@@ -42,10 +42,8 @@ def main() -> None:
                 overlaps.append(iou(np.array([x, y, x + w, y + h]), boxes).max(initial=0.0))
     print(f"{len(frames)} frames of {info.width}x{info.height}: ours {ours_s:.3f} s, ", end="")
     print(f"package {theirs_s:.3f} s, ratio {theirs_s / ours_s:.1f}")
-    print(
-        f"{len(overlaps)} faces of the package: recall {np.mean(np.array(overlaps) > 0.5):.3f}, ",
-        end="",
-    )
+    recall = np.mean(np.array(overlaps) > 0.5)
+    print(f"{len(overlaps)} faces of the package: recall {recall:.3f}, ", end="")
     print(f"mean IoU {np.mean(overlaps):.3f}")
 
 

@@ -81,7 +81,7 @@ def contact_sheet(
                 image = cv2.imdecode(np.frombuffer(clip.images[t], np.uint8), cv2.IMREAD_COLOR)
                 x = column * side_px
                 row[LABEL_PX:, x : x + side_px] = cv2.resize(
-                    image, (side_px, side_px), interpolation=cv2.INTER_AREA
+                    np.asarray(image), (side_px, side_px), interpolation=cv2.INTER_AREA
                 )
         rows.append(row)
     return np.vstack(rows)

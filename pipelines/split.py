@@ -27,7 +27,7 @@ def split_videos(
         raise ValueError(f"fractions are {fractions}; three shares that add up to 1 are needed.")
     if official:
         return _official(videos, official)
-    placed = []
+    placed: list[Video] = []
     for component in _components(videos):
         name = min(i for video in component for i in _names(video))
         split = _deal(f"{seed}/{name}", fractions)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 # All that a demo writes under its output folder; nothing else there is touched.
+REAL_FOLDER = "original_sequences/youtube"
 PARTS = ("videos", "data", "train", "model")
 
 LIMITS = (
@@ -83,7 +84,7 @@ def _unseen(videos: Path, data: Path) -> list[tuple[str, Path]]:
     from pipelines.clip import FAKE, REAL
     from pipelines.inspect import read_clips
 
-    by_label = {}
+    by_label: dict = {}
     for video, _ in read_clips(data, "test"):
         by_label.setdefault(video.label, video)
     chosen = []
@@ -115,9 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         + LIMITS,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/demo"), help="folder for all of it"
-    )
+    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="where to")
     parser.add_argument("--identities", type=int, default=48, help="people (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=16, help="training epochs at most")
     parser.add_argument("--seed", type=int, default=0)

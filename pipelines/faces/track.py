@@ -100,9 +100,11 @@ def smooth_landmarks(track: Track) -> np.ndarray:
     )
     half = len(SMOOTHING) // 2
     out = np.zeros_like(points)
-    for t in np.flatnonzero(seen):
+    for t in range(len(points)):
+        if not seen[t]:
+            continue
         # As many frames on each side, so that a steady motion is not pulled to one side.
-        reach = min(half, t, len(points) - 1 - t)
+        reach = int(min(half, t, len(points) - 1 - t))
         window = slice(t - reach, t + reach + 1)
         weight = SMOOTHING[half - reach : half + reach + 1] * seen[window]
         if not seen[window].all():
