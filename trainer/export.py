@@ -1,0 +1,182 @@
+"""A trained model -> a SavedModel that stock TensorFlow Serving runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import PreprocessConfig
+from trainer.train import CONFIG_NAME, MODEL_NAME
+
+PREPROCESS_NAME = "preprocess.json"
+VERDICT_NAME = "verdict.json"
+# Between the two thresholds a verdict is INCONCLUSIVE.
+VERDICT = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
+
+
+class ExportError(Exception):
+    """A run that cannot be exported."""
+
+
+def load_run(run: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+    """The run's model and its config.json. Raises FileNotFoundError where it is not finished."""
+    run = Path(run)
+    for name in (CONFIG_NAME, MODEL_NAME):
+        if not (run / name).is_file():
+            raise FileNotFoundError(f"{run / name} is missing: finish `dfdetect train` first.")
+    config = json.loads((run / CONFIG_NAME).read_text())
+    return load_model(run / MODEL_NAME), config
+
+
+def load_model(path: str | os.PathLike) -> Any:
+    """A detector from a .keras file."""
+    import keras
+
+    import trainer.layers  # noqa: F401  registers the layers
+
+    return keras.models.load_model(path, compile=False)
+
+
+def set_implementation(model: Any, implementation: str) -> None:
+    """How all grouped convolutions of a model compute; see GroupedConv2D."""
+    from trainer.layers import GroupedConv2D
+
+    for layer in model._flatten_layers():
+        if isinstance(layer, GroupedConv2D):
+            layer.implementation = implementation
+
+
+def _endpoints(model: Any, texts: dict[str, str]) -> dict[str, Any]:
+    """Signature name -> function with a fixed input signature."""
+    import tensorflow as tf
+
+    from pipelines import schema
+    from trainer.data import decode_frames
+
+    _, frames, side, _, _ = model.input["clips"].shape
+
+    def detect(clips, mask):
+        checked = tf.debugging.assert_equal(
+            tf.reduce_all(tf.reduce_any(mask, axis=1)),
+            True,
+            message="A clip holds no frame at all; leave it out of the request.",
+        )
+        with tf.control_dependencies([checked]):
+            outputs = model({"clips": clips, "mask": mask}, training=False)
+        return {
+            "probability_fake": tf.sigmoid(outputs["logit"]),
+            "logit": tf.identity(outputs["logit"]),
+            "frame_probability": tf.sigmoid(outputs["frame_logit"])
+            * tf.cast(mask, outputs["frame_logit"].dtype),
+        }
+
+    def decode(images):  # (B, T) encoded -> (B, T, H, W, 3), (B, T)
+        clips, mask = decode_frames(tf.reshape(images, [-1]), side)
+        clips = tf.reshape(clips, [-1, frames, side, side, 3])
+        return clips, tf.reshape(mask, [-1, frames])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, frames], tf.string, name="frames")])
+    def encoded(frames):
+        return detect(*decode(frames))
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, frames, side, side, 3], tf.uint8, name="clips"),
+            tf.TensorSpec([None, frames], tf.bool, name="mask"),
+        ]
+    )
+    def tensors(clips, mask):
+        return detect(clips, mask)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(examples):
+        name = "frame/image"
+        _, sequence, _ = tf.io.parse_sequence_example(
+            examples, sequence_features={name: schema.feature_spec()[1][name]}
+        )
+        images = sequence[name][:, :frames]
+        images = tf.pad(images, [[0, 0], [0, frames - tf.shape(images)[1]]])
+        return detect(*decode(images))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="query")])
+    def config(query):
+        return {name: tf.fill(tf.shape(query), text) for name, text in texts.items()}
+
+    return {"serving_default": encoded, "tensors": tensors, "examples": examples, "config": config}
+
+
+def export(
+    run: str | os.PathLike, out: str | os.PathLike, name: str = "dfdetect", verbose: bool = False
+) -> Path:
+    """Writes `out`/`name`/<next number>/ and returns it.
+
+    Signatures, each with outputs probability_fake (B,), logit (B,) and frame_probability (B, T):
+    "serving_default" takes encoded crops, strings (B, T), "" for no frame; "tensors" takes
+    `clips` uint8 (B, T, H, W, 3) and `mask` bool (B, T); "examples" takes serialized records.
+    "config" returns how to make crops and verdicts, so that a client needs only a URL.
+    """
+    import keras
+
+    model, config = load_run(run)
+    preprocess = PreprocessConfig.from_dict(config["preprocess"])
+    if preprocess.fingerprint != config["fingerprint"]:
+        raise ExportError(
+            f"{run}: the model was trained on crops of fingerprint {config['fingerprint']}; this "
+            f"version makes {preprocess.fingerprint}. Preprocess and train again."
+        )
+    # Native grouped kernels fail on servers without oneDNN; merged groups run on every one.
+    set_implementation(model, "merged")
+    facts = {"config": preprocess.to_dict(), "fingerprint": preprocess.fingerprint}
+    texts = {"preprocess_json": json.dumps(facts), "verdict_json": json.dumps(VERDICT)}
+    base = Path(out) / name
+    base.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
+    try:
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        for signature, function in _endpoints(model, texts).items():
+            archive.add_endpoint(signature, function)
+        archive.write_out(str(temporary), verbose=verbose)
+        extra = temporary / "assets.extra"
+        extra.mkdir()
+        (extra / PREPROCESS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
+        (extra / VERDICT_NAME).write_text(json.dumps(VERDICT, indent=2) + "\n")
+        temporary.chmod(0o755)
+        taken = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
+        version = base / str(max(taken, default=0) + 1)
+        temporary.rename(version)  # a server only sees finished versions
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return version
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dfdetect export",
+        description="Writes a trained model as a SavedModel for TensorFlow Serving.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--run", required=True, help="run folder from `dfdetect train`")
+    parser.add_argument("--out", required=True, help="base folder of the served models")
+    parser.add_argument("--name", default="dfdetect", help="the model's name (default: %(default)s)")
+    args = parser.parse_args(argv)
+    if not args.name or "/" in args.name or args.name.startswith("."):
+        parser.error(f"--name is {args.name!r}; use a plain folder name.")
+    try:
+        version = export(args.run, args.out, args.name)
+    except (FileNotFoundError, ValueError, ExportError) as error:
+        print(f"dfdetect export: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {version}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
