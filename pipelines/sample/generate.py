@@ -1,0 +1,190 @@
+"""Writes the generated data set, in FaceForensics++'s layout."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pipelines.sample.animate import FPS, add_noise, animate
+from pipelines.sample.fakes import face_swap, self_blend
+from pipelines.sample.identities import make_identity
+from pipelines.sample.portraits import align, builtin, from_folder
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
+MIN_IDENTITIES = 6  # a pair in each split
+README = """This data set is generated, to exercise the system. It says nothing about real deepfakes.
+
+Base photos: {photos}.
+The people are mixtures and warps of these and do not exist. FaceSwap puts one's face on another
+by landmarks, triangles, colour transfer and blending; SelfBlend blends a face onto itself
+with other statistics. identities {identities}, seed {seed}, frames {frames}.
+"""
+
+
+def generate(
+    out: str | Path,
+    identities: int = 24,
+    seed: int = 0,
+    portraits: str | Path | None = None,
+    frames: int = 40,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Writes the set to the folder `out`, which must not exist, and returns it.
+
+    A person gives one real video, a FaceSwap with the partner's face and a SelfBlend. The same
+    arguments give the same bytes. `progress` is called with (people done, people in all).
+    Raises ValueError for arguments that cannot work and FileExistsError where `out` exists.
+    """
+    out = Path(out)
+    if identities < MIN_IDENTITIES or identities % 2:
+        raise ValueError(
+            f"--identities is {identities}; an even number from {MIN_IDENTITIES} is needed: "
+            "people come in pairs, one pair or more in each split."
+        )
+    if frames < 1:
+        raise ValueError(f"--frames is {frames}; it must be at least 1.")
+    if out.exists():
+        raise FileExistsError(f"{out}: exists already. Give another folder, or --overwrite.")
+    bases = _portraits(portraits)
+    temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
+    try:
+        jobs = [
+            (temporary, list(bases.values()), pair, seed, frames) for pair in _pairs(identities)
+        ]
+        workers = min(len(jobs), os.cpu_count() or 1)
+        # Fresh processes: a fork of one that runs TensorFlow's threads can hang.
+        with concurrent.futures.ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn")
+        ) as pool:
+            for done, _ in enumerate(pool.map(_write_pair, jobs), 1):
+                if progress:
+                    progress(2 * done, identities)
+        _write_splits(temporary / "splits", _pairs(identities))
+        text = README.format(
+            photos=", ".join(bases), identities=identities, seed=seed, frames=frames
+        )
+        (temporary / "README.txt").write_text(text)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def _portraits(folder: str | Path | None) -> dict[str, np.ndarray]:
+    from pipelines.faces.detect import MtcnnDetector
+
+    photos = builtin() if folder is None else from_folder(Path(folder))
+    return dict(zip(photos, align(photos, MtcnnDetector(min_face=40)), strict=True))
+
+
+def _pairs(identities: int) -> list[tuple[int, int]]:
+    return [(i, i + 1) for i in range(0, identities, 2)]
+
+
+def _write_splits(folder: Path, pairs: list[tuple[int, int]]) -> None:
+    folder.mkdir(parents=True)
+    ends = {"val": max(1, round(SHARES["val"] * len(pairs)))}
+    ends["test"] = max(1, round(SHARES["test"] * len(pairs)))
+    train = len(pairs) - ends["val"] - ends["test"]
+    parts = {
+        "train": pairs[:train],
+        "val": pairs[train : train + ends["val"]],
+        "test": pairs[train + ends["val"] :],
+    }
+    for split, members in parts.items():
+        ids = [[f"{a:03d}", f"{b:03d}"] for a, b in members]
+        (folder / f"{split}.json").write_text(json.dumps(ids))
+
+
+def _write_pair(job: tuple[Path, list[np.ndarray], tuple[int, int], int, int]) -> None:
+    """All six videos of two people."""
+    root, bases, pair, seed, frames = job
+    clips = {
+        i: animate(make_identity(bases, i, seed), np.random.default_rng([seed, i, 1]), frames)
+        for i in pair
+    }
+    for target, donor in (pair, pair[::-1]):
+        images, points = clips[target]
+        rng = np.random.default_rng([seed, target, 2])
+        a, b = f"{target:03d}", f"{donor:03d}"
+        videos = {
+            f"original_sequences/youtube/c23/videos/{a}.mp4": images,
+            f"manipulated_sequences/FaceSwap/c23/videos/{a}_{b}.mp4": face_swap(
+                images, points, *clips[donor], rng
+            ),
+            f"manipulated_sequences/SelfBlend/c23/videos/{a}_{a}.mp4": self_blend(
+                images, points, rng
+            ),
+        }
+        for name, result in videos.items():
+            # The same noise for all three: only the face may tell them apart.
+            write_video(root / name, add_noise(result, np.random.default_rng([seed, target, 3])))
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray]) -> None:
+    """H.264 at constant quality 23 (FaceForensics++'s c23), the same bytes every time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", "threads": "1"})
+        stream.pix_fmt = "yuv420p"
+        for image in frames:
+            stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dfdetect sample-data",
+        description="Write a generated set of real and manipulated talking heads, in "
+        "FaceForensics++'s layout. It exercises the system and says nothing about real deepfakes.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("--identities", type=int, default=24, help="people (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
+    parser.add_argument("--portraits", type=Path, metavar="DIR", help="base photos of your own")
+    parser.add_argument("--frames", type=int, default=40, help="per video (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    args = parser.parse_args(argv)
+    if args.identities < MIN_IDENTITIES or args.identities % 2:
+        parser.error(
+            f"--identities is {args.identities}; an even number from {MIN_IDENTITIES} is needed."
+        )
+    if args.portraits and not args.portraits.is_dir():
+        parser.error(f"--portraits {args.portraits}: no such folder.")
+    if args.out.exists() and not args.overwrite:
+        parser.error(f"{args.out}: exists already. Give another folder, or --overwrite.")
+    started = time.monotonic()
+    old = args.out.with_name(f"{args.out.name}.old-{os.getpid()}")
+    if args.out.exists():
+        args.out.rename(old)
+    try:
+        generate(args.out, args.identities, args.seed, args.portraits, args.frames)
+    except (ValueError, OSError) as error:
+        if old.exists():
+            old.rename(args.out)
+        print(f"dfdetect sample-data: {error}", file=sys.stderr)
+        return 1
+    shutil.rmtree(old, ignore_errors=True)
+    print(
+        f"{args.out}: {args.identities} real and {2 * args.identities} fake videos "
+        f"in {time.monotonic() - started:.0f} s. Generated: they say nothing about real deepfakes."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
