@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -23,7 +23,7 @@ from pipelines.sample.portraits import align, builtin, from_folder
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
 MIN_IDENTITIES = 6  # a pair in each split
-README = """This data set is generated, to exercise the system. It says nothing about real deepfakes.
+README = """This data set is generated to exercise the system. It says nothing about real deepfakes.
 
 Base photos: {photos}.
 The people are mixtures and warps of these and do not exist. FaceSwap puts one's face on another
@@ -132,14 +132,14 @@ def _write_pair(job: tuple[Path, list[np.ndarray], tuple[int, int], int, int]) -
             write_video(root / name, add_noise(result, np.random.default_rng([seed, target, 3])))
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray]) -> None:
+def write_video(path: Path, frames: np.ndarray) -> None:
     """H.264 at constant quality 23 (FaceForensics++'s c23), the same bytes every time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", "threads": "1"})
         stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
         for image in frames:
-            stream.height, stream.width = image.shape[:2]
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
