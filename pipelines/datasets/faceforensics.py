@@ -41,6 +41,10 @@ def find(root: Path) -> Dataset:
             "original_sequences/youtube/<c>/videos/*.mp4 and "
             "manipulated_sequences/<Method>/<c>/videos/*.mp4."
         )
+    if (root / "sample-data.json").is_file():
+        problems.append(
+            f"{root}: a generated set (dfdetect sample-data); it says nothing about real deepfakes."
+        )
     official = _splits(root, problems)
     if official:
         present = {v.identities[0] for v in videos if v.label == REAL}

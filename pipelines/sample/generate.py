@@ -23,13 +23,8 @@ from pipelines.sample.portraits import align, builtin, from_folder
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
 MIN_IDENTITIES = 6  # a pair in each split
-README = """This data set is generated to exercise the system. It says nothing about real deepfakes.
-
-Base photos: {photos}.
-The people are mixtures and warps of these and do not exist. FaceSwap puts one's face on another
-by landmarks, triangles, colour transfer and blending; SelfBlend blends a face onto itself
-with other statistics. identities {identities}, seed {seed}, frames {frames}.
-"""
+FACTS_NAME = "sample-data.json"  # how the set was made; marks it as generated
+NOTICE = "Generated to exercise the system; it says nothing about real deepfakes."
 
 
 def generate(
@@ -71,10 +66,9 @@ def generate(
                 if progress:
                     progress(2 * done, identities)
         _write_splits(temporary / "splits", _pairs(identities))
-        text = README.format(
-            photos=", ".join(bases), identities=identities, seed=seed, frames=frames
-        )
-        (temporary / "README.txt").write_text(text)
+        facts = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
+        facts |= {"seed": seed, "frames": frames}
+        (temporary / FACTS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -149,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect sample-data",
         description="Write a generated set of real and manipulated talking heads, in "
-        "FaceForensics++'s layout. It exercises the system and says nothing about real deepfakes.",
+        f"FaceForensics++'s layout. {NOTICE}",
         allow_abbrev=False,
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
@@ -181,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     shutil.rmtree(old, ignore_errors=True)
     print(
         f"{args.out}: {args.identities} real and {2 * args.identities} fake videos "
-        f"in {time.monotonic() - started:.0f} s. Generated: they say nothing about real deepfakes."
+        f"in {time.monotonic() - started:.0f} s. {NOTICE}"
     )
     return 0
 

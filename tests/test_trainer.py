@@ -1,0 +1,286 @@
+"""Shards to a trained, measured and exported model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import schema
+from pipelines.clip import FAKE, ORIGINAL, Clip, Video
+from pipelines.config import PreprocessConfig
+from trainer import evaluate, export, metrics, train
+from trainer.augment import augment_clip
+from trainer.config import TrainConfig
+from trainer.data import clips_dataset, load_dataset_info, permuted_labels, shard_paths
+
+SIDE, T = 32, 4
+COUNTS = {"train": 16, "val": 8, "test": 8}
+
+
+def _record(split: str, index: int, fingerprint: str) -> bytes:
+    """A noisy clip, reddish when fake; frame 1 is lost, and every third clip is short."""
+    rng = np.random.default_rng(index)
+    images = []
+    for _ in range(T - (index % 3 == 2)):
+        pixels = rng.integers(60, 120, (SIDE, SIDE, 3), dtype=np.uint8)
+        pixels[..., 0] += 100 * (index % 2)
+        images.append(tf.io.encode_jpeg(pixels).numpy())
+    images[1] = b""
+    n, zeros = len(images), np.zeros
+    video = Video(
+        id=f"{split}{index // 2}_{index % 2}",
+        uri="",
+        label=index % 2,
+        dataset="sample",
+        method="Swap" if index % 2 == FAKE else ORIGINAL,
+        split=split,
+    )
+    clip = Clip(
+        0, 0, 25.0, images, zeros(n), zeros((n, 4)), zeros((n, 5, 2)), zeros(n), zeros((n, 2, 3))
+    )
+    return schema.serialize(video, clip, fingerprint)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("shards")
+    config = PreprocessConfig(frames_per_clip=T, crop_size=SIDE)
+    shards, splits = {}, {}
+    for split, count in COUNTS.items():
+        for shard in range(2):
+            path = root / f"{split}-{shard:05d}-of-00002.tfrecord"
+            chosen = [i for i in range(count) if (i // 2) % 2 == shard]
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for index in chosen:
+                    writer.write(_record(split, index, config.fingerprint))
+            content = path.read_bytes()
+            shards[path.name] = {
+                "records": len(chosen),
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        labels = {"real": count // 2, "fake": count // 2}
+        splits[split] = {"clips": count, "videos": count, "labels": labels}
+    info = {"config": config.to_dict(), "fingerprint": config.fingerprint}
+    info |= {"dataset": "sample", "splits": splits, "shards": shards}
+    (root / "dataset_info.json").write_text(json.dumps(info))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> Path:
+    config = TrainConfig(
+        preset="resnext_tiny", lstm_units=8, epochs=3, batch_size=4, learning_rate=3e-3
+    )
+    return train.train(data, tmp_path_factory.mktemp("runs") / "run", config, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def saved(run, tmp_path_factory) -> Path:
+    return export.export(run, tmp_path_factory.mktemp("models"))
+
+
+def test_a_folder_without_shards_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run `dfdetect preprocess` first"):
+        load_dataset_info(tmp_path)
+
+
+def test_crops_made_in_another_way_are_refused(data):
+    with pytest.raises(ValueError, match="the model was trained on crops of 0123"):
+        load_dataset_info(data, fingerprint="0123")
+
+
+def test_clips_are_padded_and_lost_frames_masked(data):
+    clips = {
+        c["video"].decode(): c for c in clips_dataset(data, "train").as_numpy_iterator()
+    }
+    assert len(clips) == COUNTS["train"]
+    whole, short = clips["sample/train0_0"], clips["sample/train1_0"]
+    assert whole["mask"].tolist() == [True, False, True, True]
+    assert short["mask"].tolist() == [True, False, True, False]
+    assert whole["clips"].shape == (T, SIDE, SIDE, 3) and whole["clips"].dtype == np.uint8
+    assert not whole["clips"][1].any() and whole["clips"][0].any()
+    assert clips["sample/train0_1"]["label"] == FAKE
+
+
+def test_a_seed_repeats_the_order_and_each_pass_has_its_own(data):
+    def passes(seed):
+        dataset = clips_dataset(data, "train", shuffle_seed=seed, cache=True, augment=True)
+        return [[(c["video"], c["clips"].sum()) for c in dataset.as_numpy_iterator()] for _ in "ab"]
+
+    first, second = passes(1), passes(1)
+    assert first == second
+    assert first[0] != first[1]
+    assert {video for video, _ in first[0]} == {video for video, _ in first[1]}
+
+
+def test_shuffled_labels_keep_the_balance_and_follow_the_seed(data):
+    paths = shard_paths(data, load_dataset_info(data), "train")
+    a, b, c = (permuted_labels(paths, seed) for seed in (0, 0, 1))
+    assert a == b != c
+    assert sum(a.values()) == COUNTS["train"] // 2
+    shuffled = clips_dataset(data, "train", shuffle_seed=0, shuffle_labels=True)
+    got = {x["video"].decode(): int(x["label"]) for x in shuffled.as_numpy_iterator()}
+    assert got == a
+
+
+def test_augmentation_is_one_draw_for_all_frames():
+    frame = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8)
+    clip = tf.constant(np.repeat(frame, 3, axis=0))
+    one, other = (augment_clip(clip, tf.constant([7, seed], tf.int64)).numpy() for seed in (1, 2))
+    assert (one[0] == one[1]).all() and (one[0] == one[2]).all()
+    assert (one != other).any()
+
+
+def test_a_run_holds_all_that_made_it(run, data):
+    names = {path.name for path in run.iterdir()}
+    expected = {"config.json", "versions.json", "history.json", "history.csv", "model.keras"}
+    assert expected | {"tensorboard"} <= names
+    config = json.loads((run / "config.json").read_text())
+    assert TrainConfig.from_dict(config["train"]).preset == "resnext_tiny"
+    assert config["fingerprint"] == load_dataset_info(data)["fingerprint"]
+
+
+def test_training_lowers_the_loss(run):
+    losses = json.loads((run / "history.json").read_text())["epochs"]["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_finished_run_is_not_overwritten_unasked(run, data, capsys):
+    assert train.main(["--data", str(data), "--out", str(run)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_foreign_files_are_left_alone(data, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(train.TrainError, match="not a training run"):
+        train.prepare_run(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("main", [train.main, evaluate.main, export.main])
+def test_an_unknown_flag_is_wrong_usage(main, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--no-such-flag"])
+    assert exit_info.value.code == 2
+
+
+def test_a_setting_out_of_bounds_names_its_flag(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        train.main(["--data", "x", "--out", "y", "--epochs", "0"])
+    assert exit_info.value.code == 2
+    assert "--epochs is 0" in capsys.readouterr().err
+
+
+def test_missing_shards_fail_with_one_line(tmp_path, capsys):
+    assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    assert "run `dfdetect preprocess` first" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_of_known_scores():
+    got = metrics.score_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    assert got["confusion_matrix"] == [[1, 1], [1, 1]]
+    assert got["accuracy"] == got["precision"] == got["recall"] == got["f1"] == 0.5
+    assert got["roc_auc"] == 0.75
+
+
+def test_metrics_of_one_class_are_none_where_undefined():
+    got = metrics.score_metrics([0, 0], [0.1, 0.2])
+    assert got["roc_auc"] is None and got["precision"] is None and got["accuracy"] == 1.0
+    json.dumps(got, allow_nan=False)
+
+
+def test_scores_that_are_not_numbers_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        metrics.score_metrics([0, 1], [0.5, float("nan")])
+
+
+def test_evaluation_writes_metrics_predictions_and_a_report(run, data, tmp_path):
+    got = evaluate.evaluate(run, data, tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == got
+    assert got["video"]["videos"] == COUNTS["test"]
+    assert np.sum(got["video"]["confusion_matrix"]) == COUNTS["test"]
+    assert list(got["methods"]) == ["Swap"]
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert len(lines) == COUNTS["test"] + 1
+    page = (tmp_path / "report.html").read_text()
+    assert evaluate.SAMPLE_NOTE in page
+    assert page.count("data:image/png;base64,") == 3 and "http" not in page
+
+
+def test_a_keras_file_can_be_evaluated_too(run, data, tmp_path, capsys):
+    arguments = ["--data", str(data), "--out", str(tmp_path), "--split", "val"]
+    assert evaluate.main(["--model", str(run / "model.keras"), *arguments]) == 0
+    assert "report:" in capsys.readouterr().out
+
+
+def test_exports_are_numbered_and_leave_no_temporary_folder(run, tmp_path):
+    assert export.main(["--run", str(run), "--out", str(tmp_path), "--name", "m"]) == 0
+    assert export.export(run, tmp_path, "m") == tmp_path / "m" / "2"
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["1", "2"]
+
+
+def test_an_unfinished_run_is_not_exported(tmp_path):
+    with pytest.raises(FileNotFoundError, match="finish `dfdetect train` first"):
+        export.export(tmp_path, tmp_path)
+
+
+# Runs in a process of its own, which knows nothing of this package.
+CLIENT = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+
+folder, inputs, outputs = sys.argv[1:]
+given = np.load(inputs)
+model = tf.saved_model.load(folder)
+frames = np.array([[bytes(x) for x in row] for row in given["frames"].tolist()], object)
+asked = model.signatures["config"](query=tf.constant([""]))
+result = {"config": np.array([asked[k].numpy()[0] for k in ("preprocess_json", "verdict_json")])}
+for name, call in {
+    "serving_default": {"frames": tf.constant(frames)},
+    "tensors": {"clips": tf.constant(given["clips"]), "mask": tf.constant(given["mask"])},
+    "examples": {"examples": tf.constant([bytes(x) for x in given["examples"].tolist()])},
+}.items():
+    for key, value in model.signatures[name](**call).items():
+        result[f"{name}/{key}"] = value.numpy()
+assert not {"trainer", "pipelines", "serving", "keras"} & set(sys.modules)
+np.savez(outputs, **result)
+"""
+
+
+@pytest.mark.parametrize("onednn", ["1", "0"])
+def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, onednn):
+    clips = list(clips_dataset(data, "test").take(3).as_numpy_iterator())
+    path = shard_paths(data, load_dataset_info(data), "test")[0]
+    records = {}
+    for path in shard_paths(data, load_dataset_info(data), "test"):
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            video, clip, _ = schema.parse(record)
+            records[video.key] = (record, (clip.images + [b""] * T)[:T])
+    chosen = [records[c["video"].decode()] for c in clips]
+    batch = {name: np.stack([c[name] for c in clips]) for name in ("clips", "mask")}
+    np.savez(
+        tmp_path / "in.npz",
+        examples=np.array([np.void(record) for record, _ in chosen], object),
+        frames=np.array([[np.void(i) if i else b"" for i in f] for _, f in chosen], object),
+        **batch,
+    ) if False else _save_bytes(tmp_path / "in.npz", chosen, batch)
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, str(saved), "in.npz", "out.npz"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
