@@ -65,7 +65,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         with start_in_thread(version) as url:
             model = RestClient(url)
             model.wait_ready()
-            extractor = FaceExtractor(model.config()[0])
+            extractor = FaceExtractor(model.config().preprocess)
             for truth, path in _unseen(videos, data):
                 result = predict_video(str(path), extractor, model)
                 console.print(
