@@ -114,9 +114,9 @@ class RestClient:
             detail = response.json()["error"]
         except (ValueError, KeyError, TypeError):
             detail = response.text[:200]
-        kind = NotFound if response.status_code == 404 else InvalidRequest
-        if response.status_code >= 500:
-            kind = ModelServerError
+        kind: type[ModelServerError] = ModelServerError
+        if response.status_code < 500:
+            kind = NotFound if response.status_code == 404 else InvalidRequest
         raise kind(f"{address}: status {response.status_code}: {detail}")
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:

@@ -32,16 +32,15 @@ def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
 
 def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     """Runs every stage and returns the metrics. Prints as it goes."""
-    from pipelines.sample.generate import generate
-    from trainer.evaluate import evaluate
-    from trainer.export import export
-
     from pipelines.config import PreprocessConfig
     from pipelines.preprocess import preprocess, summary
+    from pipelines.sample.generate import generate
     from serving.client import RestClient
     from serving.local_server import start_in_thread
     from serving.predict import predict_video
     from trainer.config import TrainConfig
+    from trainer.evaluate import evaluate
+    from trainer.export import export
     from trainer.train import train
 
     console = Console()

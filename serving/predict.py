@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import InProcessModel, Model, ModelServerError, RestClient
@@ -77,19 +79,9 @@ def predict_video(
     ids = [clip.track for clip in clips]
     probabilities = [p.probability_fake for p in predictions]
     score = video_score(ids, probabilities) if clips else None
-    spans = [(clip.times_s[clip.found].min(), clip.times_s[clip.found].max()) for clip in clips]
     tracks = tuple(
-        TrackResult(
-            track=int(track),  # type: ignore[call-overload]
-            verdict=decide(probability, thresholds),
-            probability_fake=probability,
-            start_s=round(
-                float(min(s for s, i in zip(spans, ids, strict=True) if i == track)[0]), 3
-            ),
-            end_s=round(float(max(s[1] for s, i in zip(spans, ids, strict=True) if i == track)), 3),
-            frames=sum(int(clip.found.sum()) for clip in clips if clip.track == track),
-        )
-        for track, probability in sorted(track_scores(ids, probabilities).items())  # type: ignore
+        _track_result(track, [c for c in clips if c.track == track], probability, thresholds)
+        for track, probability in track_scores(ids, probabilities).items()
     )
     return VideoResult(
         path=str(path),
@@ -104,6 +96,20 @@ def predict_video(
         seconds=round(time.monotonic() - started, 3),
         tracks=tracks,
         detail=detail,
+    )
+
+
+def _track_result(
+    track: int, clips: list[Clip], probability: float, thresholds: Thresholds
+) -> TrackResult:
+    times = np.concatenate([clip.times_s[clip.found] for clip in clips])
+    return TrackResult(
+        track=track,
+        verdict=decide(probability, thresholds),
+        probability_fake=probability,
+        start_s=round(float(times.min()), 3),
+        end_s=round(float(times.max()), 3),
+        frames=len(times),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -35,20 +35,18 @@ class Thresholds:
         return cls(float(values["real_below"]), float(values["fake_above"]))
 
 
-def track_scores(
-    track_ids: Sequence[Hashable], probabilities: Sequence[float]
-) -> dict[Hashable, float]:
+def track_scores(track_ids: Sequence[int], probabilities: Sequence[float]) -> dict[int, float]:
     """P(fake) of each face track: the mean over its clips.
 
     Raises ValueError where the two lengths differ.
     """
-    tracks: dict[Hashable, list[float]] = {}
+    tracks: dict[int, list[float]] = {}
     for track, probability in zip(track_ids, probabilities, strict=True):
         tracks.setdefault(track, []).append(float(probability))
     return {track: sum(scores) / len(scores) for track, scores in tracks.items()}
 
 
-def video_score(track_ids: Sequence[Hashable], probabilities: Sequence[float]) -> float:
+def video_score(track_ids: Sequence[int], probabilities: Sequence[float]) -> float:
     """P(fake) of a video: the highest track decides, for one faked face makes a fake.
 
     Raises ValueError where there are no clips or the two lengths differ.

@@ -99,9 +99,7 @@ def test_crops_made_in_another_way_are_refused(data):
 
 
 def test_clips_are_padded_and_lost_frames_masked(data):
-    clips = {
-        c["video"].decode(): c for c in clips_dataset(data, "train").as_numpy_iterator()
-    }
+    clips = {c["video"].decode(): c for c in clips_dataset(data, "train").as_numpy_iterator()}
     assert len(clips) == COUNTS["train"]
     whole, short = clips["sample/train0_0"], clips["sample/train1_0"]
     assert whole["mask"].tolist() == [True, False, True, True]

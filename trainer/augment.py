@@ -22,8 +22,6 @@ def augment_clip(clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     corner = tf.random.stateless_uniform([2], seeds[5]) * (1.0 - share)
     box = tf.concat([corner, corner + share], axis=0)
     frames = tf.shape(x)[0]
-    x = tf.image.crop_and_resize(
-        x, tf.tile(box[None], [frames, 1]), tf.range(frames), [side, side]
-    )
+    x = tf.image.crop_and_resize(x, tf.tile(box[None], [frames, 1]), tf.range(frames), [side, side])
     x = tf.cast(tf.round(tf.clip_by_value(x, 0.0, 1.0) * 255.0), tf.uint8)
     return tf.ensure_shape(x, clip.shape)

@@ -165,7 +165,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--run", required=True, help="run folder from `dfdetect train`")
     parser.add_argument("--out", required=True, help="base folder of the served models")
-    parser.add_argument("--name", default="dfdetect", help="the model's name (default: %(default)s)")
+    parser.add_argument(
+        "--name", default="dfdetect", help="the model's name (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     if not args.name or "/" in args.name or args.name.startswith("."):
         parser.error(f"--name is {args.name!r}; use a plain folder name.")

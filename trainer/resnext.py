@@ -48,9 +48,7 @@ def _conv(x, filters: int, kernel: int, strides: int, name: str):
         kernel,
         strides,
         use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(
-            2.0, "fan_out", "untruncated_normal"
-        ),
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=name,
     )(x)
 

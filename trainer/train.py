@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -113,6 +114,10 @@ def _progress(config: TrainConfig, clips: int, say: Callable[[str], None]) -> An
     return Progress()
 
 
+def _silent(line: str) -> None:
+    pass
+
+
 def prepare_run(out: Path, overwrite: bool) -> None:
     """Makes the run folder. Raises TrainError where it already holds a model or foreign files."""
     if out.exists() and not out.is_dir():
@@ -149,7 +154,7 @@ def train(
     from trainer.model import build_model
 
     out, config = Path(out), config or TrainConfig()
-    say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else str
+    say: Callable[[str], None] = functools.partial(print, flush=True) if verbose else _silent
     info = load_dataset_info(data)
     for split in ("train", "val"):
         if not info["splits"].get(split, {}).get("clips"):

@@ -91,7 +91,7 @@ def _mirror(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Skin, hair, background and light of this person."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), float)
     head = ellipse(CENTRE - [0, 14], (84, 108), 0.5)[..., None]
     face = ellipse(CENTRE, (60, 76), 0.5)[..., None]
     lab += face * rng.normal(0, (7, 3, 4))  # skin

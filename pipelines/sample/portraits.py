@@ -29,10 +29,16 @@ def builtin() -> dict[str, np.ndarray]:
     import skimage.data
     from matplotlib import cbook
 
-    with cbook.get_sample_data("grace_hopper.jpg") as handle:
-        encoded = np.frombuffer(handle.read(), np.uint8)
-    hopper = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return {"grace_hopper": hopper, "astronaut": skimage.data.astronaut()}
+    hopper = Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    return {"grace_hopper": read_photo(hopper), "astronaut": skimage.data.astronaut()}
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises ValueError where it cannot be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path}: not an image that can be read. Remove it.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def from_folder(folder: Path) -> dict[str, np.ndarray]:
@@ -40,10 +46,7 @@ def from_folder(folder: Path) -> dict[str, np.ndarray]:
     photos = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
-                raise ValueError(f"{path}: not an image that can be read. Remove it.")
-            photos[str(path)] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            photos[str(path)] = read_photo(path)
     if not photos:
         raise ValueError(f"{folder}: no photos there; {', '.join(SUFFIXES)} files are expected.")
     return photos
