@@ -68,3 +68,39 @@ def extractor(small_config):
     from pipelines.faces.extract import FaceExtractor
 
     return FaceExtractor(small_config)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """A generated set of six people, 18 short videos."""
+    from pipelines.sample.generate import generate
+
+    return generate(tmp_path_factory.mktemp("sample") / "set", identities=6, seed=1, frames=16)
+
+
+@pytest.fixture(scope="session")
+def sample_shards(tmp_path_factory, sample, small_config) -> Path:
+    """The sample set as shards of 48 px crops."""
+    from pipelines.preprocess import preprocess
+
+    out = tmp_path_factory.mktemp("shards") / "data"
+    preprocess(str(sample), str(out), small_config, shards=2)
+    return out
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, sample_shards) -> Path:
+    """A tiny model after one epoch on the sample shards: real, but no good."""
+    from trainer.config import TrainConfig
+    from trainer.train import train
+
+    config = TrainConfig(preset="resnext_tiny", lstm_units=8, epochs=1)
+    return train(sample_shards, tmp_path_factory.mktemp("run") / "run", config, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, trained_run) -> Path:
+    """The tiny model as a SavedModel: .../dfdetect/1."""
+    from trainer.export import export
+
+    return export(trained_run, tmp_path_factory.mktemp("models"))
