@@ -203,10 +203,12 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     console.print(summary(info))
     for problem in info["problems"]:
-        console.print(f"note: {problem}", markup=False)
+        console.print(f"note: {problem}", markup=False, soft_wrap=True)
     if info["rejects"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(info["rejects"].items()))
-        console.print(f"rejects: {reasons}; see {os.path.join(args.output, REJECTS_NAME)}")
+        console.print(
+            f"rejects: {reasons}; see {os.path.join(args.output, REJECTS_NAME)}", soft_wrap=True
+        )
     console.print(f"{args.output}: done in {time.monotonic() - started:.1f} s")
     if not any(part["clips"] for part in info["splits"].values()):
         print(

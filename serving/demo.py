@@ -53,7 +53,13 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         info = preprocess(str(videos), str(data), config)
         console.print(summary(info))
     with _stage(console, "3. Train: ResNeXt over frames, LSTM over time (Keras)", run):
-        train(data, run, TrainConfig(preset="resnext_small", epochs=epochs, seed=seed))
+        train(
+            data,
+            run,
+            TrainConfig(
+                preset="resnext_small", lstm_units=64, learning_rate=1e-3, epochs=epochs, seed=seed
+            ),
+        )
     with _stage(console, "4. Evaluate on people the model has never seen", output / "report.html"):
         metrics = evaluate(run, data, output, split="test")
     with _stage(console, "5. Export a SavedModel for TensorFlow Serving", models):
@@ -71,10 +77,13 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
                     f"  truth {truth}: [bold]{result.verdict}[/bold], "
                     f"P(fake) = {result.probability_fake:.2f}  {path}",
                     highlight=False,
+                    soft_wrap=True,
                 )
     console.print(_table(metrics))
     console.print(f"report: {output / 'report.html'}   metrics: {output / 'metrics.json'}")
-    console.print(f"model:  {version}\n{LIMITS}\nall done in {time.monotonic() - started:.0f} s")
+    console.print(f"model:  {version}")
+    console.print(LIMITS)
+    console.print(f"all done in {time.monotonic() - started:.0f} s")
     return metrics
 
 
