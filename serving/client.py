@@ -81,6 +81,9 @@ class Model(Protocol):
     def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]:
         """Encoded crops per clip, b"" for a missing frame -> a prediction per clip."""
 
+    def close(self) -> None:
+        """Lets go of connections."""
+
 
 def _padded(clips: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
     length = max(len(clip) for clip in clips)
@@ -88,7 +91,10 @@ def _padded(clips: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
 
 
 class RestClient:
-    """A model behind TensorFlow Serving's REST API, ours or the stock server."""
+    """A model behind TensorFlow Serving's REST API, ours or the stock server.
+
+    Holds connections open until it is closed; `with` closes it.
+    """
 
     def __init__(self, url: str, name: str = "dfdetect", timeout_s: float = 60.0):
         self.name = name
@@ -97,6 +103,15 @@ class RestClient:
         self._http = httpx.Client(
             timeout=timeout_s, transport=httpx.HTTPTransport(retries=3), trust_env=False
         )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> RestClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def _call(self, method: str, path: str = "", body: Any = None) -> dict[str, Any]:
         address = self._base + path
@@ -178,6 +193,9 @@ def newest_version(folder: Path) -> Path:
 
 class InProcessModel:
     """A SavedModel loaded in this process. Loading takes seconds: keep one per process."""
+
+    def close(self) -> None:
+        """Nothing to close; here because a model is closed wherever it runs."""
 
     def __init__(self, folder: str | Path):
         import tensorflow as tf

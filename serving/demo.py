@@ -67,8 +67,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     with _stage(console, "6. Ask the served model about two unseen videos", version):
         from pipelines.faces.extract import FaceExtractor
 
-        with start_in_thread(version) as url:
-            model = RestClient(url)
+        with start_in_thread(version) as url, RestClient(url) as model:
             model.wait_ready()
             extractor = FaceExtractor(model.config().preprocess)
             for truth, path in _unseen(videos, data):

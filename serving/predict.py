@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -124,6 +125,31 @@ def describe(result: VideoResult) -> str:
     )
 
 
+def _predict_all(videos: list[str], model: Model, say: bool) -> tuple[list[dict], bool]:
+    """A result or an error for each video, and whether there was an error."""
+    config = model.config()  # before the detector loads: a dead server shows at once
+    from pipelines.faces.extract import FaceExtractor
+
+    extractor = FaceExtractor(config.preprocess)
+    results: list[dict[str, Any]] = []
+    failed = False
+    for path in videos:
+        try:
+            result = predict_video(path, extractor, model, config.thresholds)
+        except (VideoError, ModelServerError) as error:
+            failed = True
+            print(f"dfdetect predict: {path}: {error}", file=sys.stderr)
+            if isinstance(error, VideoError):
+                results.append({"path": path, "error": error.reason, "detail": error.detail})
+            else:
+                results.append({"path": path, "error": "model_server", "detail": str(error)})
+            continue
+        results.append(result.to_dict())
+        if say:
+            print(describe(result), flush=True)
+    return results, failed
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect predict",
@@ -143,28 +169,11 @@ def main(argv: list[str] | None = None) -> int:
             model = RestClient(args.model_server, args.model_name)
         else:
             model = InProcessModel(args.model_dir)
-        config = model.config()
+        with contextlib.closing(model):
+            results, failed = _predict_all(args.videos, model, say=not args.json)
     except (ModelServerError, ValueError, OSError) as error:
         print(f"dfdetect predict: {error}", file=sys.stderr)
         return 1
-    from pipelines.faces.extract import FaceExtractor
-
-    extractor = FaceExtractor(config.preprocess)
-    results, failed = [], False
-    for path in args.videos:
-        try:
-            result = predict_video(path, extractor, model, config.thresholds)
-        except (VideoError, ModelServerError) as error:
-            failed = True
-            print(f"dfdetect predict: {path}: {error}", file=sys.stderr)
-            if isinstance(error, VideoError):
-                results.append({"path": path, "error": error.reason, "detail": error.detail})
-            else:
-                results.append({"path": path, "error": "model_server", "detail": str(error)})
-            continue
-        results.append(result.to_dict())
-        if not args.json:
-            print(describe(result), flush=True)
     if args.json:
         print(json.dumps(results, indent=2, allow_nan=False))
     return int(failed)

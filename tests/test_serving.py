@@ -33,9 +33,9 @@ def url(exported):
 
 @pytest.fixture(scope="module")
 def client(url):
-    model = RestClient(url)
-    model.wait_ready(5)
-    return model
+    with RestClient(url) as model:
+        model.wait_ready(5)
+        yield model
 
 
 @pytest.fixture(scope="module")
@@ -159,17 +159,18 @@ def test_nobody_at_the_address_is_an_error_that_says_what_to_start():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(Unreachable, match="dfdetect serve"):
-        RestClient(address).config()
-    with pytest.raises(Unreachable):
-        RestClient(address).wait_ready(0.1)
+    with RestClient(address) as model:
+        with pytest.raises(Unreachable, match="dfdetect serve"):
+            model.config()
+        with pytest.raises(Unreachable):
+            model.wait_ready(0.1)
 
 
 def test_errors_of_the_server_arrive_as_exceptions(url):
-    with pytest.raises(NotFound, match="not found"):
-        RestClient(url, "other").config()
-    with pytest.raises(InvalidRequest, match="status 400"):
-        RestClient(url).predict([[b"no image"]])
+    with RestClient(url, "other") as model, pytest.raises(NotFound, match="not found"):
+        model.config()
+    with RestClient(url) as model, pytest.raises(InvalidRequest, match="status 400"):
+        model.predict([[b"no image"]])
 
 
 def test_a_model_trained_on_other_crops_is_refused_by_both_fingerprints(small_config):
@@ -262,9 +263,9 @@ def test_the_serve_command_answers_and_ends_on_sigterm(exported):
         env=os.environ,
     )
     try:
-        model = RestClient(f"http://127.0.0.1:{port}")
-        model.wait_ready(60)
-        assert model.config().preprocess.crop_size == 48
+        with RestClient(f"http://127.0.0.1:{port}") as model:
+            model.wait_ready(60)
+            assert model.config().preprocess.crop_size == 48
     finally:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)

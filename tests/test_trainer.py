@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -233,52 +234,65 @@ def test_an_unfinished_run_is_not_exported(tmp_path):
 
 # Runs in a process of its own, which knows nothing of this package.
 CLIENT = """
-import json, sys
-import numpy as np
+import pickle, sys
 import tensorflow as tf
 
-folder, inputs, outputs = sys.argv[1:]
-given = np.load(inputs)
+folder, given, answer = sys.argv[1:]
+with open(given, "rb") as handle:
+    requests = pickle.load(handle)
 model = tf.saved_model.load(folder)
-frames = np.array([[bytes(x) for x in row] for row in given["frames"].tolist()], object)
-asked = model.signatures["config"](query=tf.constant([""]))
-result = {"config": np.array([asked[k].numpy()[0] for k in ("preprocess_json", "verdict_json")])}
-for name, call in {
-    "serving_default": {"frames": tf.constant(frames)},
-    "tensors": {"clips": tf.constant(given["clips"]), "mask": tf.constant(given["mask"])},
-    "examples": {"examples": tf.constant([bytes(x) for x in given["examples"].tolist()])},
-}.items():
-    for key, value in model.signatures[name](**call).items():
-        result[f"{name}/{key}"] = value.numpy()
-assert not {"trainer", "pipelines", "serving", "keras"} & set(sys.modules)
-np.savez(outputs, **result)
+result = {}
+for name, inputs in requests.items():
+    outputs = model.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
+    result[name] = {key: value.numpy() for key, value in outputs.items()}
+assert not {"trainer", "pipelines", "serving"} & set(sys.modules)
+with open(answer, "wb") as handle:
+    pickle.dump(result, handle)
 """
 
 
 @pytest.mark.parametrize("onednn", ["1", "0"])
 def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, onednn):
     clips = list(clips_dataset(data, "test").take(3).as_numpy_iterator())
-    path = shard_paths(data, load_dataset_info(data), "test")[0]
-    records = {}
+    records, images = {}, {}
     for path in shard_paths(data, load_dataset_info(data), "test"):
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             video, clip, _ = schema.parse(record)
-            records[video.key] = (record, (clip.images + [b""] * T)[:T])
-    chosen = [records[c["video"].decode()] for c in clips]
-    batch = {name: np.stack([c[name] for c in clips]) for name in ("clips", "mask")}
-    np.savez(
-        tmp_path / "in.npz",
-        examples=np.array([np.void(record) for record, _ in chosen], object),
-        frames=np.array([[np.void(i) if i else b"" for i in f] for _, f in chosen], object),
-        **batch,
-    ) if False else _save_bytes(tmp_path / "in.npz", chosen, batch)
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment.pop("PYTHONPATH", None)
+            records[video.key] = record
+            images[video.key] = (clip.images + [b""] * T)[:T]
+    keys = [clip["video"].decode() for clip in clips]
+    batch = {name: np.stack([clip[name] for clip in clips]) for name in ("clips", "mask")}
+    requests = {
+        "serving_default": {"frames": [images[key] for key in keys]},
+        "tensors": batch,
+        "examples": {"examples": [records[key] for key in keys]},
+        "config": {"query": [b""]},
+    }
+    (tmp_path / "in").write_bytes(pickle.dumps(requests))
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT, str(saved), "in.npz", "out.npz"],
+        [sys.executable, "-c", CLIENT, str(saved), "in", "out"],
         cwd=tmp_path,
-        env=environment,
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    answers = pickle.loads((tmp_path / "out").read_bytes())
+    expected = export.load_model(run / "model.keras")(batch, training=False)
+    for name in ("serving_default", "tensors", "examples"):
+        got = answers[name]
+        np.testing.assert_allclose(got["logit"], expected["logit"], atol=1e-4)
+        np.testing.assert_allclose(
+            got["probability_fake"], tf.sigmoid(expected["logit"]), atol=1e-4
+        )
+        assert got["frame_probability"].shape == (3, T)
+    facts = json.loads(answers["config"]["preprocess_json"][0])
+    assert PreprocessConfig.from_dict(facts["config"]).fingerprint == facts["fingerprint"]
+    assert json.loads((saved / "assets.extra" / "preprocess.json").read_text()) == facts
+    assert json.loads(answers["config"]["verdict_json"][0]) == export.VERDICT
+
+
+def test_a_served_clip_without_any_frame_is_an_error(saved):
+    model = tf.saved_model.load(str(saved))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="holds no frame at all"):
+        model.signatures["serving_default"](frames=tf.constant([[""] * T]))
