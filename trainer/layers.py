@@ -67,7 +67,8 @@ class GroupedConv2D(keras.layers.Layer):
         channels = input_shape[-1]
         if channels % self.groups:
             raise ValueError(
-                f"The input has {channels} channels; it must be a multiple of groups, {self.groups}."
+                f"The input has {channels} channels; it must be a multiple of groups, "
+                f"{self.groups}."
             )
         self.kernel = self.add_weight(
             shape=(self.kernel_size, self.kernel_size, channels // self.groups, self.filters),
