@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,9 +86,12 @@ class Model(Protocol):
         """Lets go of connections."""
 
 
-def _padded(clips: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
-    length = max(len(clip) for clip in clips)
-    return [[*clip, *[b""] * (length - len(clip))] for clip in clips]
+def _batches(clips: Sequence[Sequence[bytes]], config: ModelConfig) -> Iterator[list[list[bytes]]]:
+    """The clips, padded to the length that the model was trained with, a request at a time."""
+    length = config.preprocess.frames_per_clip
+    padded = [[*clip, *[b""] * (length - len(clip))] for clip in clips]
+    for start in range(0, len(padded), BATCH):
+        yield padded[start : start + BATCH]
 
 
 class RestClient:
@@ -149,6 +153,7 @@ class RestClient:
                 raise problem
             time.sleep(0.2)
 
+    @functools.cache  # noqa: B019 (a client lives as long as its process needs it)
     def config(self) -> ModelConfig:
         body = {"signature_name": "config", "inputs": {"query": [""]}}
         outputs = self._call("POST", ":predict", body)["outputs"]
@@ -156,10 +161,9 @@ class RestClient:
 
     def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]:
         predictions = []
-        for start in range(0, len(clips), BATCH):
+        for batch in _batches(clips, self.config()):
             frames = [
-                [{"b64": base64.b64encode(image).decode()} for image in clip]
-                for clip in _padded(clips[start : start + BATCH])
+                [{"b64": base64.b64encode(image).decode()} for image in clip] for clip in batch
             ]
             outputs = self._call("POST", ":predict", {"inputs": {"frames": frames}})["outputs"]
             predictions.extend(_predictions(outputs))
@@ -205,6 +209,7 @@ class InProcessModel:
         self._loaded = tf.saved_model.load(str(version))
         self._strings = lambda values: tf.constant(values, tf.string)
 
+    @functools.cache  # noqa: B019
     def config(self) -> ModelConfig:
         outputs = self._loaded.signatures["config"](query=self._strings([""]))
         return ModelConfig.from_json(
@@ -214,8 +219,8 @@ class InProcessModel:
 
     def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]:
         predictions = []
-        for start in range(0, len(clips), BATCH):
-            frames = self._strings(_padded(clips[start : start + BATCH]))
+        for batch in _batches(clips, self.config()):
+            frames = self._strings(batch)
             outputs = self._loaded.signatures["serving_default"](frames=frames)
             predictions.extend(_predictions({k: v.numpy() for k, v in outputs.items()}))
         return predictions

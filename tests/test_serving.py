@@ -124,7 +124,8 @@ FRAME = {"b64": ""}
         ({"inputs": [[{"b32": "AA"}]]}, "only {'b64': ...} is one"),
         ({"signature_name": "guess", "inputs": [[FRAME]]}, "No signature 'guess'"),
         ({"signature_name": "tensors", "instances": [{"clips": []}]}, "the keys ['clips', 'mask']"),
-        ({"inputs": [[{"b64": base64.b64encode(b"no image").decode()}]]}, "image"),
+        ({"inputs": [[{"b64": base64.b64encode(b"no image").decode()}] * 4]}, "image"),
+        ({"inputs": [[FRAME]]}, "shape (1, 1), expected (None, 4)"),
     ],
 )
 def test_a_bad_request_gets_status_400_and_the_reason(url, body, message):
