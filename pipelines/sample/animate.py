@@ -55,8 +55,6 @@ def animate(
     return np.array(images), np.array(points)
 
 
-def add_noise(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise, the last step of real and fake alike."""
-    sigma = rng.uniform(1.5, 3.0)
-    noise = rng.normal(0, sigma, images.shape).astype(np.float32)
-    return np.clip(images + noise, 0, 255).astype(np.uint8)
+def sensor_noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """What a camera adds to the frames, float32: the last step of real and fake alike."""
+    return rng.uniform(1.5, 3.0) * rng.standard_normal(shape, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import concurrent.futures.process
 import json
 import multiprocessing
 import os
@@ -14,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
-from pipelines.sample.animate import FPS, add_noise, animate
+from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
 from pipelines.sample.identities import make_identity
 from pipelines.sample.portraits import align, builtin, from_folder
@@ -33,13 +35,15 @@ def generate(
     seed: int = 0,
     portraits: str | Path | None = None,
     frames: int = 40,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes the set to the folder `out`, which must not exist, and returns it.
+    """Writes the set to the folder `out` and returns it; all of it or nothing.
 
     A person gives one real video, a FaceSwap with the partner's face and a SelfBlend. The same
     arguments give the same bytes. `progress` is called with (people done, people in all).
-    Raises ValueError for arguments that cannot work and FileExistsError where `out` exists.
+    Raises ValueError for arguments that cannot work and FileExistsError where `out` exists and
+    `overwrite` was not asked for.
     """
     out = Path(out)
     if identities < MIN_IDENTITIES or identities % 2:
@@ -49,10 +53,11 @@ def generate(
         )
     if frames < 1:
         raise ValueError(f"--frames is {frames}; it must be at least 1.")
-    if out.exists():
+    if out.exists() and not overwrite:
         raise FileExistsError(f"{out}: exists already. Give another folder, or --overwrite.")
     bases = _portraits(portraits)
     temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
+    replaced = out.with_name(f"{out.name}.replaced-{os.getpid()}")
     try:
         jobs = [
             (temporary, list(bases.values()), pair, seed, frames) for pair in _pairs(identities)
@@ -69,9 +74,12 @@ def generate(
         facts = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
         facts |= {"seed": seed, "frames": frames}
         (temporary / FACTS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
+        if out.exists():
+            out.rename(replaced)
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
     return out
 
 
@@ -104,6 +112,7 @@ def _write_splits(folder: Path, pairs: list[tuple[int, int]]) -> None:
 def _write_pair(job: tuple[Path, list[np.ndarray], tuple[int, int], int, int]) -> None:
     """All six videos of two people."""
     root, bases, pair, seed, frames = job
+    cv2.setNumThreads(1)  # there is a worker for every core already
     clips = {
         i: animate(make_identity(bases, i, seed), np.random.default_rng([seed, i, 1]), frames)
         for i in pair
@@ -121,9 +130,10 @@ def _write_pair(job: tuple[Path, list[np.ndarray], tuple[int, int], int, int]) -
                 images, points, rng
             ),
         }
+        # The same noise for all three: only the face may tell them apart.
+        noise = sensor_noise(images.shape, np.random.default_rng([seed, target, 3]))
         for name, result in videos.items():
-            # The same noise for all three: only the face may tell them apart.
-            write_video(root / name, add_noise(result, np.random.default_rng([seed, target, 3])))
+            write_video(root / name, np.clip(result + noise, 0, 255).astype(np.uint8))
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
@@ -162,17 +172,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.out.exists() and not args.overwrite:
         parser.error(f"{args.out}: exists already. Give another folder, or --overwrite.")
     started = time.monotonic()
-    old = args.out.with_name(f"{args.out.name}.old-{os.getpid()}")
-    if args.out.exists():
-        args.out.rename(old)
     try:
-        generate(args.out, args.identities, args.seed, args.portraits, args.frames)
-    except (ValueError, OSError) as error:
-        if old.exists():
-            old.rename(args.out)
+        generate(args.out, args.identities, args.seed, args.portraits, args.frames, args.overwrite)
+    except (ValueError, OSError, concurrent.futures.process.BrokenProcessPool) as error:
         print(f"dfdetect sample-data: {error}", file=sys.stderr)
         return 1
-    shutil.rmtree(old, ignore_errors=True)
     print(
         f"{args.out}: {args.identities} real and {2 * args.identities} fake videos "
         f"in {time.monotonic() - started:.0f} s. {NOTICE}"

@@ -82,10 +82,10 @@ def make_identity(portraits: list[np.ndarray], index: int, seed: int) -> Identit
 
 
 def _mirror(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right exchanged; of the five landmarks the pairs change places."""
+    """Left and right exchanged; every point keeps its place in the order (outline: by angle)."""
     flipped = points * [-1, 1] + [SIDE - 1, 0]
     return np.ascontiguousarray(image[:, ::-1]), np.concatenate(
-        [flipped[[1, 0, 2, 4, 3]], flipped[5:]]
+        [flipped[[1, 0, 2, 4, 3]], np.roll(flipped[5:][::-1], len(flipped[5:]) // 2 + 1, axis=0)]
     )
 
 
