@@ -22,6 +22,10 @@ LIMITS = (
 )
 
 
+# A network that a CPU trains from scratch in minutes.
+SETTINGS: dict = {"preset": "resnext_small", "lstm_units": 64, "learning_rate": 1e-3}
+
+
 @contextlib.contextmanager
 def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
     console.print(f"\n[bold]{title}[/bold]")
@@ -53,13 +57,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         info = preprocess(str(videos), str(data), config)
         console.print(summary(info))
     with _stage(console, "3. Train: ResNeXt over frames, LSTM over time (Keras)", run):
-        train(
-            data,
-            run,
-            TrainConfig(
-                preset="resnext_small", lstm_units=64, learning_rate=1e-3, epochs=epochs, seed=seed
-            ),
-        )
+        train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))
     with _stage(console, "4. Evaluate on people the model has never seen", output / "report.html"):
         metrics = evaluate(run, data, output, split="test")
     with _stage(console, "5. Export a SavedModel for TensorFlow Serving", models):

@@ -11,18 +11,13 @@ from sklearn.metrics import roc_auc_score
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.sample import generate
-from pipelines.sample.portraits import CENTRE
+from pipelines.sample.identities import _mirror
+from pipelines.sample.portraits import CENTRE, POINTS
 from pipelines.sample.warp import Bump, displacement, move, warp
 from pipelines.video import probe, read_frames
 
 PEOPLE = 6
-FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("sample") / "set"
-    return generate.generate(out, identities=PEOPLE, seed=1, frames=FRAMES)
+FRAMES = 16  # as the fixture has it
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +94,27 @@ def test_file_size_does_not_tell_the_label(sample):
         labels.append("manipulated" in path.as_posix())
         sizes.append(path.stat().st_size)
     assert 0.35 < roc_auc_score(labels, sizes) < 0.65
+
+
+def test_a_fake_is_about_as_large_as_its_own_real_video(sample):
+    for person in range(PEOPLE):
+        (real,) = sample.glob(f"original_sequences/**/{person:03d}.mp4")
+        for fake in fakes_of(sample, person):
+            assert fake.stat().st_size / real.stat().st_size == pytest.approx(1, abs=0.12), fake
+
+
+def test_mirroring_keeps_every_point_on_its_side_of_the_picture():
+    _, mirrored = _mirror(np.zeros((256, 256, 3), np.uint8), POINTS)
+    assert np.abs(mirrored - POINTS).max() < 4
+
+
+def test_overwriting_replaces_the_whole_folder(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "old.mp4").touch()
+    argv = [str(tmp_path / "set"), "--identities", "6", "--frames", "1", "--overwrite"]
+    assert generate.main(argv) == 0
+    assert not (tmp_path / "set" / "old.mp4").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
 def test_background_is_the_same_and_the_face_is_not(sample, people):

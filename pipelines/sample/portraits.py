@@ -30,7 +30,10 @@ def builtin() -> dict[str, np.ndarray]:
     from matplotlib import cbook
 
     hopper = Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    return {"grace_hopper": read_photo(hopper), "astronaut": skimage.data.astronaut()}
+    return {
+        "grace_hopper (US Navy, public domain)": read_photo(hopper),
+        "astronaut (NASA, public domain)": skimage.data.astronaut(),
+    }
 
 
 def read_photo(path: Path) -> np.ndarray:

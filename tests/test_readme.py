@@ -1,0 +1,71 @@
+"""Every command of the README, run in the order of the page."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dfdetect
+from beam_options import expand
+from serving.client import RestClient
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+# Added so that the defaults, meant for a data set of thousands, end within seconds.
+QUICKER = {
+    "sample-data": ["--identities", "6", "--frames", "4"],
+    "preprocess": ["--crop-size", "64", "--frames-per-clip", "4", "--overwrite"],
+    "train": ["--preset", "resnext_tiny", "--epochs", "1"],
+}
+
+
+def commands() -> list[list[str]]:
+    """The lines that start with dfdetect, in shell blocks and in running text."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S))
+    inline = re.findall(r"`(dfdetect sample-data [^`]+)`", README)
+    lines = inline + [line for line in blocks.splitlines() if line.startswith("dfdetect ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_the_page_shows_each_command_at_least_once():
+    shown = {argv[0] for argv in commands()}
+    assert shown == set(dfdetect.COMMANDS) - {"demo"}
+
+
+@pytest.mark.timeout(300)
+def test_all_commands_of_the_page_work_one_after_the_other(tmp_path, sample, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(sample, "DATASET")
+    shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
+    server = None
+    try:
+        for argv in commands():
+            if "@dataflow" in argv:  # needs an account; its flags at least must be found
+                assert "--runner=DataflowRunner" in expand(argv[argv.index("--") + 1 :])
+                continue
+            name, *rest = argv
+            cut = rest.index("--") if "--" in rest else len(rest)
+            argv = [name, *rest[:cut], *QUICKER.get(name, []), *rest[cut:]]
+            if name == "serve":
+                server = subprocess.Popen(
+                    [sys.executable, "-m", "dfdetect", *argv],
+                    env={**os.environ, "PYTHONPATH": str(ROOT)},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+                with RestClient("http://127.0.0.1:8501") as client:
+                    client.wait_ready(60)
+                continue
+            assert dfdetect.main(argv) == 0, argv
+    finally:
+        if server:
+            server.terminate()
+            server.wait(20)
+    assert Path("runs/evaluation/report.html").is_file()
+    assert Path("runs/sheet.png").is_file()
