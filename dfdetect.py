@@ -36,7 +36,16 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     # TensorFlow's start-up notices bury what the command says; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    try:
+        command = importlib.import_module(COMMANDS[argv[0]][0])
+    except ModuleNotFoundError as error:
+        print(
+            f"dfdetect {argv[0]}: the package {error.name!r} is not installed. "
+            "Install the extras too: pip install 'dfdetect[serving]'.",
+            file=sys.stderr,
+        )
+        return 1
+    return command.main(argv[1:])
 
 
 if __name__ == "__main__":
