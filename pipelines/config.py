@@ -51,8 +51,14 @@ def from_flags(config_class: type[T], args: argparse.Namespace) -> T:
     return config_class(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
 
-def check_choices(config: Any) -> None:
-    """Raises ValueError where a field with fixed choices holds something else."""
+def check_fields(config: Any) -> None:
+    """Raises ValueError, naming the flag, where a field is not one of its choices or not within
+    the config's BOUNDS."""
+    for name, (low, high) in config.BOUNDS.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"{flag} is {value}; it must be from {low} to {high}.")
     for field in dataclasses.fields(config):
         choices = field.metadata.get("choices")
         value = getattr(config, field.name)
@@ -97,12 +103,7 @@ class PreprocessConfig:
     }
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        for name, (low, high) in self.BOUNDS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                flag = "--" + name.replace("_", "-")
-                raise ValueError(f"{flag} is {value}; it must be from {low} to {high}.")
+        check_fields(self)
 
     @property
     def fingerprint(self) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pipelines.config import check_choices, option
+from pipelines.config import check_fields, option
 
 PRESETS = (
     "resnext_tiny",
@@ -50,12 +50,7 @@ class TrainConfig:
     }
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        for name, (low, high) in self.BOUNDS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                flag = "--" + name.replace("_", "-")
-                raise ValueError(f"{flag} is {value}; it must be from {low} to {high}.")
+        check_fields(self)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
