@@ -22,7 +22,7 @@ def test_the_demo_separates_unseen_people_and_shuffled_labels_do_not(tmp_path):
     train(out / "data", tmp_path / "shuffled", config, verbose=False)
     shuffled = evaluate(tmp_path / "shuffled", out / "data", tmp_path / "report")
     # Thirty videos: chance alone moves the figure by 0.11 (one standard deviation).
-    assert 0.2 < shuffled["video"]["roc_auc"] < 0.8
+    assert 0.28 < shuffled["video"]["roc_auc"] < 0.72
 
 
 def test_a_demo_is_not_overwritten_unasked(tmp_path, capsys):

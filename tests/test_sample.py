@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.sample import generate
-from pipelines.sample.identities import _mirror
+from pipelines.sample.identities import _mirror, make_identity
 from pipelines.sample.portraits import CENTRE, POINTS
 from pipelines.sample.warp import Bump, displacement, move, warp
 from pipelines.video import probe, read_frames
@@ -78,6 +78,18 @@ def test_two_people_differ_more_than_one_person_over_time(people, detector):
     within = [np.abs(a - b).mean() for a, b in faces]
     between = [np.abs(faces[i][0] - faces[j][0]).mean() for i in range(PEOPLE) for j in range(i)]
     assert min(between) > 1.5 * np.median(within)
+
+
+def test_people_differ_in_the_proportions_of_their_faces():
+    bases = list(generate._portraits(None).values())
+    shapes = []
+    for i in range(PEOPLE):
+        points = make_identity(bases, i, seed=1).points[:5]
+        matrix = similarity(points, 100, 0.0)  # size, place and turn of the head taken out
+        shapes.append(points @ matrix[:, :2].T + matrix[:, 2])
+    for i in range(PEOPLE):
+        for j in range(i):
+            assert np.abs(shapes[i] - shapes[j]).max() > 0.5, (i, j)
 
 
 def test_size_length_rate_and_codec_do_not_tell_the_label(sample):
