@@ -33,13 +33,14 @@ REJECTS = "rejects"
 
 def reject(video: Video, error: Exception) -> dict[str, str]:
     """A line of rejects.jsonl."""
-    known = isinstance(error, VideoError)
+    if not isinstance(error, VideoError):
+        error = VideoError("error", "", f"{type(error).__name__}: {error}")
     return {
         "video": video.key,
         "uri": video.uri,
-        "reason": error.reason if isinstance(error, VideoError) else "error",
-        "stage": error.stage if isinstance(error, VideoError) else "",
-        "detail": error.detail if known else f"{type(error).__name__}: {error}",  # type: ignore
+        "reason": error.reason,
+        "stage": error.stage,
+        "detail": error.detail,
     }
 
 
