@@ -1,12 +1,13 @@
-"""What every dataset adapter gives: its videos, official splits, and what is amiss."""
+"""What every dataset adapter gives: its videos, what its own lists say of them, what is amiss."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-from pipelines.clip import Video
+from pipelines.clip import SPLITS, Reject, Video
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 
 
 class DatasetError(ValueError):
@@ -17,11 +18,22 @@ class DatasetError(ValueError):
 class Dataset:
     """The videos found under a root folder.
 
-    official: split by identity where the dataset publishes one, else empty.
-    problems: what is missing or unlisted, a sentence each; never silent.
+    videos: those that are there; `split` is set where the data set's own lists name the video.
+    official: identity -> split, where the data set splits its people instead of its videos.
+    deal: how the rest is dealt to splits: "component" keeps everything that shares a person or a
+      source together; "identity" deals people one by one and drops fakes across two splits, for
+      data sets that swap everyone with everyone.
+    open_splits: the splits to which the rest is dealt.
+    missing: what the data set's lists name but is not there, by path below the root.
+    rejects: files that are there but cannot be used: misnamed, unlisted, an id twice.
+    notes: what a user should know, a sentence each.
     """
 
     name: str
     videos: tuple[Video, ...]
-    official: dict[str, str] = dataclasses.field(default_factory=dict)
-    problems: tuple[str, ...] = ()
+    official: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deal: str = "component"
+    open_splits: tuple[str, ...] = SPLITS
+    missing: tuple[str, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -3,95 +3,166 @@
 original_sequences/youtube/<c>/videos/NNN.mp4
 manipulated_sequences/<Method>/<c>/videos/<target>_<source>.mp4
 splits/{train,val,test}.json: lists of two-id pairs; a pair covers both reals and both fakes.
+
+Method DeepFakeDetection lies in the same folders but is another data set: see dfd.py.
 """
 
 from __future__ import annotations
 
-import json
+import functools
+import itertools
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Video
+from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Reject, Video
 from pipelines.datasets.base import Dataset, DatasetError
+from pipelines.datasets.lists import compare, missing_note, read_json
+from pipelines.datasets.scan import named, require_videos, stem, subfolders, uri, video_files
 
 NAME = "faceforensics"
+METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
+REALS = "original_sequences/youtube"
+FAKES = "manipulated_sequences"
+DFD = "DeepFakeDetection"
+# The download puts the videos of the manipulated regions beside the compressions, under the
+# same names: <Method>/masks/videos/000_003.mp4.
+MASKS = "masks"
+GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it
+REAL_NAME = re.compile(r"(\d+)\.mp4", re.IGNORECASE)
+FAKE_NAME = re.compile(r"(\d+)_(\d+)\.mp4", re.IGNORECASE)
+LISTS = tuple(f"{split}.json" for split in SPLITS)
+Pairs = list[tuple[str, str]]
 
 
 def matches(root: Path) -> bool:
     """Whether the folder looks like FaceForensics++."""
-    return (root / "original_sequences").is_dir() or (root / "manipulated_sequences").is_dir()
+    return (root / REALS).is_dir() or bool(_methods(root))
 
 
 def find(root: Path) -> Dataset:
-    """All videos under `root`. Raises DatasetError where there is none."""
+    """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""
+    official, pairs, notes = _lists(root)
     videos: list[Video] = []
-    problems: list[str] = []
-    for path in sorted(root.glob("original_sequences/youtube/*/videos/*.mp4")):
-        compression = path.parts[-3]
-        videos.append(_video(path, REAL, ORIGINAL, compression, (path.stem,)))
-    for path in sorted(root.glob("manipulated_sequences/*/*/videos/*.mp4")):
-        method, compression = path.parts[-4], path.parts[-3]
-        ids = tuple(path.stem.split("_"))
-        if len(ids) != 2:
-            problems.append(f"{path}: named {path.name}, expected <target>_<source>.mp4; left out.")
-            continue
-        videos.append(_video(path, FAKE, method, compression, tuple(dict.fromkeys(ids))))
-    if not videos:
-        raise DatasetError(
-            f"{root}: no videos found. Expected FaceForensics++'s "
-            "original_sequences/youtube/<c>/videos/*.mp4 and "
-            "manipulated_sequences/<Method>/<c>/videos/*.mp4."
-        )
-    if (root / "sample-data.json").is_file():
-        problems.append(
-            f"{root}: a generated set (dfdetect sample-data); it says nothing about real deepfakes."
-        )
-    official = _splits(root, problems)
-    if official:
-        present = {v.identities[0] for v in videos if v.label == REAL}
-        missing = sorted(set(official) - present)
-        if missing:
-            problems.append(
-                f"{root / 'splits'}: {len(missing)} listed real videos are not there, "
-                f"first {missing[0]}."
-            )
-    return Dataset(NAME, tuple(videos), official, tuple(problems))
-
-
-def _video(
-    path: Path, label: int, method: str, compression: str, identities: tuple[str, ...]
-) -> Video:
-    return Video(
-        id=f"{method}/{compression}/{path.stem}",
-        uri=str(path),
-        label=label,
-        dataset=NAME,
-        method=method,
-        compression=compression,
-        identities=identities,
-        source_id=identities[0],
+    rejects: list[Reject] = []
+    missing: list[str] = []
+    for (method, compression), folders in _folders(root).items():
+        files = [file for folder in folders for file in video_files(root, folder)]
+        make = functools.partial(_video, root, method, compression)
+        expected = "NNN.mp4" if method == ORIGINAL else "<target>_<source>.mp4"
+        good, bad = named(NAME, root, files, make, expected)
+        videos += good
+        rejects += bad
+        listed = _names(method, pairs)
+        if absent := compare(listed, map(stem, files))[0]:
+            missing += [f"{folders[-1]}/{name}.mp4" for name in absent]
+            notes.append(missing_note(root / folders[-1], absent, len(listed)))
+    expected = f"FaceForensics++'s {REALS}/<c>/videos/*.mp4 and {FAKES}/<Method>/<c>/videos/*.mp4"
+    require_videos(root, videos, expected, rejects, missing)
+    return Dataset(
+        NAME,
+        tuple(sorted(videos)),
+        official,
+        missing=tuple(sorted(missing)),
+        rejects=tuple(sorted(rejects)),
+        notes=(*_parts_note(root, videos), *notes),
     )
 
 
-def _splits(root: Path, problems: list[str]) -> dict[str, str]:
-    """Identity -> split from the official lists; empty where there are none."""
+def same_compression(name: str) -> str:
+    """The name of a compression: the data set calls uncompressed video both raw and c0."""
+    return "raw" if name.lower() == "c0" else name.lower()
+
+
+def _methods(root: Path) -> list[str]:
+    return [name for name in subfolders(root / FAKES) if name != DFD]
+
+
+def _folders(root: Path) -> dict[tuple[str, str], list[str]]:
+    """(method, compression) -> the folders below `root` that hold its videos."""
+    parts = [(ORIGINAL, REALS), *((method, f"{FAKES}/{method}") for method in _methods(root))]
+    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for method, part in parts:
+        for compression in subfolders(root / part):
+            folder = f"{part}/{compression}/videos"
+            if compression != MASKS and (root / folder).is_dir():
+                folders[method, same_compression(compression)].append(folder)
+    return folders
+
+
+def _video(root: Path, method: str, compression: str, file: str) -> Video | None:
+    """None where the file's name is not of the method's pattern."""
+    pattern = REAL_NAME if method == ORIGINAL else FAKE_NAME
+    match = pattern.fullmatch(os.path.basename(file))
+    if match is None:
+        return None
+    return Video(
+        id=f"{method}/{compression}/{stem(file)}",
+        uri=uri(root, file),
+        label=REAL if method == ORIGINAL else FAKE,
+        dataset=NAME,
+        method=method,
+        compression=compression,
+        identities=tuple(dict.fromkeys(match.groups())),
+        source_id=match[1],
+    )
+
+
+def _names(method: str, pairs: Pairs) -> set[str]:
+    """The names that the lists give a method's videos; of other methods they say nothing."""
+    if method == ORIGINAL:
+        return {name for pair in pairs for name in pair}
+    if method not in METHODS:
+        return set()
+    return {name for a, b in pairs for name in (f"{a}_{b}", f"{b}_{a}")}
+
+
+def _parts_note(root: Path, videos: Iterable[Video]) -> list[str]:
+    """What kind of set this is: generated, or lacking parts of the published one."""
+    if (root / GENERATED).is_file():
+        return [
+            f"{root}: a generated set (dfdetect sample-data); it says nothing about real deepfakes."
+        ]
+    there = {video.method for video in videos}
+    absent = [method for method in METHODS if method not in there]
+    if ORIGINAL not in there:
+        absent.insert(0, f"the real videos ({REALS})")
+    return [f"{root}: nothing there of {', '.join(absent)}."] if absent else []
+
+
+def _lists(root: Path) -> tuple[dict[str, str], Pairs, list[str]]:
+    """Identity -> split, the listed pairs, and a note where the three lists are not there."""
+    folder, beside = root / "splits", Path(os.path.abspath(root)).parent / "splits"
+    if not any((folder / name).is_file() for name in LISTS):
+        folder = beside if any((beside / name).is_file() for name in LISTS) else folder
+    if absent := [name for name in LISTS if not (folder / name).is_file()]:
+        note = f"{folder}: no {', '.join(absent)}; the data set's own splits need all three lists."
+        return {}, [], [note]
     official: dict[str, str] = {}
-    for split in SPLITS:
-        path = root / "splits" / f"{split}.json"
-        if not path.is_file():
-            problems.append(f"{path}: no official list; splits are made by identity instead.")
-            return {}
-        try:
-            pairs = json.loads(path.read_text())
-            ids = [str(i) for a, b in pairs for i in (a, b)]
-        except (ValueError, TypeError) as error:
-            raise DatasetError(
-                f"{path}: expected a JSON list of two-id pairs ({error}). "
-                "Take the file from the FaceForensics repository again."
-            ) from error
-        for identity in ids:
+    pairs: Pairs = []
+    for split, name in zip(SPLITS, LISTS, strict=True):
+        path = folder / name
+        listed = _pairs(path)
+        pairs += listed
+        for identity in itertools.chain.from_iterable(listed):
             if official.setdefault(identity, split) != split:
                 raise DatasetError(
-                    f"{path}: id {identity} is in {official[identity]} as well; "
-                    "an id must be in one split."
+                    f"{path}: id {identity} is in {official[identity]} as well; an id must be in "
+                    "one split. Take the lists from the FaceForensics repository again."
                 )
-    return official
+    return official, pairs, []
+
+
+def _pairs(path: Path) -> Pairs:
+    pairs = read_json(path)
+    if not isinstance(pairs, list):
+        pairs = [pairs]  # no pair, so that it is named below
+    for pair in pairs:
+        if not (isinstance(pair, list) and [type(name) for name in pair] == [str, str]):
+            raise DatasetError(
+                f"{path}: holds {str(pair)[:60]!r}; expected a JSON list of pairs of ids such as "
+                '["000", "003"]. Take the file from the FaceForensics repository again.'
+            )
+    return [(a, b) for a, b in pairs]

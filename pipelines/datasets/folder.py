@@ -6,51 +6,42 @@ named `<target>_<donor>...` after two real videos joins theirs.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
-from pipelines.datasets.base import VIDEO_SUFFIXES, Dataset, DatasetError
+from pipelines.datasets.base import VIDEO_SUFFIXES, Dataset
+from pipelines.datasets.scan import require_videos, stem, uri, video_files
 
 NAME = "folder"
+FOLDERS = ("real", "fake")
 
 
 def matches(root: Path) -> bool:
     """Whether the folder has a real/ or a fake/ folder."""
-    return (root / "real").is_dir() or (root / "fake").is_dir()
+    return any((root / folder).is_dir() for folder in FOLDERS)
 
 
 def find(root: Path) -> Dataset:
     """All videos under `root`. Raises DatasetError where there is none."""
-    real = [_video(root, path, REAL) for path in _files(root / "real")]
-    known = {Path(video.id).stem for video in real}
-    fake = [_video(root, path, FAKE, known) for path in _files(root / "fake")]
-    if not real and not fake:
-        raise DatasetError(
-            f"{root}: no videos found. Expected real/ and fake/ folders with "
-            f"{', '.join(VIDEO_SUFFIXES)} files."
-        )
-    problems = tuple(
-        f"{root / name}: no videos; both classes are needed to train."
-        for name, videos in (("real", real), ("fake", fake))
-        if not videos
+    reals, fakes = (
+        video_files(root, folder) if (root / folder).is_dir() else [] for folder in FOLDERS
     )
-    return Dataset(NAME, tuple(real + fake), {}, problems)
+    known = {stem(file) for file in reals}
+    videos = [_video(root, file, REAL, ()) for file in reals]
+    videos += [_video(root, file, FAKE, known) for file in fakes]
+    require_videos(root, videos, f"real/ and fake/ folders with {', '.join(VIDEO_SUFFIXES)} files")
+    return Dataset(NAME, tuple(sorted(videos)))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-
-
-def _video(root: Path, path: Path, label: int, known: set[str] | None = None) -> Video:
-    parts = path.stem.split("_")
-    named = tuple(part for part in parts[:2] if part in (known or ()))
-    identities = named or (path.stem,)
+def _video(root: Path, file: str, label: int, known: Collection[str]) -> Video:
+    people = [part for part in stem(file).split("_")[:2] if part in known] or [stem(file)]
     return Video(
-        id=path.relative_to(root).as_posix(),
-        uri=str(path),
+        id=file,
+        uri=uri(root, file),
         label=label,
         dataset=NAME,
         method=ORIGINAL if label == REAL else "fake",
-        identities=identities,
-        source_id=identities[0],
+        identities=tuple(dict.fromkeys(people)),
+        source_id=people[0],
     )

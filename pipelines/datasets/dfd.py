@@ -1,0 +1,98 @@
+"""DeepFakeDetection (Google and Jigsaw 2019), inside FaceForensics++ or standing alone.
+
+<reals>/.../<actor>__<scene>.mp4, <fakes>/.../<target>_<source>__<scene>__<hash>.mp4
+Every actor is swapped with many others, so no grouping of actors keeps all fakes.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from pathlib import Path
+
+from pipelines.clip import FAKE, ORIGINAL, REAL, Video
+from pipelines.datasets.base import Dataset
+from pipelines.datasets.faceforensics import DFD, FAKES, MASKS, same_compression
+from pipelines.datasets.scan import named, require_videos, stem, uri, video_files
+
+NAME = "dfd"
+# In FaceForensics++, as the same folders alone, and as a copy on Kaggle names them.
+REAL_FOLDERS = (
+    "original_sequences/actors",
+    "actors",
+    "DFD_original_sequences",
+    "DFD_original sequences",
+)
+FAKE_FOLDERS = (
+    f"{FAKES}/{DFD}",
+    DFD,
+    "DFD_manipulated_sequences",
+    "DFD_manipulated sequences",
+)
+COMPRESSIONS = ("raw", "c0", "c23", "c40")
+WORDS = r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*"  # a scene; two underscores end it
+REAL_NAME = re.compile(rf"(?P<target>\d+)__(?P<scene>{WORDS})\.mp4", re.IGNORECASE)
+FAKE_NAME = re.compile(
+    rf"(?P<target>\d+)_(?P<donor>\d+)__(?P<scene>{WORDS})__[A-Za-z0-9]+\.mp4", re.IGNORECASE
+)
+
+
+def matches(root: Path) -> bool:
+    """Whether the folder holds a part of DeepFakeDetection."""
+    return any((root / folder).is_dir() for folder in REAL_FOLDERS + FAKE_FOLDERS)
+
+
+def find(root: Path) -> Dataset:
+    """All videos under `root`. Raises DatasetError where there is none."""
+    reals, bad_reals = named(
+        NAME,
+        root,
+        _files(root, REAL_FOLDERS),
+        functools.partial(_video, root, REAL),
+        "<actor>__<scene>.mp4",
+    )
+    fakes, bad_fakes = named(
+        NAME,
+        root,
+        _files(root, FAKE_FOLDERS),
+        functools.partial(_video, root, FAKE),
+        "<target>_<source>__<scene>__<hash>.mp4",
+    )
+    videos, rejects = sorted(reals + fakes), sorted(bad_reals + bad_fakes)
+    require_videos(
+        root, videos, f"{REAL_FOLDERS[0]}/*.mp4 and {FAKE_FOLDERS[0]}/*.mp4 (or alone)", rejects
+    )
+    return Dataset(NAME, tuple(videos), deal="identity", rejects=tuple(rejects))
+
+
+def _files(root: Path, folders: tuple[str, ...]) -> list[str]:
+    return [
+        file
+        for folder in folders
+        if (root / folder).is_dir()
+        for file in video_files(root, folder)
+        if MASKS not in file.split("/")
+    ]
+
+
+def _video(root: Path, label: int, file: str) -> Video | None:
+    """None where the file's name is not of the label's pattern."""
+    match = (FAKE_NAME if label == FAKE else REAL_NAME).fullmatch(os.path.basename(file))
+    if match is None:
+        return None
+    method = DFD if label == FAKE else ORIGINAL
+    rates = [same_compression(part) for part in file.split("/") if part.lower() in COMPRESSIONS]
+    compression = rates[0] if rates else ""
+    names = match.groupdict()
+    people = (names["target"], names.get("donor", names["target"]))
+    return Video(
+        id="/".join(part for part in (method, compression, stem(file)) if part),
+        uri=uri(root, file),
+        label=label,
+        dataset=NAME,
+        method=method,
+        compression=compression,
+        identities=tuple(dict.fromkeys(people)),
+        source_id=f"{names['target']}__{names['scene']}",
+    )

@@ -1,0 +1,134 @@
+"""What is found under a root, shown before any work is done on it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.clip import FAKE, SPLITS, Reject, Video
+from pipelines.datasets import ADAPTERS, Dataset, DatasetError, find_videos
+from pipelines.datasets.lists import first_few
+
+
+def official_split(dataset: Dataset, video: Video) -> str:
+    """The split that the data set's own lists give the video; "" where they give none."""
+    splits = {dataset.official.get(identity, "") for identity in video.identities}
+    return video.split or (splits.pop() if len(splits) == 1 else "")
+
+
+def overview(dataset: Dataset) -> list[dict[str, Any]]:
+    """A row for each label, method and compression: how many videos, sources and identities,
+    and of how many the official split is known."""
+    groups: dict[tuple[int, str, str], list[Video]] = defaultdict(list)
+    for video in dataset.videos:
+        groups[video.label, video.method, video.compression].append(video)
+    rows = []
+    for (label, method, compression), videos in sorted(groups.items()):
+        splits = [official_split(dataset, video) for video in videos]
+        rows.append(
+            {
+                "label": "fake" if label == FAKE else "real",
+                "method": method,
+                "compression": compression,
+                "videos": len(videos),
+                "sources": len({video.source_id for video in videos if video.source_id}),
+                "identities": len({name for video in videos for name in video.identities}),
+                **{split: splits.count(split) for split in SPLITS},
+            }
+        )
+    return rows
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """All that is known of a dataset but the videos one by one, as plain JSON."""
+    return {
+        "name": dataset.name,
+        "videos": len(dataset.videos),
+        "rows": overview(dataset),
+        "deal": dataset.deal,
+        "open_splits": list(dataset.open_splits),
+        "missing": list(dataset.missing),
+        "rejects": [dataclasses.asdict(reject) for reject in dataset.rejects],
+        "notes": list(dataset.notes),
+    }
+
+
+def table(dataset: Dataset) -> Table:
+    """The overview, with the official splits where there are any."""
+    rows = overview(dataset)
+    known = any(row[split] for row in rows for split in SPLITS)
+    headings = [name for name in rows[0] if known or name not in SPLITS]
+    title = f"{dataset.name}: {len(dataset.videos)} videos"
+    # No padding: 80 columns hold the longest method name beside all the numbers.
+    shown = Table(title=Text(title), box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in headings:
+        is_text = name in ("label", "method", "compression")
+        shown.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(str(row[name])) for name in headings))
+    return shown
+
+
+def _by_reason(rejects: Iterable[Reject]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for reject in rejects:
+        names[reject.reason].append(reject.uri)
+    return names
+
+
+def _show(dataset: Dataset, console: Console) -> None:
+    console.print(table(dataset))
+    lines = []
+    if dataset.missing:
+        lines.append(f"missing: {len(dataset.missing)}: {first_few(dataset.missing)}")
+    for reason, names in sorted(_by_reason(dataset.rejects).items()):
+        lines.append(f"left out as {reason}: {len(names)}: {first_few(names)}")
+    lines += [f"note: {note}" for note in dataset.notes]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dfdetect datasets",
+        description="What is found under a root folder, before any work: videos by label, method "
+        "and compression, official splits, what is missing, and what cannot be used.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("root", help="a dataset's root folder, or a CSV manifest")
+    parser.add_argument(
+        "--dataset",
+        default="auto",
+        choices=["auto", *ADAPTERS],
+        help="how to read it (default: %(default)s, all that fit)",
+    )
+    parser.add_argument("--json", action="store_true", help="all of it as JSON, no name left out")
+    args = parser.parse_args(argv)
+    try:
+        found = find_videos(args.root, args.dataset)
+    except DatasetError as error:
+        print(f"dfdetect datasets: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        everything = {"root": args.root, "datasets": [facts(dataset) for dataset in found]}
+        print(json.dumps(everything, indent=2))
+    else:
+        console = Console()
+        for dataset in found:
+            _show(dataset, console)
+            console.print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

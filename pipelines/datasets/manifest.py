@@ -1,0 +1,152 @@
+"""A CSV file that names the videos, wherever they lie: the way to remote and to unlike data.
+
+Columns: uri and label (real, fake, 0 or 1); as needed id, dataset, method, identities (target
+first, separated by ";"), source, split (train, val or test) and compression. A uri without
+scheme:// is a path, from the CSV file's folder where it is not absolute.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Video
+from pipelines.datasets.base import Dataset, DatasetError
+from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
+from pipelines.datasets.scan import require_videos
+
+NAME = "manifest"
+REQUIRED = ("uri", "label")
+OPTIONAL = ("id", "dataset", "method", "identities", "source", "split", "compression")
+SEPARATOR = ";"  # between identities: a name may contain a space
+WORDS = {REAL: "real", FAKE: "fake"}
+
+
+def matches(root: Path) -> bool:
+    """Whether it is a CSV file."""
+    return root.suffix.lower() == ".csv" and root.is_file()
+
+
+def find(root: Path) -> Dataset:
+    """The videos of the CSV file. Raises DatasetError with the line of a mistake."""
+    rows = read_table(root, REQUIRED, OPTIONAL)
+    folder = os.path.dirname(root)
+    listings: dict[str, frozenset[str]] = {}
+    videos: list[Video] = []
+    missing: list[str] = []
+    for line, row in rows:
+        try:
+            video = _video(row, folder)
+        except ValueError as error:
+            raise DatasetError(f"{root}:{line}: {error}") from error
+        if _is_there(video.uri, listings):
+            videos.append(video)
+        else:
+            missing.append(row["uri"])
+    require_videos(root, videos, "a row for each video", missing=missing)
+    notes = (missing_note(root, missing, len(rows)),) if missing else ()
+    return Dataset(NAME, tuple(sorted(videos)), missing=tuple(sorted(missing)), notes=notes)
+
+
+def write_manifest(videos: Iterable[Video]) -> bytes:
+    """The CSV file (UTF-8) that names these videos, sorted by key, local paths made absolute.
+
+    `find` reads the same videos from it, and the same videos give the same bytes. Raises
+    ValueError for a video that the format cannot hold, such as an identity with a ";" in it.
+    """
+    text = _line([*REQUIRED, *OPTIONAL])
+    for video in sorted(videos, key=lambda video: (video.key, video)):
+        if video.uri and not _is_remote(video.uri):
+            video = dataclasses.replace(video, uri=os.path.abspath(video.uri))
+        line = _line(_cells(video))
+        if not _is_read_back(video, line):
+            raise ValueError(
+                f"{video.key}: {video} cannot be written to a CSV manifest so that it reads the "
+                f"same. Look for an identity with {SEPARATOR!r}, outer blanks, an empty id, "
+                "dataset or method, or a real video without a source."
+            )
+        text += line
+    return text.encode()
+
+
+def _cells(video: Video) -> list[str]:
+    return [
+        video.uri,
+        WORDS.get(video.label, ""),
+        video.id,
+        video.dataset,
+        video.method,
+        SEPARATOR.join(video.identities),
+        video.source_id,
+        video.split,
+        video.compression,
+    ]
+
+
+def _line(cells: list[str]) -> str:
+    text = io.StringIO()
+    # Python 3.11 puts quotes around a line feed or carriage return only if it ends lines with it.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _is_read_back(video: Video, line: str) -> bool:
+    header = _line([*REQUIRED, *OPTIONAL])
+    try:
+        line.encode()  # a file name need not be UTF-8
+        rows = parse_table(header + line, NAME, REQUIRED, OPTIONAL)
+        return [_video(row, "") for _, row in rows] == [video]
+    except ValueError:
+        return False
+
+
+def _video(row: Mapping[str, str], folder: str) -> Video:
+    """Raises ValueError with what is wrong in the row."""
+    uri, label = row["uri"], LABELS.get(row["label"].lower())
+    if not uri:
+        raise ValueError("the uri is empty; a path or scheme:// address is needed.")
+    if label is None:
+        raise ValueError(f"label is {row['label']!r}; expected real, fake, 0 or 1.")
+    method = row.get("method") or (ORIGINAL if label == REAL else "fake")
+    if (method == ORIGINAL) != (label == REAL):
+        raise ValueError(
+            f"label {row['label']} and method {method}; real videos, and only those, have the "
+            f"method {ORIGINAL}. Correct one of them."
+        )
+    if (split := row.get("split", "").lower()) not in ("", *SPLITS):
+        raise ValueError(f"split is {row['split']!r}; expected {', '.join(SPLITS)} or nothing.")
+    people = [name.strip() for name in row.get("identities", "").split(SEPARATOR)]
+    video_id = row.get("id") or uri
+    return Video(
+        id=video_id,
+        uri=uri if _is_remote(uri) else os.path.join(folder, uri),
+        label=label,
+        dataset=row.get("dataset") or NAME,
+        method=method,
+        compression=row.get("compression", ""),
+        identities=tuple(dict.fromkeys(name for name in people if name)),
+        # Of a fake whose source is not given, none is known.
+        source_id=row.get("source") or (video_id if label == REAL else ""),
+        split=split,
+    )
+
+
+def _is_remote(uri: str) -> bool:
+    return "://" in uri
+
+
+def _is_there(uri: str, listings: dict[str, frozenset[str]]) -> bool:
+    """Whether a local file is there, by one listing of its folder; remote ones are taken to be."""
+    if _is_remote(uri):
+        return True
+    folder, name = os.path.split(uri)
+    if folder not in listings:
+        try:
+            listings[folder] = frozenset(os.listdir(folder or "."))
+        except OSError:  # no such folder, or none to be read
+            listings[folder] = frozenset()
+    return name in listings[folder]
