@@ -31,16 +31,30 @@ class Video:
         return f"{self.dataset}/{self.id}"
 
 
+@dataclasses.dataclass(frozen=True, order=True)
+class Reject:
+    """A video that is not in the shards, as a line of rejects.jsonl.
+
+    video: its key. reason: a word for machines. stage: "dataset", "split", "decode" or "faces".
+    detail: a sentence for people.
+    """
+
+    video: str
+    uri: str
+    reason: str
+    stage: str
+    detail: str
+
+
 class VideoError(Exception):
     """A video that cannot be used. It becomes a reject, never a crash.
 
     Attributes:
-      reason: one of REASONS, stable for machines.
+      reason: a word for machines: unreadable, no_video_stream, truncated, damaged, timeout or
+        no_face.
       stage: "decode" or "faces".
       detail: a sentence for people.
     """
-
-    REASONS = ("unreadable", "no_video_stream", "truncated", "too_short", "no_face")
 
     def __init__(self, reason: str, stage: str, detail: str):
         super().__init__(reason, stage, detail)

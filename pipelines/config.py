@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # Raise when the same config would make different crops than before, so that a model
 # never meets crops made in another way than those it was trained on.
-CROP_ALGORITHM = "mtcnn-similarity/1"
+CROP_ALGORITHM = "mtcnn-similarity/2"
 
 
 def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -78,6 +78,12 @@ class PreprocessConfig:
     clips_per_video: int = option(2, "clips taken from each video, spread over its length")
     frames_per_clip: int = option(16, "frames in a clip")
     frame_stride: int = option(2, "source frames from one clip frame to the next")
+    sampling: str = option(
+        "consecutive",
+        "frames of a clip: --frame-stride apart, evenly over the clip's share of the video, or "
+        "every --frame-stride'th frame of the whole video",
+        choices=("consecutive", "uniform", "all"),
+    )
     crop_size: int = option(224, "side of a face crop, px")
     margin: float = option(0.3, "room around the face, as a share of its size")
     faces: str = option("largest", "which tracked faces to keep", choices=("largest", "all"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -12,12 +14,21 @@ import numpy as np
 from pipelines.clip import VideoError
 
 
+MAX_SIDE_PX = 8192  # beyond any camera; a damaged header can claim more than memory holds
+# A recording that stopped early lacks its tail; a download that broke off lacks much more.
+MAX_MISSING = 0.1
+MAX_FPS = 1000.0
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
     """What demultiplexing a file tells, before a frame is decoded.
 
+    width, height: px as coded, before any rotation.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them at which decoding can start.
+    timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
+      frames are known by their place in the order, and decoding starts at the first.
     """
 
     path: str
@@ -28,94 +39,125 @@ class VideoInfo:
     time_base: float
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
+    timed: bool
 
     @property
     def frames(self) -> int:
         return len(self.pts)
 
-    def time_s(self, index: int) -> float:
-        """Seconds from the first frame to frame `index`."""
-        return (self.pts[index] - self.pts[0]) * self.time_base
+    @property
+    def times_s(self) -> np.ndarray:
+        """(frames,) float64: seconds from the first frame."""
+        return (np.array(self.pts) - self.pts[0]) * self.time_base
 
 
-def _open(path: str) -> av.container.InputContainer:
+def _error(reason: str, path: str, what: str, cause: Exception | None = None) -> VideoError:
+    why = f" ({getattr(cause, 'strerror', None) or cause or type(cause).__name__})" if cause else ""
+    return VideoError(reason, "decode", f"{path}: {what}{why}.")
+
+
+@contextlib.contextmanager
+def _open(path: str, threads: int = 0) -> Iterator[tuple]:
+    """(container, video stream), closed afterwards."""
     if not Path(path).is_file():
-        raise VideoError("unreadable", "decode", f"{path}: no such file.")
+        raise _error("unreadable", path, "no such file")
     if Path(path).stat().st_size == 0:
-        raise VideoError("unreadable", "decode", f"{path}: the file is empty (0 bytes).")
+        raise _error("unreadable", path, "the file is empty (0 bytes)")
     try:
-        return av.open(path)
+        container = av.open(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(
-            "unreadable",
-            "decode",
-            f"{path}: not a video that FFmpeg can open, or cut off ({_one_line(error)}).",
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
-    if not container.streams.video:
-        raise VideoError("no_video_stream", "decode", f"{path}: the file holds no video stream.")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    return stream
+        message = "not a video that FFmpeg can open, or cut off"
+        raise _error("unreadable", path, message, error) from error
+    with container:
+        if not container.streams.video:
+            raise _error("no_video_stream", path, "the file holds no video stream")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise _error("unreadable", path, "FFmpeg knows no decoder for its video stream")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if max(width, height) > MAX_SIDE_PX or min(width, height) < 1:
+            raise _error(
+                "unreadable", path, f"a frame is {width}x{height} px; 1 to {MAX_SIDE_PX} are read"
+            )
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        yield container, stream
 
 
 def probe(path: str) -> VideoInfo:
     """Reads a file's packets without decoding them.
 
-    Raises VideoError: unreadable, no_video_stream, or truncated where the file holds fewer
-    frames than its header promises.
+    Raises VideoError: unreadable, no_video_stream, or truncated where more than a tenth of the
+    frames that its header promises are not there.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
+    with _open(path) as (container, stream):
         try:
             packets = [
-                (packet.pts if packet.pts is not None else packet.dts, packet.is_keyframe)
+                (packet.pts, packet.is_keyframe)
                 for packet in container.demux(stream)
                 if packet.size and not packet.is_discard
             ]
         except av.error.FFmpegError as error:
-            raise VideoError(
-                "truncated", "decode", f"{path}: reading its packets failed ({_one_line(error)})."
-            ) from error
-        times = sorted({pts for pts, _ in packets if pts is not None})
-        if not times:
-            raise VideoError("unreadable", "decode", f"{path}: no frame with a time stamp in it.")
-        if len(times) < stream.frames:
-            raise VideoError(
+            raise _error("truncated", path, "reading its packets failed", error) from error
+        if not packets:
+            raise _error("unreadable", path, "its video stream holds no frame")
+        if len(packets) < (1 - MAX_MISSING) * stream.frames:
+            raise _error(
                 "truncated",
-                "decode",
-                f"{path}: its header promises {stream.frames} frames, {len(times)} are there.",
+                path,
+                f"its header promises {stream.frames} frames, {len(packets)} are there; "
+                "get the file again",
             )
-        rate = stream.average_rate or stream.guessed_rate
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        fps = rate if 0 < rate <= MAX_FPS else 25.0
+        pts = [p for p, _ in packets if p is not None]
+        # Frames that are reordered on output, in a file that gives times in decoding order only.
+        unordered = stream.codec_context.has_b_frames and pts == sorted(pts)
+        timed = not unordered and len(set(pts)) == len(packets)
+        time_base = float(stream.time_base or 0)
+        if len(set(pts)) < len(packets) or time_base <= 0:
+            pts, time_base, timed = list(range(len(packets))), 1 / fps, False
         return VideoInfo(
             path=path,
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            fps=float(rate) if rate else 25.0,
-            time_base=float(stream.time_base or 1),
-            pts=tuple(times),
-            keyframes=tuple(sorted({p for p, is_key in packets if is_key and p is not None})),
+            fps=fps,
+            time_base=time_base,
+            pts=tuple(sorted(pts)),
+            keyframes=tuple(sorted(p for p, is_key in packets if is_key)) if timed else (),
+            timed=timed,
         )
 
 
-def sample_clips(frames: int, clips: int, length: int, stride: int) -> list[np.ndarray]:
-    """Frame indices of up to `clips` clips, spread over a video of `frames` frames.
+def sample_clips(
+    times_s: np.ndarray, clips: int, length: int, stride: int, sampling: str = "consecutive"
+) -> list[np.ndarray]:
+    """Frame indices of the clips to take from a video whose frames lie at `times_s` (N,).
 
-    Clip i lies in the middle of the i-th of `clips` equal slices. A video that is too short
-    for all clips without overlap gives fewer; one shorter than a clip gives one shorter clip.
+    "consecutive": clip i is `length` frames, `stride` apart, in the middle of the i-th of `clips`
+    equal slices. A video too short for all of them without overlap gives fewer; one shorter than
+    a clip gives one shorter clip. "uniform": the frames of clip i lie evenly over the i-th slice
+    in time. "all": every `stride`-th frame of the video; the last clip may be shorter.
     """
+    frames = len(times_s)
     if min(frames, clips, length, stride) < 1:
         raise ValueError(
             f"frames={frames}, clips={clips}, length={length}, stride={stride}: "
             "each must be at least 1."
         )
+    if sampling == "all":
+        every = np.arange(0, frames, stride)
+        return [every[i : i + length] for i in range(0, len(every), length)]
+    if sampling == "uniform":
+        clips = max(1, min(clips, frames // length))
+        step = (times_s[-1] - times_s[0]) / max(1, frames - 1)  # the last frame lasts, too
+        ends = np.linspace(times_s[0], times_s[-1] + step, clips * length + 1)
+        middles = (ends[:-1] + ends[1:]) / 2
+        nearest = np.clip(np.searchsorted(times_s, middles, side="right") - 1, 0, frames - 1)
+        return [np.unique(part) for part in np.split(nearest, clips)]
+    if sampling != "consecutive":
+        raise ValueError(f"sampling is {sampling!r}; use consecutive, uniform or all.")
     span = (length - 1) * stride + 1
     clips = max(1, min(clips, frames // span))
     starts = [max(0, int((i + 0.5) * frames / clips - span / 2)) for i in range(clips)]
@@ -123,47 +165,77 @@ def sample_clips(frames: int, clips: int, length: int, stride: int) -> list[np.n
     return [(start + offsets)[start + offsets < frames] for start in starts]
 
 
-def read_frames(info: VideoInfo, indices: Sequence[int]) -> np.ndarray:
-    """The frames at these ascending indices -> (N, H, W, 3) uint8 RGB, upright.
+def read_frames(
+    info: VideoInfo, indices: Sequence[int], threads: int = 0
+) -> Iterator[np.ndarray | None]:
+    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
 
-    Seeks only where a key frame lies between one wanted frame and the next.
-    Raises VideoError (truncated) where one of them cannot be decoded.
+    None stands for a frame that does not decode, or that the decoder had to patch up. Decoding
+    starts anew only where a key frame lies between one wanted frame and the next; a frame on
+    which no other depends is decoded only where it is wanted. threads: 0 for one per core.
     """
-    wanted = [info.pts[i] for i in indices]
-    images: list[np.ndarray] = []
-    with _open(info.path) as container:
-        stream = _video_stream(container, info.path)
-        position = info.pts[0] - 1  # pts of the last frame decoded
-        frames = container.decode(stream)
-        for target in wanted:
-            start = max((k for k in info.keyframes if k <= target), default=info.pts[0])
-            if start > position:
+    with _open(info.path, threads) as (container, stream):
+        for start, targets in _runs(info, indices):
+            if start is not None:
                 container.seek(start, stream=stream)
-                frames = container.decode(stream)
-            frame = _advance(frames, target)
-            if frame is None:
-                raise VideoError(
-                    "truncated",
-                    "decode",
-                    f"{info.path}: the frame at {target * info.time_base:.2f} s does not decode.",
-                )
-            position = target
-            image = frame.to_ndarray(format="rgb24")
-            images.append(np.rot90(image, frame.rotation // 90) if frame.rotation else image)
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise VideoError(
-            "unreadable", "decode", f"{info.path}: frames differ in size: {sorted(shapes)}."
-        )
-    return np.stack(images)
+            yield from _pick(_decode(container, stream, info, set(targets)), targets)
 
 
-def _advance(frames, target: int) -> av.VideoFrame | None:
-    """The frame at pts `target`, or None where it does not come out of the decoder."""
+def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
+    """(where to seek to, what is wanted from there on) in units of pts or, untimed, of places."""
+    if not info.timed:
+        return [(None, [int(i) for i in indices])]
+    runs: list[tuple[int | None, list[int]]] = []
+    position = info.pts[0]
+    for target in (info.pts[int(i)] for i in indices):
+        place = bisect.bisect_right(info.keyframes, target) - 1
+        start = info.keyframes[place] if place >= 0 else info.pts[0]
+        if not runs or start > position:
+            runs.append((start if start > info.pts[0] else None, []))
+        runs[-1][1].append(target)
+        position = target
+    return runs
+
+
+def _decode(container, stream, info: VideoInfo, wanted: set[int]) -> Iterator[tuple[int, object]]:
+    """(pts or place, frame) in order from where the container stands; unwanted ones may lack."""
+    context = stream.codec_context
+    place = 0
     try:
-        for frame in frames:
-            if frame.pts is not None and frame.pts >= target:
-                return frame if frame.pts == target else None
-    except (av.error.FFmpegError, StopIteration):
-        return None
-    return None
+        for packet in container.demux(stream):
+            if info.timed:
+                needed = not packet.size or packet.pts in wanted
+                context.skip_frame = "DEFAULT" if needed else "NONREF"
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue  # a damaged packet: its frame will be missed, those after it may do
+            for frame in frames:
+                yield (frame.pts if info.timed else place), frame
+                place += 1
+    except av.error.FFmpegError:
+        return
+
+
+def _pick(frames: Iterator[tuple[int, object]], targets: list[int]) -> Iterator:
+    """The RGB of each target in order, None for one that does not come."""
+    waiting = iter(targets)
+    target = next(waiting, None)
+    for when, frame in frames:
+        while target is not None and when is not None and when > target:
+            yield None
+            target = next(waiting, None)
+        if when == target:
+            yield None if frame.is_corrupt else _rgb(frame)
+            target = next(waiting, None)
+        if target is None:
+            return
+    while target is not None:
+        yield None
+        target = next(waiting, None)
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
+    image = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

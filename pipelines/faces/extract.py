@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.align import crop, similarity
-from pipelines.faces.detect import FaceDetector, MtcnnDetector
+from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
+from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
-from pipelines.video import VideoInfo, probe, read_frames, sample_clips
+from pipelines.video import probe, read_frames, sample_clips
+from pipelines.watchdog import watched
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
 _JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
+# Clips of a video are searched together, for larger batches, as long as their frames fit here.
+BATCH_BYTES = 256 << 20
+TIME_LIMIT_S = 600.0
+
 
 class FaceExtractor:
-    """Finds, tracks, aligns and crops the faces of videos. Keep one per process."""
+    """Finds, tracks, aligns and crops the faces of videos. Keep one per process.
 
-    def __init__(self, config: PreprocessConfig, detector: FaceDetector | None = None):
+    threads: for decoding; 0 for one per core. time_limit_s: how long the decoder may keep us
+    waiting for one video.
+    """
+
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        detector: FaceDetector | None = None,
+        *,
+        threads: int = 0,
+        time_limit_s: float = TIME_LIMIT_S,
+    ):
         self.config = config
-        self._detector = detector or MtcnnDetector(config.min_face, config.detect_side)
+        self._detector = detector or MtcnnDetector(config.min_face)
+        self._threads, self._time_limit_s = threads, time_limit_s
 
     def extract(self, path: str) -> list[Clip]:
         """The face clips of a local video file, by clip index and track.
 
-        Holds the frames of one clip in memory at a time. Raises VideoError for a video that
+        Holds the frames of two batches of clips in memory. Raises VideoError for a video that
         cannot be used; reason "no_face" where no face met the config's bounds.
         """
-        config = self.config
-        info = probe(path)
         clips: list[Clip] = []
-        for index, frames in enumerate(
-            sample_clips(
-                info.frames, config.clips_per_video, config.frames_per_clip, config.frame_stride
-            )
-        ):
-            clips.extend(self._clip(info, index, frames))
+        with contextlib.closing(watched(self._decode(path), self._time_limit_s)) as batches:
+            try:
+                for batch in batches:
+                    clips.extend(self._faces(batch))
+            except TimeoutError as error:
+                raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
         if not clips:
+            config = self.config
             raise VideoError(
                 "no_face",
                 "faces",
@@ -48,48 +69,70 @@ class FaceExtractor:
             )
         return clips
 
-    def _clip(self, info: VideoInfo, index: int, frame_indices: np.ndarray) -> list[Clip]:
-        images = read_frames(info, [int(i) for i in frame_indices])
-        tracks = [
-            track
-            for track in link(self._detector.detect(images))
-            if track.score >= self.config.min_confidence
-            and track.seen.mean() >= self.config.min_face_share
-        ]
-        if self.config.faces == "largest":
-            tracks = tracks[:1]
-        times_s = np.array([info.time_s(i) for i in frame_indices], np.float32)
-        return [
-            self._crop_track(images, fill_gaps(track), index, number, info.fps, times_s)
-            for number, track in enumerate(tracks)
-        ]
+    def _decode(self, path: str) -> Iterator[list[_Sampled]]:
+        """The sampled clips of a video, in batches that fit in memory."""
+        config = self.config
+        info = probe(path)
+        sampled = sample_clips(
+            info.times_s,
+            config.clips_per_video,
+            config.frames_per_clip,
+            config.frame_stride,
+            config.sampling,
+        )
+        batch: list[_Sampled] = []
+        frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
+        with contextlib.closing(frames):
+            for index, clip in enumerate(sampled):
+                images = [next(frames) for _ in clip]
+                times_s = info.times_s[clip].astype(np.float32)
+                batch.append(_Sampled(path, index, info.fps, times_s, images))
+                # Whether another clip, as large as this one, would still fit.
+                if batch[-1].nbytes * (len(batch) + 1) > BATCH_BYTES:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
-    def _crop_track(
-        self,
-        images: np.ndarray,
-        track: Track,
-        index: int,
-        number: int,
-        fps: float,
-        times_s: np.ndarray,
-    ) -> Clip:
+    def _faces(self, batch: list[_Sampled]) -> Iterator[Clip]:
+        config = self.config
+        small = [clip.small(config.detect_side) for clip in batch]
+        found = detect_through(self._detector, small)
+        for clip, frames, detections in zip(batch, small, found, strict=True):
+            height, width = clip.shape[:2]
+            scale = np.array([width / frames.shape[2], height / frames.shape[1]], np.float32)
+            tracks = [
+                track
+                for track in link(clip.in_all_frames(detections))
+                if track.score >= config.min_confidence
+                and track.seen.mean() >= config.min_face_share
+            ]
+            if config.faces == "largest":
+                tracks = tracks[:1]
+            for number, track in enumerate(tracks):
+                yield self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
+
+    def _crop_track(self, clip: _Sampled, number: int, track: Track) -> Clip:
         size, margin = self.config.crop_size, self.config.margin
-        seen = track.seen
         landmarks = smooth_landmarks(track)
-        transforms = np.zeros((len(images), 2, 3), np.float32)
-        encoded = [b""] * len(images)
-        for t in np.flatnonzero(seen):
-            transforms[t] = similarity(landmarks[t], size, margin)
-            encoded[t] = self._encode(crop(images[t], transforms[t], size))
+        transforms = np.zeros((len(clip.images), 2, 3), np.float32)
+        encoded = [b""] * len(clip.images)
+        faces = list(track.faces)
+        for t, image in enumerate(clip.images):
+            if image is None:
+                faces[t], landmarks[t] = None, 0.0  # interpolated, but there is no picture of it
+            elif faces[t]:
+                transforms[t] = similarity(landmarks[t], size, margin)
+                encoded[t] = self._encode(crop(image, transforms[t], size))
         return Clip(
-            index=index,
+            index=clip.index,
             track=number,
-            fps=fps,
+            fps=clip.fps,
             images=encoded,
-            times_s=times_s,
-            boxes=np.array([f.box if f else np.zeros(4) for f in track.faces], np.float32),
+            times_s=clip.times_s,
+            boxes=np.array([f.box if f else np.zeros(4) for f in faces], np.float32),
             landmarks=landmarks,
-            confidence=np.array([f.score if f else 0.0 for f in track.faces], np.float32),
+            confidence=np.array([f.score if f else 0.0 for f in faces], np.float32),
             transforms=transforms,
         )
 
@@ -100,3 +143,51 @@ class FaceExtractor:
             return cv2.imencode(".png", bgr)[1].tobytes()
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.jpeg_quality]
         return cv2.imencode(".jpg", bgr, quality + _JPEG_444)[1].tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sampled:
+    """The decoded frames of a clip: images[t] is (H, W, 3) uint8 RGB, None where damaged.
+
+    Raises VideoError where most of them are damaged or they differ in size.
+    """
+
+    path: str
+    index: int
+    fps: float
+    times_s: np.ndarray
+    images: list[np.ndarray | None]
+
+    def __post_init__(self) -> None:
+        shapes = {image.shape for image in self.present}
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes))
+            raise VideoError("damaged", "decode", f"{self.path}: frames differ in size: {sizes} px.")
+        if 2 * len(self.present) < len(self.images):
+            raise VideoError(
+                "damaged",
+                "decode",
+                f"{self.path}: {len(self.images) - len(self.present)} of {len(self.images)} frames "
+                f"from {self.times_s[0]:.2f} s on do not decode; get the file again.",
+            )
+
+    @property
+    def present(self) -> list[np.ndarray]:
+        return [image for image in self.images if image is not None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.present[0].shape
+
+    @property
+    def nbytes(self) -> int:
+        return sum(image.nbytes for image in self.present)
+
+    def small(self, side_px: int) -> np.ndarray:
+        """The frames that are there, (N, h, w, 3), long side at most `side_px`."""
+        return np.stack([shrink(image, side_px) for image in self.present])
+
+    def in_all_frames(self, detections: list[list[Face]]) -> list[list[Face]]:
+        """Detections by frame, from those by frame that is there."""
+        by_frame = iter(detections)
+        return [[] if image is None else next(by_frame) for image in self.images]

@@ -36,10 +36,34 @@ class Track:
         """Mean detector score over the frames where it was seen."""
         return float(np.mean([f.score for f in self.faces if f]))
 
+    def scaled(self, scale: np.ndarray) -> Track:
+        """The track in a picture that is `scale` (2,) times as large."""
+        return Track(
+            [
+                face and Face(face.box * np.tile(scale, 2), face.landmarks * scale, face.score)
+                for face in self.faces
+            ]
+        )
+
     @property
     def prominence(self) -> float:
         """Size times share of the clip: ranks a speaker above a poster or a hand."""
         return self.size * float(self.seen.mean())
+
+
+def match(a: list[Face], b: list[Face], least: float) -> list[tuple[int, int]]:
+    """Pairs (i, j) of faces that overlap by at least `least`, most first, each face in one."""
+    overlaps = sorted(
+        (-float(overlap), i, j)
+        for i, face in enumerate(a)
+        for j, overlap in enumerate(iou(face.box, np.array([f.box for f in b]).reshape(-1, 4)))
+        if overlap >= least
+    )
+    pairs: list[tuple[int, int]] = []
+    for _, i, j in overlaps:
+        if all(i != k and j != m for k, m in pairs):
+            pairs.append((i, j))
+    return pairs
 
 
 def link(detections: list[list[Face]]) -> list[Track]:
@@ -48,29 +72,19 @@ def link(detections: list[list[Face]]) -> list[Track]:
     Each frame's faces join the track they overlap most, best pairs first.
     """
     tracks: list[Track] = []
-    last: list[tuple[int, Face]] = []  # per track: where it was seen last
+    last: list[int] = []  # per track: the frame where it was seen last
     for t, faces in enumerate(detections):
-        pairs = sorted(
-            (
-                (-float(iou(seen.box, face.box[None])[0]), i, j)
-                for i, (when, seen) in enumerate(last)
-                if t - when <= MAX_GAP + 1
-                for j, face in enumerate(faces)
-            ),
-        )
-        taken: set[int] = set()
-        for overlap, i, j in pairs:
-            if -overlap < LINK_IOU or j in taken or last[i][0] == t:
-                continue
-            tracks[i].faces[t] = faces[j]
-            last[i] = (t, faces[j])
-            taken.add(j)
+        near = [i for i, when in enumerate(last) if t - when <= MAX_GAP + 1]
+        ends = [tracks[i].faces[last[i]] for i in near]
+        pairs = match([face for face in ends if face], faces, LINK_IOU)
+        joins = {j: near[i] for i, j in pairs}
         for j, face in enumerate(faces):
-            if j not in taken:
-                track = Track([None] * len(detections))
-                track.faces[t] = face
-                tracks.append(track)
-                last.append((t, face))
+            if j not in joins:
+                joins[j] = len(tracks)
+                tracks.append(Track([None] * len(detections)))
+                last.append(t)
+            tracks[joins[j]].faces[t] = face
+            last[joins[j]] = t
     return sorted(tracks, key=lambda track: -track.prominence)
 
 
