@@ -13,7 +13,6 @@ import numpy as np
 
 from pipelines.clip import VideoError
 
-
 MAX_SIDE_PX = 8192  # beyond any camera; a damaged header can claim more than memory holds
 # A recording that stopped early lacks its tail; a download that broke off lacks much more.
 MAX_MISSING = 0.1

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import importlib.resources
 import os
+from collections.abc import Sequence
 from typing import Protocol
 
 # By default TensorFlow uses oneDNN on some x86 processors only; these networks run 2.4 times as
@@ -42,13 +43,19 @@ class Face:
     score: float
 
 
-class FaceDetector(Protocol):
-    def detect(self, frames: np.ndarray) -> list[list[Face]]:
-        """Faces in each of the frames (N, H, W, 3) uint8 RGB, best score first."""
+# Frames of one size, each (H, W, 3) uint8 RGB; not one array, which would have to be copied to.
+Frames = Sequence[np.ndarray]
 
-    def refine(self, frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray) -> list[Face]:
-        """The face that is about at each of the boxes (M, 4), in frame owners[i] of the frames
-        (N, H, W, 3) uint8 RGB. Always M faces: a low score says that there is none."""
+
+class FaceDetector(Protocol):
+    def detect(self, frames: Frames) -> list[list[Face]]:
+        """Faces in each of the frames, best score first."""
+
+    def refine(self, frames: Frames, owners: np.ndarray, boxes: np.ndarray) -> list[Face]:
+        """The face that is about at each of the boxes (M, 4), in frame owners[i].
+
+        Always M faces: a low score says that there is none.
+        """
 
 
 class _Network:
@@ -177,7 +184,7 @@ def _adjust(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return boxes + offsets * np.tile(size, 2)
 
 
-def _patches(frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
+def _patches(frames: Frames, owners: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     """The boxes cut out of their frames at side x side px; grey beyond the border."""
     out = np.empty((len(boxes), side, side, 3), np.uint8)
     for i, (owner, (x1, y1, x2, y2)) in enumerate(zip(owners, boxes, strict=True)):
@@ -225,10 +232,11 @@ class MtcnnDetector:
         )
         self.min_face = min_face
 
-    def detect(self, frames: np.ndarray) -> list[list[Face]]:
-        if frames.ndim != 4 or frames.dtype != np.uint8 or frames.shape[-1] != 3:
+    def detect(self, frames: Frames) -> list[list[Face]]:
+        kinds = {(str(frame.dtype), frame.shape) for frame in frames}
+        if len(kinds) != 1 or not all(k == "uint8" and len(s) == 3 == s[-1] for k, s in kinds):
             raise ValueError(
-                f"frames are {frames.dtype} {frames.shape}; expected uint8 (N, H, W, 3) RGB."
+                f"frames are {sorted(kinds)}; expected uint8 (H, W, 3) RGB, all of one size."
             )
         faces: list[list[Face]] = [[] for _ in frames]
         owners, boxes = self._propose(frames)
@@ -243,19 +251,19 @@ class MtcnnDetector:
             faces[owners[i]].append(_face(boxes[i], landmarks[i], scores[i]))
         return faces
 
-    def refine(self, frames: np.ndarray, owners: np.ndarray, boxes: np.ndarray) -> list[Face]:
+    def refine(self, frames: Frames, owners: np.ndarray, boxes: np.ndarray) -> list[Face]:
         if not len(boxes):
             return []
-        for _ in range(2):  # the first look centres the box, the second finds the landmarks
-            boxes, landmarks, scores = self._output(frames, owners, _square(boxes))
+        boxes, landmarks, scores = self._output(frames, owners, _square(boxes))
         return [_face(*found) for found in zip(boxes, landmarks, scores, strict=True)]
 
-    def _propose(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _propose(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         all_owners, all_boxes, all_scores = [], [], []
+        height, width = frames[0].shape[:2]
         scale = P_CELL / self.min_face
         level = frames
-        while min(frames.shape[1:3]) * scale >= P_CELL:
-            size = tuple(int(np.ceil(side * scale)) for side in frames.shape[2:0:-1])
+        while min(height, width) * scale >= P_CELL:
+            size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             # From the level before: each is read once at little more than its own size.
             level = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level])
             offsets, scores = (t.numpy() for t in self._p(level))
@@ -263,7 +271,7 @@ class MtcnnDetector:
             corner = np.stack([column, row, column, row], axis=1) * P_STRIDE
             cell = corner + np.array([0, 0, P_CELL, P_CELL])
             boxes = cell + offsets[owner, row, column] * (P_CELL - 1)
-            boxes /= np.tile(np.array(size) / frames.shape[2:0:-1], 2)
+            boxes /= np.tile(np.array(size) / (width, height), 2)
             score = scores[owner, row, column]
             keep = suppress(boxes, score, owner, 0.5)
             all_owners.append(owner[keep])
@@ -286,8 +294,8 @@ class MtcnnDetector:
     def _output(self, frames, owners, boxes):
         """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,) from square boxes about faces."""
         offsets, landmarks, scores = self._run(self._o, frames, owners, boxes)
-        # x1..x5 y1..y5, as shares of the box -> (N, 5, 2) px. Half a pixel, not the one of the
-        # original, which counts from 1: so a face at a half to an eighth of its size keeps its place.
+        # x1..x5 y1..y5, as shares of the box -> (N, 5, 2) px. Less half a pixel, not the one of
+        # the original: only so does a face at 1/2 to 1/8 of its size keep its place.
         size = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
         points = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size + boxes[:, None, :2] - 0.5
         return _adjust(boxes, offsets), points, scores

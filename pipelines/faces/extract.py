@@ -98,9 +98,8 @@ class FaceExtractor:
         config = self.config
         small = [clip.small(config.detect_side) for clip in batch]
         found = detect_through(self._detector, small)
-        for clip, frames, detections in zip(batch, small, found, strict=True):
-            height, width = clip.shape[:2]
-            scale = np.array([width / frames.shape[2], height / frames.shape[1]], np.float32)
+        for clip, searched, detections in zip(batch, small, found, strict=True):
+            scale = np.array(clip.present[0].shape[1::-1]) / searched[0].shape[1::-1]
             tracks = [
                 track
                 for track in link(clip.in_all_frames(detections))
@@ -162,7 +161,9 @@ class _Sampled:
         shapes = {image.shape for image in self.present}
         if len(shapes) > 1:
             sizes = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes))
-            raise VideoError("damaged", "decode", f"{self.path}: frames differ in size: {sizes} px.")
+            raise VideoError(
+                "damaged", "decode", f"{self.path}: frames differ in size: {sizes} px."
+            )
         if 2 * len(self.present) < len(self.images):
             raise VideoError(
                 "damaged",
@@ -176,16 +177,12 @@ class _Sampled:
         return [image for image in self.images if image is not None]
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.present[0].shape
-
-    @property
     def nbytes(self) -> int:
         return sum(image.nbytes for image in self.present)
 
-    def small(self, side_px: int) -> np.ndarray:
-        """The frames that are there, (N, h, w, 3), long side at most `side_px`."""
-        return np.stack([shrink(image, side_px) for image in self.present])
+    def small(self, side_px: int) -> list[np.ndarray]:
+        """The frames that are there, long side at most `side_px`."""
+        return [shrink(image, side_px) for image in self.present]
 
     def in_all_frames(self, detections: list[list[Face]]) -> list[list[Face]]:
         """Detections by frame, from those by frame that is there."""

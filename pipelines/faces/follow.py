@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.faces.detect import Face, FaceDetector, suppress
+from pipelines.faces.detect import Face, FaceDetector, Frames, suppress
 from pipelines.faces.track import match
 
 KEY_STEP = 15  # frames from one full search to the next, at most
@@ -20,16 +20,27 @@ SURE = 0.8  # MTCNN's own threshold for its last network
 SAME_FACE_IOU = 0.7
 
 
-def detect_through(detector: FaceDetector, clips: Sequence[np.ndarray]) -> list[list[list[Face]]]:
-    """The faces of each frame of each clip (T, H, W, 3) uint8 RGB of one video."""
-    frames = np.concatenate(clips)
+def detect_through(detector: FaceDetector, clips: Sequence[Frames]) -> list[list[list[Face]]]:
+    """The faces of each frame of each clip of one video."""
+    frames = [frame for clip in clips for frame in clip]
     starts = np.cumsum([0, *(len(clip) for clip in clips)])
     found: dict[int, list[Face]] = {}
     gaps: list[tuple[int, int]] = []
 
     def search(places: Sequence[int]) -> None:
-        if places:
-            found.update(zip(places, detector.detect(frames[list(places)]), strict=True))
+        if not places:
+            return
+        searched = detector.detect([frames[i] for i in places])
+        faces = [(i, face) for i, some in zip(places, searched, strict=True) for face in some]
+        # A second look, as at all other frames: landmarks must not depend on how a face was found.
+        again = detector.refine(
+            frames,
+            np.array([i for i, _ in faces], int),
+            np.array([face.box for _, face in faces]).reshape(-1, 4),
+        )
+        found.update({i: [] for i in places})
+        for (i, face), refined in zip(faces, again, strict=True):
+            found[i].append(refined if refined.score >= SURE else face)
 
     keys = [_keys(start, end) for start, end in zip(starts[:-1], starts[1:], strict=True)]
     search([key for clip in keys for key in clip])

@@ -11,8 +11,10 @@ from pipelines.faces.detect import Face, iou
 LINK_IOU = 0.3  # boxes of one face in neighbouring samples overlap at least this much
 MAX_GAP = 3  # frames a face may be missed and still be the same track
 
-# Landmark noise of the detector is about a pixel and white in time; a face's motion is slow.
-SMOOTHING = np.array([0.06, 0.24, 0.4, 0.24, 0.06])
+# Smoothing: how far in time frames are averaged, and how far a face may have moved meanwhile, as
+# a share of its side. Landmark noise is about 0.01 of the side and white in time.
+SMOOTH_FRAMES = 4.0
+SMOOTH_SHARE = 0.04
 
 
 @dataclasses.dataclass
@@ -38,12 +40,12 @@ class Track:
 
     def scaled(self, scale: np.ndarray) -> Track:
         """The track in a picture that is `scale` (2,) times as large."""
-        return Track(
-            [
-                face and Face(face.box * np.tile(scale, 2), face.landmarks * scale, face.score)
-                for face in self.faces
-            ]
-        )
+
+        def larger(face: Face) -> Face:
+            box, landmarks = face.box * np.tile(scale, 2), face.landmarks * scale
+            return Face(box.astype(np.float32), landmarks.astype(np.float32), face.score)
+
+        return Track([larger(face) if face else None for face in self.faces])
 
     @property
     def prominence(self) -> float:
@@ -107,21 +109,28 @@ def fill_gaps(track: Track) -> Track:
 
 
 def smooth_landmarks(track: Track) -> np.ndarray:
-    """Landmarks (T, 5, 2) with the detector's jitter averaged out; zeros where unseen."""
-    seen = track.seen
-    points = np.array(
-        [f.landmarks if f else np.zeros((5, 2), np.float32) for f in track.faces], np.float32
+    """Landmarks (T, 5, 2) with the detector's jitter averaged out; zeros where unseen.
+
+    A straight line through time is fitted around each frame (LOESS, Cleveland 1979), so that a
+    steady motion is not held back, also at the ends of a clip. Frames in which the face is
+    elsewhere count less (as in a bilateral filter, Tomasi and Manduchi 1998), so that a still face
+    is averaged over the clip and a fast one hardly.
+    """
+    out = np.zeros((len(track.faces), 5, 2), np.float32)
+    seen = np.flatnonzero(track.seen)
+    points = np.array([f.landmarks for f in track.faces if f], np.float64)  # (N, 5, 2)
+    later = (seen[None] - seen[:, None]).astype(np.float64)  # (N, N) frames from row to column
+    moved = np.sqrt(np.square(points[None] - points[:, None]).sum(-1).mean(-1))  # (N, N) px
+    weight = np.exp(
+        -0.5 * (np.square(later / SMOOTH_FRAMES) + np.square(moved / (SMOOTH_SHARE * track.size)))
     )
-    half = len(SMOOTHING) // 2
-    out = np.zeros_like(points)
-    for t in range(len(points)):
-        if not seen[t]:
-            continue
-        # As many frames on each side, so that a steady motion is not pulled to one side.
-        reach = int(min(half, t, len(points) - 1 - t))
-        window = slice(t - reach, t + reach + 1)
-        weight = SMOOTHING[half - reach : half + reach + 1] * seen[window]
-        if not seen[window].all():
-            weight = weight * weight[::-1].astype(bool)
-        out[t] = np.tensordot(weight / weight.sum(), points[window], 1)
+    # Value at its own time of the line through each row's weighted points.
+    s0, s1, s2 = (np.sum(weight * later**k, axis=1, keepdims=True) for k in range(3))
+    spread = s0 * s2 - s1**2
+    kernel = np.where(
+        spread > 1e-6 * s0**2,
+        weight * (s2 - s1 * later) / np.maximum(spread, 1e-12),
+        weight / s0,
+    )
+    out[seen] = np.tensordot(kernel, points, 1)
     return out
