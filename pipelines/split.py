@@ -4,60 +4,164 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pipelines.clip import SPLITS, Video
+from pipelines.clip import SPLITS, Reject, Video
+from pipelines.datasets.base import Dataset
+
+GROUPINGS = ("identity", "source")
+NOWHERE = ""  # the split of what no official list names
+
+Ties = Callable[[Video], set[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Videos with their split set, and those that belong to none, each with the reason."""
+
+    videos: tuple[Video, ...]
+    rejects: tuple[Reject, ...]
 
 
 def split_videos(
-    videos: Iterable[Video],
-    official: Mapping[str, str] | None = None,
+    dataset: Dataset,
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
     seed: int = 0,
-) -> tuple[list[Video], list[tuple[Video, str]]]:
-    """Videos with their split set, and those left out, each with the reason.
+    group_by: str = "identity",
+    keep: Mapping[str, str] | None = None,
+) -> Placement:
+    """Deals a data set's videos to train, val and test.
 
-    With official splits (identity -> split) a video belongs where all its identities do.
-    Otherwise videos joined by an identity or a source form a component, and the hash of a
-    component's smallest identity deals it: no identity crosses, input order is irrelevant.
-    Raises ValueError where the fractions are no distribution.
+    What the data set's own lists say stands. Of the rest, everything that shares an identity or a
+    source, directly or in a chain, stays together (`Dataset.deal` "component"), or people are
+    dealt one by one and fakes of two people in two splits are left out ("identity").
+    group_by "source" ties by the original recording only.
+
+    keep: video key -> split of an earlier data set. Those videos stay where they were, what is
+    tied to them joins them, and a new video that would tie two splits together is left out.
+
+    Deterministic, whatever the order of the input: groups are dealt by size, then by their hash
+    with the seed. Raises ValueError where the fractions are no distribution.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions are {fractions}; three shares that add up to 1 are needed.")
-    if official:
-        return _official(videos, official)
-    placed: list[Video] = []
-    for component in _components(videos):
-        name = min(i for video in component for i in _names(video))
-        split = _deal(f"{seed}/{name}", fractions)
-        placed.extend(dataclasses.replace(video, split=split) for video in component)
-    return sorted(placed), []
-
-
-def _official(
-    videos: Iterable[Video], official: Mapping[str, str]
-) -> tuple[list[Video], list[tuple[Video, str]]]:
-    placed, left_out = [], []
-    for video in videos:
-        splits = {official.get(identity, "") for identity in video.identities}
-        if len(splits) == 1 and "" not in splits:
-            placed.append(dataclasses.replace(video, split=splits.pop()))
-        elif "" in splits:
-            left_out.append((video, "not in the official split lists"))
+    ties = _ties(dataset, group_by)
+    kept = {v.key: keep[v.key] for v in dataset.videos if keep and v.key in keep and not v.split}
+    open_videos = sorted(v for v in dataset.videos if not v.split)
+    if dataset.official:
+        where = {f"{dataset.name}/{name}": split for name, split in dataset.official.items()}
+    else:
+        shares = _open_shares(dataset, fractions)
+        by_person = dataset.deal == "identity" and group_by == "identity"
+        where = _places(open_videos, ties, by_person, shares, seed, kept)
+    videos: list[Video] = []
+    rejects: list[Reject] = []
+    for video in sorted(dataset.videos):
+        splits = {where.get(tie, NOWHERE) for tie in ties(video)}
+        split = video.split or kept.get(video.key) or (splits.pop() if len(splits) == 1 else None)
+        if split:
+            videos.append(dataclasses.replace(video, split=split))
         else:
-            left_out.append((video, f"its identities are in {' and '.join(sorted(splits))}"))
-    return sorted(placed), sorted(left_out)
+            rejects.append(_left_out(video, splits))
+    return Placement(tuple(videos), tuple(rejects))
 
 
-def _names(video: Video) -> set[str]:
-    """What ties a video to others, told apart by dataset."""
-    ties = {f"{video.dataset}/{i}" for i in (*video.identities, video.source_id) if i}
-    return ties or {video.key}
+def _left_out(video: Video, splits: set[str]) -> Reject:
+    known = sorted(splits - {NOWHERE})
+    if len(known) > 1:
+        reason, detail = "across_splits", f"its people or sources are in {' and '.join(known)}"
+    else:
+        reason, detail = "unlisted", "not in the official split lists"
+    return Reject(video.key, video.uri, reason, "split", f"{detail}; left out.")
 
 
-def _components(videos: Iterable[Video]) -> list[list[Video]]:
-    """Groups of videos joined, directly or in a chain, by a shared identity or source."""
+def _ties(dataset: Dataset, group_by: str) -> Ties:
+    """What ties a video to others, told apart by data set; at least its own name."""
+
+    def ties(video: Video) -> set[str]:
+        names = set(video.identities)
+        if group_by == "source":
+            names = {video.source_id}
+        elif not dataset.official and dataset.deal == "component":
+            names.add(video.source_id)
+        return {f"{video.dataset}/{name}" for name in names if name} or {video.key}
+
+    return ties
+
+
+def _open_shares(dataset: Dataset, fractions: Sequence[float]) -> dict[str, float]:
+    shares = {s: f for s, f in zip(SPLITS, fractions, strict=True) if s in dataset.open_splits}
+    total = sum(shares.values())
+    if total <= 0:
+        raise ValueError(
+            f"fractions are {tuple(fractions)}, but {dataset.name} has a list of its own for all "
+            f"but {' and '.join(dataset.open_splits)}: give one of these a share."
+        )
+    return {split: share / total for split, share in shares.items()}
+
+
+@dataclasses.dataclass
+class _Group:
+    """What is dealt as a whole. names: its ties. videos: what it weighs."""
+
+    names: set[str]
+    videos: list[Video]
+
+
+def _places(
+    videos: list[Video],
+    ties: Ties,
+    by_person: bool,
+    shares: Mapping[str, float],
+    seed: int,
+    kept: Mapping[str, str],
+) -> dict[str, str]:
+    """Tie -> split for the ties of the videos."""
+    where: dict[str, str] = {}
+    for video in videos:
+        if video.key in kept:
+            where.update(dict.fromkeys(ties(video) - where.keys(), kept[video.key]))
+    if by_person:
+        groups = _people(videos, ties)
+    else:
+        _spread(videos, ties, where)
+        crossing = {v.key for v in videos if len({where[t] for t in ties(v) & where.keys()}) > 1}
+        groups = _components([v for v in videos if v.key not in crossing], ties)
+    waiting = [group for group in groups if not group.names & where.keys()]
+    placed = [(video, kept[video.key]) for video in videos if video.key in kept]
+    for group, split in _deal(waiting, shares, seed, placed):
+        where.update(dict.fromkeys(group.names, split))
+    return where
+
+
+def _spread(videos: list[Video], ties: Ties, where: dict[str, str]) -> None:
+    """Lets everything that is tied to one split alone join it, in a chain."""
+    growing = bool(where)
+    while growing:
+        growing = False
+        for video in videos:
+            known = {where[tie] for tie in ties(video) & where.keys()}
+            new = ties(video) - where.keys()
+            if len(known) == 1 and new:
+                where.update(dict.fromkeys(new, *known))
+                growing = True
+
+
+def _people(videos: list[Video], ties: Ties) -> list[_Group]:
+    """Each person a group; a fake weighs where its target is."""
+    groups: dict[str, _Group] = {}
+    for video in videos:
+        target = f"{video.dataset}/{video.identities[0]}" if video.identities else video.key
+        for name in sorted(ties(video)):
+            group = groups.setdefault(name, _Group({name}, []))
+            if name == target:
+                group.videos.append(video)
+    return list(groups.values())
+
+
+def _components(videos: list[Video], ties: Ties) -> list[_Group]:
+    """Groups of videos joined, directly or in a chain, by a tie."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -67,52 +171,106 @@ def _components(videos: Iterable[Video]) -> list[list[Video]]:
             name = parent[name]
         return name
 
-    videos = list(videos)
     for video in videos:
-        first, *rest = sorted(_names(video))
+        first, *rest = sorted(ties(video))
         for name in rest:
             parent[root(name)] = root(first)
-    groups: dict[str, list[Video]] = defaultdict(list)
+    groups: dict[str, _Group] = {}
     for video in videos:
-        groups[root(min(_names(video)))].append(video)
+        names = ties(video)
+        group = groups.setdefault(root(min(names)), _Group(set(), []))
+        group.names |= names
+        group.videos.append(video)
     return list(groups.values())
 
 
-def _deal(name: str, fractions: tuple[float, float, float]) -> str:
-    point = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
-    for split, end in zip(SPLITS, (fractions[0], fractions[0] + fractions[1]), strict=False):
-        if point < end:
-            return split
-    return SPLITS[-1]
+def _deal(
+    groups: list[_Group],
+    shares: Mapping[str, float],
+    seed: int,
+    placed: Iterable[tuple[Video, str]],
+) -> list[tuple[_Group, str]]:
+    """Each group with a split, largest first, to where its labels and methods lack most.
+
+    After Sechidis et al. 2011, "On the Stratification of Multi-Label Data". No split gets more
+    than its share and the largest group. placed: what has its split already.
+    """
+    counts: dict[str, Counter] = {split: Counter() for split in shares}
+    for video, split in placed:
+        counts.setdefault(split, Counter())[_stratum(video)] += 1
+    held = [Counter(map(_stratum, group.videos)) for group in groups]
+    total = sum(held, sum(counts.values(), Counter()))
+    whole = total.total()
+
+    def order(index: int) -> tuple[int, bytes]:
+        name = f"{seed}/{min(groups[index].names)}"
+        return -len(groups[index].videos), hashlib.sha256(name.encode()).digest()
+
+    dealt = []
+    for index in sorted(range(len(groups)), key=order):
+        lacks = {split: shares[split] * whole - counts[split].total() for split in shares}
+        # Rounding apart, some split lacks as many videos as are left to deal.
+        below = [split for split in shares if lacks[split] > 1e-9] or [max(lacks, key=lacks.get)]
+
+        def need(split: str, here: Counter = held[index]) -> tuple[float, float]:
+            gap = {k: shares[split] * total[k] - counts[split][k] for k in here}
+            return sum(n * gap[k] / total[k] for k, n in here.items()), lacks[split]  # noqa: B023
+
+        chosen = max(below, key=need)
+        counts[chosen] += held[index]
+        dealt.append((groups[index], chosen))
+    return dealt
 
 
-def audit(videos: Iterable[Video]) -> dict:
+def _stratum(video: Video) -> tuple[int, str]:
+    return video.label, video.method
+
+
+def audit(videos: Iterable[Video], official: Iterable[str] = ()) -> dict:
     """What the splits hold and which identities or sources cross them, as plain JSON.
 
-    {"splits": {split: {"videos", "identities", "sources", "methods"}}, "crossings": [...]}
+    official: keys of the videos whose split is the data set's own choice.
+
+    {"splits": {split: {"videos", "identities", "sources", "labels", "methods"}},
+     "crossings": [{"kind", "dataset", "name", "splits", "official"}]}; a crossing is "official"
+    where there is none without the official videos.
     """
-    videos = list(videos)
-    where: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for video in videos:
-        for identity in video.identities:
-            where["identity", f"{video.dataset}/{identity}"].add(video.split)
-        if video.source_id:
-            where["source", f"{video.dataset}/{video.source_id}"].add(video.split)
+    videos, official = list(videos), set(official)
     splits = {}
     for split in SPLITS:
         members = [video for video in videos if video.split == split]
-        methods: dict[str, int] = defaultdict(int)
-        for video in members:
-            methods[video.method] += 1
         splits[split] = {
             "videos": len(members),
-            "identities": len({i for video in members for i in video.identities}),
-            "sources": len({video.source_id for video in members if video.source_id}),
-            "methods": dict(sorted(methods.items())),
+            "identities": len({(v.dataset, i) for v in members for i in v.identities}),
+            "sources": len({(v.dataset, v.source_id) for v in members if v.source_id}),
+            "labels": {
+                name: sum(video.label == label for video in members)
+                for label, name in enumerate(("real", "fake"))
+            },
+            "methods": dict(sorted(Counter(video.method for video in members).items())),
         }
+    everywhere = _whereabouts(videos)
+    dealt = _whereabouts(video for video in videos if video.key not in official)
     crossings = [
-        {"kind": kind, "name": name, "splits": sorted(found)}
-        for (kind, name), found in sorted(where.items())
+        {
+            "kind": kind,
+            "dataset": dataset,
+            "name": name,
+            "splits": sorted(found),
+            "official": len(dealt.get((kind, dataset, name), ())) < 2,
+        }
+        for (kind, dataset, name), found in sorted(everywhere.items())
         if len(found) > 1
     ]
     return {"splits": splits, "crossings": crossings}
+
+
+def _whereabouts(videos: Iterable[Video]) -> dict[tuple[str, str, str], set[str]]:
+    """The splits of each (kind, data set, name) of identity and source."""
+    where: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for video in videos:
+        for identity in video.identities:
+            where["identity", video.dataset, identity].add(video.split)
+        if video.source_id:
+            where["source", video.dataset, video.source_id].add(video.split)
+    return where

@@ -751,7 +751,7 @@ def test_a_manifest_of_a_found_data_set_reads_the_same_from_elsewhere(
         {"method": "Swap"},
         {"compression": "x" * 200_000},
     ],
-    ids=str,
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_video_that_a_manifest_cannot_hold_is_refused(wrong):
     facts = {"id": "a", "uri": "gs://b/a", "label": REAL, "dataset": "d", "source_id": "a"}
@@ -837,12 +837,9 @@ def test_selecting_methods_keeps_a_dataset_that_never_had_fakes(tmp_path, two_se
 
 
 @pytest.mark.parametrize("name", ["raw", "c0", "C0"])
-def test_selecting_a_compression_keeps_its_fakes_and_says_which_reals_differ(two_sets, name):
-    plus, google = select(two_sets, compressions=(name,))
-    assert [v.id for v in plus.videos if v.label == FAKE] == ["Deepfakes/raw/000_003"]
-    assert len([v for v in plus.videos if v.label == REAL]) == 3
-    assert "real videos of compression c23 stay beside fakes of raw" in plus.notes[-1]
-    assert [v.label for v in google.videos] == [REAL]
+def test_selecting_a_compression_keeps_its_videos_real_and_fake(two_sets, name):
+    (plus,) = select(two_sets, compressions=(name,))
+    assert [v.id for v in plus.videos] == ["Deepfakes/raw/000_003", "original/raw/000"]
 
 
 def test_selecting_what_no_fake_has_is_an_error_that_names_what_there_is(two_sets, tmp_path):
