@@ -10,6 +10,7 @@ import sys
 COMMANDS = {
     "demo": ("serving.demo", "the whole way on generated videos, in minutes"),
     "sample-data": ("pipelines.sample.generate", "write a small generated data set"),
+    "datasets": ("pipelines.datasets.listing", "what is in a folder of videos, before any work"),
     "preprocess": ("pipelines.preprocess", "videos -> face-clip TFRecord shards (Apache Beam)"),
     "inspect": ("pipelines.inspect", "what is in the shards; verify them; draw a contact sheet"),
     "train": ("trainer.train", "shards -> a trained model"),
@@ -36,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     # TensorFlow's start-up notices bury what the command says; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # By default TensorFlow uses oneDNN on some x86 processors only.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         command = importlib.import_module(COMMANDS[argv[0]][0])
     except ModuleNotFoundError as error:

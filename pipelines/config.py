@@ -16,13 +16,16 @@ T = TypeVar("T")
 # never meets crops made in another way than those it was trained on.
 CROP_ALGORITHM = "mtcnn-similarity/2"
 
+# The layout of a record (pipelines/schema.py); raise when a reader of the old one would fail.
+RECORD_VERSION = 1
+
 
 def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
     """A dataclass field that also becomes a command-line flag with this help text."""
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
-def add_flags(parser: argparse.ArgumentParser, config_class: type) -> None:
+def add_flags(parser: argparse._ActionsContainer, config_class: type) -> None:
     """Adds one `--field-name` flag for every `option` of a config dataclass."""
     types = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.clip import Clip, Video
-
-VERSION = 1
+from pipelines.config import RECORD_VERSION as VERSION
 
 # Context features: name -> (kind, is a list).
 CONTEXT: dict[str, tuple[type, bool]] = {

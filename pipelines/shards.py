@@ -5,20 +5,29 @@ TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfreco
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import os
 import re
 import struct
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import google_crc32c
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.clip import Video
+from pipelines.config import RECORD_VERSION
+
 INFO_NAME = "dataset_info.json"  # written last: its presence marks a finished data set
 REJECTS_NAME = "rejects.jsonl"
+AUDIT_NAME = "split_audit.json"
+MANIFEST_NAME = "manifest.csv"
+PARTS = "parts"  # folder of finished videos, until the shards are made of them
+REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
 _SHARD = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
 
 
@@ -69,10 +78,46 @@ def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def write_shard(path: str, records: Iterable[bytes]) -> dict[str, Any]:
-    """Writes a TFRecord file -> {"records", "bytes", "sha256"}."""
-    records = list(records)
-    return {"records": len(records), **write_atomically(path, map(frame, records))}
+def write_records(path: str, records: Iterable[bytes]) -> dict[str, Any]:
+    """Writes a TFRecord file -> {"bytes", "sha256"}."""
+    return write_atomically(path, map(frame, records))
+
+
+def count_records(path: str) -> int:
+    """The number of records in a TFRecord file. Raises ValueError where it ends within one."""
+    count = 0
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        while header := handle.read(12):
+            rest = int.from_bytes(header[:8], "little") + 4
+            if len(header) < 12 or len(handle.read(rest)) < rest:
+                raise ValueError(f"{path}: ends within record {count}; remove it.")
+            count += 1
+    return count
+
+
+def part_name(video: Video, fingerprint: str) -> str:
+    """The file of a video's finished clips: another name when anything about them would differ.
+
+    So a job that is run again takes what an earlier one, killed or not, has finished. Where the
+    video lies does not count, but for local files their size and time of change do.
+    """
+    facts: list[Any] = [RECORD_VERSION, fingerprint]
+    facts.append(dataclasses.astuple(dataclasses.replace(video, uri="")))
+    if os.path.exists(video.uri):
+        stat = os.stat(video.uri)
+        facts.append((stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".tfrecord"
+
+
+def join_parts(path: str, parts: Iterable[str]) -> dict[str, Any]:
+    """Writes a shard from parts, one after the other -> {"bytes", "sha256"}."""
+
+    def chunks() -> Iterator[bytes]:
+        for part in parts:
+            with FileSystems.open(part, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+                yield handle.read()
+
+    return write_atomically(path, chunks())
 
 
 def write_json(path: str, value: Any) -> None:

@@ -210,7 +210,9 @@ def _deal(
     for index in sorted(range(len(groups)), key=order):
         lacks = {split: shares[split] * whole - counts[split].total() for split in shares}
         # Rounding apart, some split lacks as many videos as are left to deal.
-        below = [split for split in shares if lacks[split] > 1e-9] or [max(lacks, key=lacks.get)]
+        below = [split for split in shares if lacks[split] > 1e-9] or [
+            max(lacks, key=lambda split: lacks[split])
+        ]
 
         def need(split: str, here: Counter = held[index]) -> tuple[float, float]:
             gap = {k: shares[split] * total[k] - counts[split][k] for k in here}

@@ -1,8 +1,13 @@
-"""The Beam steps from videos to shards. Thought lives elsewhere; these own lifetime and rejects."""
+"""The Beam steps from videos to shards. Thought lives elsewhere; these own lifetime and rejects.
+
+A finished video is a file of its own, a part, until all are done: so no crop travels between
+workers, whatever is finished survives a crash, and a shard is its videos' parts in order.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -16,32 +21,31 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
-from pipelines.clip import SPLITS, Video, VideoError
+from pipelines.clip import SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.shards import (
     INFO_NAME,
+    PARTS,
+    REJECT_MARK,
     REJECTS_NAME,
+    count_records,
+    join_parts,
+    part_name,
     shard_name,
     shard_of,
     write_atomically,
     write_json,
-    write_shard,
+    write_records,
 )
 
 REJECTS = "rejects"
 
 
-def reject(video: Video, error: Exception) -> dict[str, str]:
+def reject(video: Video, error: Exception) -> Reject:
     """A line of rejects.jsonl."""
     if not isinstance(error, VideoError):
         error = VideoError("error", "", f"{type(error).__name__}: {error}")
-    return {
-        "video": video.key,
-        "uri": video.uri,
-        "reason": error.reason,
-        "stage": error.stage,
-        "detail": error.detail,
-    }
+    return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
 
 
 @contextlib.contextmanager
@@ -64,75 +68,108 @@ def local_copy(uri: str) -> Iterator[str]:
 
 
 class ExtractFaces(beam.DoFn):
-    """Video -> ((split, shard), (sort key, record)) for each clip; rejects tagged apart."""
+    """Video -> ((split, shard), its part and what is in it); rejects tagged apart.
 
-    def __init__(self, config: PreprocessConfig, shards: int):
-        self._config, self._shards = config, shards
+    threads: for each worker process; 0 for one per core. A part that is there is not made again.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        config: PreprocessConfig,
+        shards: int,
+        threads: int,
+        time_limit_s: float,
+    ):
+        self._output, self._config, self._shards = output, config, shards
+        self._threads, self._time_limit_s = threads, time_limit_s
         self._shared = Shared()
 
     def setup(self) -> None:
         # Here and not above: workers load TensorFlow, the launcher need not.
         from pipelines.faces.extract import FaceExtractor
 
-        self._extractor = self._shared.acquire(lambda: FaceExtractor(self._config))
+        self._extractor = self._shared.acquire(
+            lambda: FaceExtractor(
+                self._config, threads=self._threads, time_limit_s=self._time_limit_s
+            )
+        )
 
     def process(self, video: Video) -> Iterator[Any]:
+        name = part_name(video, self._config.fingerprint)
+        part = FileSystems.join(self._output, PARTS, name)
+        if not FileSystems.exists(part):
+            try:
+                self._extract(video, part)
+            except Exception as error:  # one bad video must not stop the other thousands
+                write_atomically(part + REJECT_MARK, [])
+                yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
+                return
+        facts = {
+            "video": video.key,
+            "label": video.label,
+            "method": video.method,
+            "dataset": video.dataset,
+            "clips": count_records(part),
+        }
+        yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
+
+    def _extract(self, video: Video, part: str) -> None:
         from pipelines.schema import serialize
+
+        with local_copy(video.uri) as path:
+            clips = self._extractor.extract(path)
+        write_records(part, [serialize(video, clip, self._config.fingerprint) for clip in clips])
+
+
+class HashFrames(beam.DoFn):
+    """Video -> (key, perceptual hashes of a few frames); none for one that cannot be read."""
+
+    def process(self, video: Video) -> Iterator[tuple[str, list[int]]]:
+        from pipelines.duplicates import video_hashes
 
         try:
             with local_copy(video.uri) as path:
-                clips = self._extractor.extract(path)
-        except Exception as error:  # one bad video must not stop the other thousands
-            yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
-            return
-        shard = (video.split, shard_of(video.key, self._shards))
-        for clip in clips:
-            record = serialize(video, clip, self._config.fingerprint)
-            facts = {
-                "video": video.key,
-                "label": video.label,
-                "method": video.method,
-                "dataset": video.dataset,
-            }
-            yield shard, ((video.key, clip.index, clip.track), record, facts)
+                yield video.key, video_hashes(path)
+        except Exception:  # the job itself will say why
+            yield video.key, []
 
 
 class WriteShards(beam.PTransform):
-    """Writes each (split, shard)'s records in the order of their keys -> (name, summary)."""
+    """Joins each (split, shard)'s parts in the order of their videos -> (name, summary)."""
 
     def __init__(self, output: str, shards: int):
         super().__init__()
         self._output, self._shards = output, shards
 
-    def expand(self, clips: beam.PCollection) -> beam.PCollection:
+    def expand(self, videos: beam.PCollection) -> beam.PCollection:
         # Every shard is written, also one without records: readers see all N files.
-        empty = clips.pipeline | "NameShards" >> beam.Create(
+        empty = videos.pipeline | "NameShards" >> beam.Create(
             [((split, i), None) for split in SPLITS for i in range(self._shards)]
         )
         return (
-            (clips, empty)
+            (videos, empty)
             | "WithEmpty" >> beam.Flatten()
             | "GroupByShard" >> beam.GroupByKey()
             | "WriteShard" >> beam.MapTuple(self._write)
         )
 
-    def _write(self, key: tuple[str, int], clips) -> tuple[str, dict[str, Any]]:
+    def _write(self, key: tuple[str, int], videos) -> tuple[str, dict[str, Any]]:
         split, index = key
-        ordered = sorted((clip for clip in clips if clip), key=lambda clip: clip[0])
+        ordered = sorted((video for video in videos if video), key=lambda video: video[0])
         name = shard_name(split, index, self._shards)
-        path = FileSystems.join(self._output, name)
-        summary = write_shard(path, (record for _, record, _ in ordered))
-        return name, {**summary, "split": split, **_count(facts for _, _, facts in ordered)}
+        summary = join_parts(FileSystems.join(self._output, name), (part for _, part, _ in ordered))
+        return name, {**summary, "split": split, **_count([facts for _, _, facts in ordered])}
 
 
-def _count(facts) -> dict[str, Any]:
-    clips = list(facts)
-    videos = {clip["video"]: clip for clip in clips}
+def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
+    clips = sum(video["clips"] for video in videos)
     return {
-        "clips": len(clips),
+        "clips": clips,
+        "records": clips,
         "videos": len(videos),
         **{
-            field + "s": dict(Counter(str(v[field]) for v in videos.values()))
+            field + "s": dict(Counter(str(video[field]) for video in videos))
             for field in ("label", "method", "dataset")
         },
     }
@@ -141,9 +178,9 @@ def _count(facts) -> dict[str, Any]:
 class WriteInfo(beam.PTransform):
     """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
 
-    def __init__(self, output: str, header: dict[str, Any]):
+    def __init__(self, output: str, header: dict[str, Any], rejects: list[Reject]):
         super().__init__()
-        self._output, self._header = output, header
+        self._output, self._header, self._rejects = output, header, rejects
 
     def expand(self, shards_and_rejects) -> beam.PCollection:
         shards, rejects = shards_and_rejects
@@ -158,9 +195,9 @@ class WriteInfo(beam.PTransform):
             )
         )
 
-    def _write(self, shards: dict[str, dict], rejects: list[dict]) -> dict[str, Any]:
-        rejects = [*self._header["left_out"], *rejects]
-        lines = [json.dumps(line, sort_keys=True) for line in rejects]
+    def _write(self, shards: dict[str, dict], rejects: list[Reject]) -> dict[str, Any]:
+        rejects = [*self._rejects, *rejects]
+        lines = [json.dumps(dataclasses.asdict(line), sort_keys=True) for line in rejects]
         write_atomically(
             FileSystems.join(self._output, REJECTS_NAME),
             [f"{line}\n".encode() for line in sorted(lines)],
@@ -170,7 +207,9 @@ class WriteInfo(beam.PTransform):
         return info
 
 
-def dataset_info(header: dict, shards: dict[str, dict], rejects: list[dict]) -> dict[str, Any]:
+def dataset_info(
+    header: dict[str, Any], shards: dict[str, dict], rejects: list[Reject]
+) -> dict[str, Any]:
     """The contents of dataset_info.json: what the shards hold and how they were made."""
     splits: dict[str, Any] = {}
     for split in SPLITS:
@@ -188,8 +227,8 @@ def dataset_info(header: dict, shards: dict[str, dict], rejects: list[dict]) -> 
         }
     kept = ("records", "bytes", "sha256")
     return {
-        **{key: value for key, value in header.items() if key != "left_out"},
+        **header,
         "splits": splits,
         "shards": {name: {key: summary[key] for key in kept} for name, summary in shards.items()},
-        "rejects": dict(Counter(line["reason"] for line in rejects)),
+        "rejects": dict(Counter(line.reason for line in rejects)),
     }

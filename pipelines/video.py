@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -166,7 +166,7 @@ def sample_clips(
 
 def read_frames(
     info: VideoInfo, indices: Sequence[int], threads: int = 0
-) -> Iterator[np.ndarray | None]:
+) -> Generator[np.ndarray | None]:
     """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
 
     None stands for a frame that does not decode, or that the decoder had to patch up. Decoding
@@ -196,7 +196,9 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
     return runs
 
 
-def _decode(container, stream, info: VideoInfo, wanted: set[int]) -> Iterator[tuple[int, object]]:
+def _decode(
+    container, stream, info: VideoInfo, wanted: set[int]
+) -> Iterator[tuple[int | None, av.VideoFrame]]:
     """(pts or place, frame) in order from where the container stands; unwanted ones may lack."""
     context = stream.codec_context
     place = 0
@@ -216,7 +218,9 @@ def _decode(container, stream, info: VideoInfo, wanted: set[int]) -> Iterator[tu
         return
 
 
-def _pick(frames: Iterator[tuple[int, object]], targets: list[int]) -> Iterator:
+def _pick(
+    frames: Iterator[tuple[int | None, av.VideoFrame]], targets: list[int]
+) -> Iterator[np.ndarray | None]:
     """The RGB of each target in order, None for one that does not come."""
     waiting = iter(targets)
     target = next(waiting, None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def watched(items: Iterator[T], limit_s: float) -> Iterator[T]:
+def watched(items: Iterator[T], limit_s: float) -> Generator[T]:
     """The items, made by a thread of their own, one ahead of what is asked for.
 
     Raises TimeoutError where they keep the caller waiting for more than `limit_s` seconds in all.

@@ -54,7 +54,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         generate(videos, identities=identities, seed=seed)
     with _stage(console, "2. Preprocess: videos -> aligned face clips (Apache Beam)", data):
         config = PreprocessConfig(frames_per_clip=8, crop_size=112, margin=0.2)
-        info = preprocess(str(videos), str(data), config)
+        info = preprocess(str(videos), str(data), config, console=console)
         console.print(summary(info))
     with _stage(console, "3. Train: ResNeXt over frames, LSTM over time (Keras)", run):
         train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))

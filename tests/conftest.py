@@ -81,10 +81,10 @@ def sample(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def sample_shards(tmp_path_factory, sample, small_config) -> Path:
     """The sample set as shards of 48 px crops."""
-    from pipelines.preprocess import preprocess
+    from pipelines.preprocess import Job, preprocess
 
     out = tmp_path_factory.mktemp("shards") / "data"
-    preprocess(str(sample), str(out), small_config, shards=2)
+    preprocess(str(sample), str(out), small_config, Job(shards=2))
     return out
 
 

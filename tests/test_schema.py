@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines import schema
 from pipelines.clip import Clip, Video
-from pipelines.shards import write_shard
+from pipelines.shards import write_records
 
 text = st.text(max_size=12)
 floats = st.floats(-1e4, 1e4, width=32)
@@ -94,7 +94,7 @@ def test_a_record_of_another_version_is_refused(monkeypatch):
 
 def test_tensorflow_reads_the_file_with_our_feature_spec(tmp_path):
     path = str(tmp_path / "a.tfrecord")
-    write_shard(path, [schema.serialize(VIDEO, example_clip(), "f00")] * 3)
+    write_records(path, [schema.serialize(VIDEO, example_clip(), "f00")] * 3)
     records = list(tf.data.TFRecordDataset([path]))
     assert len(records) == 3
     context, frames, _ = tf.io.parse_sequence_example(records, *schema.feature_spec())
@@ -120,7 +120,7 @@ print(json.dumps({
 
 def test_an_independent_reader_reads_every_feature(tmp_path):
     path = str(tmp_path / "a.tfrecord")
-    write_shard(path, [schema.serialize(VIDEO, example_clip(), "f00")])
+    write_records(path, [schema.serialize(VIDEO, example_clip(), "f00")])
     kinds = {bytes: "byte", int: "int", float: "float"}
     context = {name: kinds[kind] for name, (kind, _) in schema.CONTEXT.items()}
     frames = {name: kinds[kind] for name, (kind, _) in schema.FRAMES.items()}

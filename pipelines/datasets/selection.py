@@ -16,8 +16,8 @@ def select(
     """The datasets with the fakes of these methods only, and with the videos, real and fake, of
     these compressions only; none given means all.
 
-    A dataset that loses all its videos, or all its fakes to `methods`, is left out. Letter case is ignored; raw and
-    c0 are the same. Raises DatasetError for a name that is not there.
+    A dataset that loses all its videos, or all its fakes to `methods`, is left out. Letter case
+    is ignored; raw and c0 are the same. Raises DatasetError for a name that is not there.
     """
     videos = [video for dataset in datasets for video in dataset.videos]
     wanted = _known("method", methods, {v.method for v in videos if v.label == FAKE})

@@ -14,7 +14,7 @@ import functools
 import importlib.resources
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 # By default TensorFlow uses oneDNN on some x86 processors only; these networks run 2.4 times as
 # fast with it. Read when TensorFlow is loaded.
@@ -147,14 +147,10 @@ def suppress(
 
     boxes (N, 4), scores (N,). Only boxes with the same owner (frame) suppress each other.
     """
-    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxesBatched(
-        corner_and_size.astype(np.float64),
-        scores.astype(np.float32),
-        owners.astype(np.int32),
-        0.0,
-        threshold,
-    )
+    corner_and_size: Any = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    confidences: Any = scores.astype(np.float32)
+    classes: Any = owners.astype(np.int32)
+    kept = cv2.dnn.NMSBoxesBatched(corner_and_size, confidences, classes, 0.0, threshold)
     return np.array(kept, int).ravel()
 
 
@@ -241,7 +237,7 @@ class MtcnnDetector:
         faces: list[list[Face]] = [[] for _ in frames]
         owners, boxes = self._propose(frames)
         if len(boxes):
-            owners, boxes = self._refine(frames, owners, boxes)
+            owners, boxes = self._reconsider(frames, owners, boxes)
         if not len(boxes):  # an empty batch is an error inside the networks
             return faces
         boxes, landmarks, scores = self._output(frames, owners, boxes)
@@ -265,8 +261,8 @@ class MtcnnDetector:
         while min(height, width) * scale >= P_CELL:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             # From the level before: each is read once at little more than its own size.
-            level = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level])
-            offsets, scores = (t.numpy() for t in self._p(level))
+            level = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level]
+            offsets, scores = (t.numpy() for t in self._p(np.stack(level)))
             owner, row, column = np.nonzero(scores > 0.6)
             corner = np.stack([column, row, column, row], axis=1) * P_STRIDE
             cell = corner + np.array([0, 0, P_CELL, P_CELL])
@@ -284,7 +280,7 @@ class MtcnnDetector:
         keep = suppress(boxes, np.concatenate(all_scores), owners, 0.7)
         return owners[keep], _square(boxes[keep])
 
-    def _refine(self, frames, owners, boxes) -> tuple[np.ndarray, np.ndarray]:
+    def _reconsider(self, frames, owners, boxes) -> tuple[np.ndarray, np.ndarray]:
         offsets, scores = self._run(self._r, frames, owners, boxes)
         sure = scores > 0.7
         owners, boxes, scores = owners[sure], _adjust(boxes, offsets)[sure], scores[sure]
