@@ -22,50 +22,56 @@ SAME_FACE_IOU = 0.7
 
 def detect_through(detector: FaceDetector, clips: Sequence[Frames]) -> list[list[list[Face]]]:
     """The faces of each frame of each clip of one video."""
-    frames = [frame for clip in clips for frame in clip]
-    starts = np.cumsum([0, *(len(clip) for clip in clips)])
-    found: dict[int, list[Face]] = {}
-    gaps: list[tuple[int, int]] = []
-
-    def search(places: Sequence[int]) -> None:
-        if not places:
-            return
-        searched = detector.detect([frames[i] for i in places])
-        faces = [(i, face) for i, some in zip(places, searched, strict=True) for face in some]
-        # A second look, as at all other frames: landmarks must not depend on how a face was found.
-        again = detector.refine(
-            frames,
-            np.array([i for i, _ in faces], int),
-            np.array([face.box for _, face in faces]).reshape(-1, 4),
-        )
-        found.update({i: [] for i in places})
-        for (i, face), refined in zip(faces, again, strict=True):
-            found[i].append(refined if refined.score >= SURE else face)
-
-    keys = [_keys(start, end) for start, end in zip(starts[:-1], starts[1:], strict=True)]
-    search([key for clip in keys for key in clip])
+    search = _Search(detector, [frame for clip in clips for frame in clip])
+    ends = np.cumsum([0, *(len(clip) for clip in clips)]).tolist()
+    spans = list(zip(ends, ends[1:], strict=False))
+    keys = [_keys(start, end) for start, end in spans]
+    search.fully([t for clip in keys for t in clip])
     gaps = [gap for clip in keys for gap in zip(clip, clip[1:], strict=False)]
     while gaps := [(a, b) for a, b in gaps if b - a > 1]:
         middles = [(a + b) // 2 for a, b in gaps]
-        guesses = [
+        search.between(gaps, middles)
+        gaps = [half for (a, b), m in zip(gaps, middles, strict=True) for half in ((a, m), (m, b))]
+    return [[search.found[t] for t in range(start, end)] for start, end in spans]
+
+
+class _Search:
+    """What has been found so far: faces by frame, for all clips in one row."""
+
+    def __init__(self, detector: FaceDetector, frames: list[np.ndarray]):
+        self._detector, self._frames = detector, frames
+        self.found: dict[int, list[Face]] = {}
+
+    def fully(self, times: list[int]) -> None:
+        """Searches these frames for any face."""
+        if not times:
+            return
+        searched = self._detector.detect([self._frames[t] for t in times])
+        faces = [(t, face) for t, some in zip(times, searched, strict=True) for face in some]
+        # A second look, as at all other frames: landmarks must not depend on how a face was found.
+        again = self._look([(t, face.box) for t, face in faces])
+        self.found.update({t: [] for t in times})
+        for (t, face), refined in zip(faces, again, strict=True):
+            self.found[t].append(refined if refined.score >= SURE else face)
+
+    def between(self, gaps: list[tuple[int, int]], middles: list[int]) -> None:
+        """Looks in a frame of each gap for the faces of the frames at its ends."""
+        places = [
             (m, box)
             for (a, b), m in zip(gaps, middles, strict=True)
-            for box in _expected(found[a], found[b], (m - a) / (b - a))
+            for box in _expected(self.found[a], self.found[b], (m - a) / (b - a))
         ]
-        owners = np.array([m for m, _ in guesses], int)
-        boxes = np.array([box for _, box in guesses]).reshape(-1, 4)
-        faces = detector.refine(frames, owners, boxes)
-        found.update({m: [] for m in middles})
-        for m, face in zip(owners.tolist(), faces, strict=True):
-            found[m].append(face)
-        search([m for m in middles if any(face.score < SURE for face in found[m])])
+        self.found.update({m: [] for m in middles})
+        for (m, _), face in zip(places, self._look(places), strict=True):
+            self.found[m].append(face)
+        self.fully([m for m in middles if any(face.score < SURE for face in self.found[m])])
         for m in middles:
-            found[m] = _distinct(found[m])
-        gaps = [part for (a, b), m in zip(gaps, middles, strict=True) for part in ((a, m), (m, b))]
-    return [
-        [found[place] for place in range(start, end)]
-        for start, end in zip(starts[:-1], starts[1:], strict=True)
-    ]
+            self.found[m] = _distinct(self.found[m])
+
+    def _look(self, places: list[tuple[int, np.ndarray]]) -> list[Face]:
+        owners = np.array([t for t, _ in places], int)
+        boxes = np.array([box for _, box in places]).reshape(-1, 4)
+        return self._detector.refine(self._frames, owners, boxes)
 
 
 def _keys(start: int, end: int) -> list[int]:
