@@ -132,7 +132,6 @@ def preprocess(
         "config": config.to_dict(),
         "fingerprint": config.fingerprint,
         "split_rule": _split_rule(found, job),
-        "audit": audited["splits"],
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
     parts = [part_name(video, config.fingerprint) for video in videos]
@@ -300,20 +299,23 @@ def _read_json(path: str) -> Any:
 def summary(info: dict[str, Any]) -> Table:
     """What the shards hold, as a table."""
     table = Table(title="Face clips")
-    for heading in ("split", "videos", "real", "fake", "clips", "people", "sources", "methods"):
-        table.add_column(heading, justify="left" if heading in ("split", "methods") else "right")
+    numbers = ("videos", "real", "fake", "clips", "people", "sources")
+    table.add_column("split")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    table.add_column("methods")
     for split in SPLITS:
-        part, audited = info["splits"][split], info["audit"][split]
-        numbers = (
+        part = info["splits"][split]
+        values = (
             part["videos"],
             part["labels"]["real"],
             part["labels"]["fake"],
             part["clips"],
-            audited["identities"],
-            audited["sources"],
+            part["identities"],
+            part["sources"],
         )
         methods = ", ".join(f"{name} {count}" for name, count in part["methods"].items())
-        table.add_row(split, *map(str, numbers), methods)
+        table.add_row(split, *map(str, values), methods)
     return table
 
 

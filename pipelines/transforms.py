@@ -110,6 +110,8 @@ class ExtractFaces(beam.DoFn):
             "label": video.label,
             "method": video.method,
             "dataset": video.dataset,
+            "identities": [f"{video.dataset}/{name}" for name in video.identities],
+            "source": f"{video.dataset}/{video.source_id}" if video.source_id else video.key,
             "clips": count_records(part),
         }
         yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
@@ -168,6 +170,8 @@ def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
         "clips": clips,
         "records": clips,
         "videos": len(videos),
+        "identities": sorted({name for video in videos for name in video["identities"]}),
+        "sources": sorted({video["source"] for video in videos}),
         **{
             field + "s": dict(Counter(str(video[field]) for video in videos))
             for field in ("label", "method", "dataset")
@@ -221,6 +225,8 @@ def dataset_info(
         splits[split] = {
             "videos": sum(part["videos"] for part in parts),
             "clips": sum(part["clips"] for part in parts),
+            "identities": len({name for part in parts for name in part["identities"]}),
+            "sources": len({name for part in parts for name in part["sources"]}),
             "labels": {"real": totals["labels"]["0"], "fake": totals["labels"]["1"]},
             "methods": dict(totals["methods"]),
             "datasets": dict(totals["datasets"]),

@@ -1,15 +1,25 @@
 """The Beam job: the same bytes every time, and no video lost without a word."""
 
+import csv
 import hashlib
+import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
+from rich.console import Console
 
-from pipelines import inspect, preprocess
-from pipelines.datasets import DatasetError, find_videos
+from pipelines import inspect, preprocess, progress
+from pipelines.config import PreprocessConfig
+from pipelines.shards import PARTS, count_records
 from pipelines.transforms import local_copy
 
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "2"]
@@ -30,8 +40,6 @@ def own_folder(tmp_path_factory, face_video) -> Path:
 
 @pytest.fixture(scope="module")
 def faceless(own_folder, write_video):
-    import numpy as np
-
     frames = np.random.default_rng(0).integers(0, 255, (12, 128, 128, 3), np.uint8)
     return write_video(own_folder / "real" / "noise.mp4", frames)
 
@@ -43,8 +51,8 @@ def shards(own_folder, faceless, tmp_path_factory) -> Path:
     return out
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+def checksums(folder: Path, pattern: str = "*") -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob(pattern)}
 
 
 def test_every_video_is_in_a_shard_or_in_the_rejects(shards, own_folder):
@@ -94,6 +102,195 @@ def test_two_worker_processes_give_the_same_bytes(shards, own_folder, tmp_path):
     assert checksums(again) == checksums(shards)
 
 
+def test_the_order_of_the_videos_does_not_matter(shards, own_folder, tmp_path, monkeypatch):
+    in_order = preprocess._split
+
+    def reversed_order(found, job):
+        videos, rejects = in_order(found, job)
+        return videos[::-1], rejects
+
+    monkeypatch.setattr(preprocess, "_split", reversed_order)
+    again = tmp_path / "reversed"
+    assert preprocess.main(["--input", str(own_folder), "--output", str(again), *FLAGS]) == 0
+    assert checksums(again, "*.tfrecord") == checksums(shards, "*.tfrecord")
+
+
+def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, tmp_path):
+    argv = ["--input", str(sample), *FLAGS, "--frames-per-clip", "16", "--crop-size", "224"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    # A group of its own, so that worker processes die with it.
+    job = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.preprocess", *argv, "--output", str(killed)],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(killed.glob(f"{PARTS}/*.tfrecord"))) < 3:
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait(20)
+    assert not (killed / "dataset_info.json").exists()
+    finished = {p: p.stat().st_mtime_ns for p in killed.glob(f"{PARTS}/*.tfrecord")}
+    assert 3 <= len(finished) < 18
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    config = PreprocessConfig(frames_per_clip=16, crop_size=224, min_face=40)
+    extracted = []
+    original = preprocess.ExtractFaces._extract
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            preprocess.ExtractFaces,
+            "_extract",
+            lambda self, video, part: (extracted.append(part), original(self, video, part)),
+        )
+        preprocess.preprocess(
+            str(sample), str(killed), config, preprocess.Job(shards=2), console=console
+        )
+    assert len(extracted) == 18 - len(finished)
+    assert f"going on: {len(finished)} of 18 videos are done already" in said.getvalue()
+    preprocess.preprocess(str(sample), str(whole), config, preprocess.Job(shards=2))
+    assert checksums(killed) == checksums(whole)
+    assert not (killed / PARTS).exists()
+
+
+def test_a_part_is_made_anew_when_its_video_or_the_crops_would_change(own_folder, tmp_path):
+    from dataclasses import replace
+
+    from pipelines.clip import Video
+    from pipelines.shards import part_name
+
+    path = shutil.copy(own_folder / "real" / "a.mp4", tmp_path)
+    video = Video("a", path, 0, "set", split="train")
+    name = part_name(video, "f00")
+    moved = shutil.move(path, tmp_path / "b.mp4")
+    assert part_name(replace(video, uri=str(moved)), "f00") == name
+    assert part_name(replace(video, uri=str(moved)), "f01") != name
+    assert part_name(replace(video, uri=str(moved), split="test"), "f00") != name
+    with open(moved, "ab") as handle:
+        handle.write(b"\0")
+    assert part_name(replace(video, uri=str(moved)), "f00") != name
+
+
+def test_a_part_that_was_cut_off_is_refused(tmp_path, sample_shards):
+    whole = max(sample_shards.glob("*.tfrecord"), key=lambda p: p.stat().st_size)
+    cut = tmp_path / "cut.tfrecord"
+    cut.write_bytes(whole.read_bytes()[:-1])
+    assert count_records(str(whole)) > 0
+    with pytest.raises(ValueError, match="cut.tfrecord: ends within record"):
+        count_records(str(cut))
+
+
+def test_a_written_manifest_makes_the_same_shards_again(shards, own_folder, tmp_path):
+    again = tmp_path / "again"
+    argv = ["--input", str(shards / "manifest.csv"), "--output", str(again), *FLAGS]
+    assert preprocess.main(argv) == 0
+    assert checksums(again, "*.tfrecord") == checksums(shards, "*.tfrecord")
+
+
+def test_a_grown_data_set_keeps_the_splits_of_the_earlier_one(shards, own_folder, tmp_path):
+    grown = tmp_path / "grown"
+    shutil.copytree(own_folder, grown)
+    for name in "defgh":
+        shutil.copy(grown / "real" / "a.mp4", grown / "real" / f"{name}.mp4")
+    argv = ["--input", str(grown), "--output", str(tmp_path / "out"), *FLAGS, "--seed", "3"]
+    assert preprocess.main([*argv, "--keep-splits", str(shards)]) == 0
+
+    def splits(folder):
+        return {
+            video.key: video.split
+            for split in ("train", "val", "test")
+            for video, _ in inspect.read_clips(folder, split)
+        }
+
+    before, after = splits(shards), splits(tmp_path / "out")
+    assert len(after) == len(before) + 5
+    assert {key: after[key] for key in before} == before
+
+
+def test_keeping_the_splits_of_what_is_no_data_set_says_what_to_give(own_folder, tmp_path, capsys):
+    argv = ["--input", str(own_folder), "--output", str(tmp_path / "out"), *FLAGS]
+    assert preprocess.main([*argv, "--keep-splits", str(tmp_path)]) == 1
+    assert "Give the --output of an earlier" in capsys.readouterr().err
+
+
+def test_methods_and_compressions_choose_what_is_taken(sample, tmp_path, capsys):
+    argv = ["--input", str(sample), *FLAGS, "--methods", "faceswap", "--compression", "c23"]
+    assert preprocess.main([*argv, "--output", str(tmp_path / "out")]) == 0
+    info = inspect.load_info(tmp_path / "out")
+    methods = {name for part in info["splits"].values() for name in part["methods"]}
+    assert methods == {"original", "FaceSwap"}
+    argv = ["--input", str(sample), "--output", str(tmp_path / "none"), "--methods", "Deepfaks"]
+    assert preprocess.main(argv) == 1
+    assert "there are: FaceSwap, SelfBlend" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_audit_names_near_duplicates_across_splits_and_what_it_could_not_read(
+    tmp_path, write_video, astronaut, face_video, capsys
+):
+    import cv2
+
+    root, out = tmp_path / "set", tmp_path / "out"
+    (root / "real").mkdir(parents=True)
+    for name in ("a", "b"):
+        shutil.copy(face_video, root / "real" / f"{name}.mp4")
+    # The same recording, smaller, darker and worse.
+    other = [cv2.resize(np.roll(astronaut, i, axis=1), (160, 160)) for i in range(30)]
+    write_video(root / "real" / "c.mp4", (np.stack(other) * 0.8).astype(np.uint8), crf="33")
+    write_video(root / "real" / "d.mp4", np.stack([astronaut[::-1]] * 12))
+    (root / "real" / "empty.mp4").touch()
+    argv = ["--input", str(root), "--output", str(out), *FLAGS, "--audit-duplicates"]
+    assert preprocess.main([*argv, "--split-fractions", "0.5,0.5,0"]) == 0
+    placed = {v["id"]: v["split"] for v in csv.DictReader((out / "manifest.csv").read_text().splitlines())}
+    same = ("real/a.mp4", "real/b.mp4", "real/c.mp4")
+    crossing = {frozenset((x, y)) for x in same for y in same if x < y and placed[x] != placed[y]}
+    duplicates = json.loads((out / "split_audit.json").read_text())["duplicates"]
+    found = {
+        frozenset((p["a"].removeprefix("folder/"), p["b"].removeprefix("folder/")))
+        for p in duplicates["pairs"]
+    }
+    assert found == crossing and crossing
+    assert duplicates["unreadable"] == ["folder/real/empty.mp4"]
+    assert "look the same" in capsys.readouterr().out
+    assert not (out / "frame_hashes.json").exists()
+
+
+def test_what_the_lists_name_and_is_not_there_is_in_the_audit(sample, tmp_path):
+    root = tmp_path / "set"
+    shutil.copytree(sample, root)
+    gone = next(root.glob("manipulated_sequences/FaceSwap/c23/videos/*.mp4"))
+    gone.unlink()
+    argv = ["--input", str(root), "--output", str(tmp_path / "out"), *FLAGS]
+    assert preprocess.main(argv) == 0
+    audited = json.loads((tmp_path / "out" / "split_audit.json").read_text())
+    assert audited["missing"] == {"faceforensics": [gone.relative_to(root).as_posix()]}
+
+
+def test_a_video_that_takes_too_long_is_a_reject(own_folder, tmp_path):
+    argv = ["--input", str(own_folder), "--output", str(tmp_path / "out"), *FLAGS]
+    assert preprocess.main([*argv, "--time-limit", "0.001"]) == 1
+    reasons = inspect.load_info(tmp_path / "out")["rejects"]
+    assert reasons["timeout"] > 0 and set(reasons) <= {"timeout", "unreadable"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_what_is_done_and_rejected(tmp_path, terminal, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY_S", 0.05)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.05)
+    said = io.StringIO()
+    console = Console(file=said, force_terminal=terminal, width=120)
+    (tmp_path / "earlier.tfrecord").touch()
+    with progress.shown(str(tmp_path), total=4, done=1, console=console):
+        (tmp_path / "now.tfrecord").touch()
+        (tmp_path / "bad.tfrecord.reject").touch()
+        time.sleep(0.3)
+    assert ("3/4" if terminal else "3 of 4 videos, 1 rejected") in said.getvalue()
+    assert "1 rejected" in said.getvalue() and "videos/s" in said.getvalue()
+
+
 def test_a_finished_data_set_is_not_overwritten_unasked(shards, own_folder, capsys):
     argv = ["--input", str(own_folder), "--output", str(shards), *FLAGS]
     before = checksums(shards)
@@ -116,8 +313,10 @@ def test_overwriting_with_fewer_shards_leaves_no_old_one(shards, own_folder, tmp
     ("extra", "message"),
     [
         (["--colour", "red"], "unrecognized arguments"),
-        (["--shards", "0"], "must be at least 1"),
+        (["--shards", "0"], "--shards is 0; it must be from 1 to 99999"),
         (["--jpeg-quality", "0"], "--jpeg-quality is 0; it must be from 1 to 100"),
+        (["--split-fractions", "0.5,0.5"], "three shares that add up to 1"),
+        (["--split-fractions", "a,b,c"], "three shares that add up to 1"),
         (["--", "@nowhere"], "@nowhere: no such set of Beam flags"),
     ],
 )
@@ -145,30 +344,6 @@ def test_a_run_without_any_face_fails_and_names_the_reasons_file(tmp_path, capsy
     assert "rejects.jsonl" in capsys.readouterr().err
 
 
-def test_inspect_finds_and_names_a_flipped_bit(shards, tmp_path, capsys):
-    copy = tmp_path / "copy"
-    shutil.copytree(shards, copy)
-    victim = max(copy.glob("*.tfrecord"), key=lambda p: p.stat().st_size)
-    data = bytearray(victim.read_bytes())
-    data[len(data) // 2] ^= 1
-    victim.write_bytes(data)
-    assert inspect.main([str(copy)]) == 1
-    assert victim.name in capsys.readouterr().err
-
-
-def test_inspect_draws_a_contact_sheet(shards, tmp_path, capsys):
-    import cv2
-
-    assert inspect.main([str(shards), "--contact-sheet", str(tmp_path / "sheet.png")]) == 0
-    assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] == 8 * 96
-    assert "fingerprint" in capsys.readouterr().out
-
-
-def test_inspect_of_a_folder_without_a_data_set_says_what_to_do(tmp_path, capsys):
-    assert inspect.main([str(tmp_path)]) == 1
-    assert "Run `dfdetect preprocess`" in capsys.readouterr().err
-
-
 class OtherScheme(LocalFileSystem):
     """The local disk under other://, standing for any remote file system."""
 
@@ -187,40 +362,3 @@ def test_a_remote_file_is_copied_for_reading_and_removed_even_after_an_error(tmp
         assert Path(path).read_bytes() == b"data"
         raise RuntimeError
     assert not Path(path).exists() and source.exists()
-
-
-def _plus_plus(root: Path, names: list[str]) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def test_faceforensics_is_read_as_published(tmp_path):
-    _plus_plus(
-        tmp_path,
-        [
-            "original_sequences/youtube/c23/videos/000.mp4",
-            "original_sequences/youtube/c23/videos/003.mp4",
-            "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4",
-            "manipulated_sequences/Deepfakes/c23/videos/odd.mp4",
-        ],
-    )
-    (tmp_path / "splits").mkdir()
-    for split, pairs in (("train", [["000", "003"]]), ("val", []), ("test", [["007", "008"]])):
-        (tmp_path / "splits" / f"{split}.json").write_text(json.dumps(pairs))
-    dataset = find_videos(tmp_path)
-    fake = next(v for v in dataset.videos if v.label == 1)
-    assert (fake.method, fake.compression, fake.identities) == ("Deepfakes", "c23", ("000", "003"))
-    assert dataset.official == {"000": "train", "003": "train", "007": "test", "008": "test"}
-    assert len(dataset.videos) == 3
-    assert any("odd.mp4" in problem for problem in dataset.problems)
-    assert any("2 listed real videos" in problem for problem in dataset.problems)
-
-
-def test_an_official_list_with_an_id_in_two_splits_is_refused(tmp_path):
-    _plus_plus(tmp_path, ["original_sequences/youtube/c23/videos/000.mp4"])
-    (tmp_path / "splits").mkdir()
-    for split in ("train", "val", "test"):
-        (tmp_path / "splits" / f"{split}.json").write_text('[["000", "003"]]')
-    with pytest.raises(DatasetError, match="000 is in train as well"):
-        find_videos(tmp_path)
