@@ -87,13 +87,17 @@ class ExtractFaces(beam.DoFn):
 
     def setup(self) -> None:
         # Here and not above: workers load TensorFlow, the launcher need not.
+        from pipelines.faces.detect import limit_threads
         from pipelines.faces.extract import FaceExtractor
 
-        self._extractor = self._shared.acquire(
-            lambda: FaceExtractor(
+        def load() -> FaceExtractor:
+            if self._threads:
+                limit_threads(self._threads)
+            return FaceExtractor(
                 self._config, threads=self._threads, time_limit_s=self._time_limit_s
             )
-        )
+
+        self._extractor = self._shared.acquire(load)
 
     def process(self, video: Video) -> Iterator[Any]:
         name = part_name(video, self._config.fingerprint)

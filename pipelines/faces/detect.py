@@ -9,6 +9,7 @@ used, because it runs frame by frame and loses faces when `min_face_size` is rai
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib.resources
@@ -197,6 +198,14 @@ def _patches(frames: Frames, owners: np.ndarray, boxes: np.ndarray, side: int) -
             borderValue=(127, 127, 127),
         )
     return out
+
+
+def limit_threads(threads: int) -> None:
+    """Lets this process compute with so many threads, unless TensorFlow is at work already."""
+    cv2.setNumThreads(threads)
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def shrink(frame: np.ndarray, side_px: int) -> np.ndarray:
