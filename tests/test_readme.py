@@ -1,4 +1,4 @@
-"""Every command of the README, run in the order of the page."""
+"""Every command of the README and of docs/, run in the order of the pages."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from beam_options import expand
 from serving.client import RestClient
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Added so that the defaults, meant for a data set of thousands, end within seconds.
 QUICKER = {
@@ -27,19 +27,20 @@ QUICKER = {
 
 def commands() -> list[list[str]]:
     """The lines that start with dfdetect, in shell blocks and in running text."""
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S))
-    inline = re.findall(r"`(dfdetect sample-data [^`]+)`", README)
+    text = "\n".join(page.read_text() for page in PAGES)
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S))
+    inline = re.findall(r"`(dfdetect sample-data [^`]+)`", text)
     lines = inline + [line for line in blocks.splitlines() if line.startswith("dfdetect ")]
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-def test_the_page_shows_each_command_at_least_once():
+def test_the_pages_show_each_command_at_least_once():
     shown = {argv[0] for argv in commands()}
     assert shown == set(dfdetect.COMMANDS) - {"demo"}
 
 
 @pytest.mark.timeout(300)
-def test_all_commands_of_the_page_work_one_after_the_other(tmp_path, sample, monkeypatch):
+def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(sample, "DATASET")
     shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
