@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.clip import VideoError
-from pipelines.config import PreprocessConfig
 from pipelines.faces.align import TEMPLATE, crop, similarity
 from pipelines.faces.detect import Face, MtcnnDetector, iou, suppress
 from pipelines.faces.follow import detect_through
@@ -266,44 +264,3 @@ def test_a_much_larger_face_is_reduced_without_aliasing():
     stripes = np.tile(np.array([0, 255], np.uint8), 500)[None, :, None].repeat(1000, 0).repeat(3, 2)
     image = crop(stripes, similarity(800 * TEMPLATE + 100, 64, 0.0), 64)
     assert image.std() < 12
-
-
-def test_extracting_gives_upright_crops_with_times(extractor, face_video, small_config):
-    clips = extractor.extract(str(face_video))
-    assert [clip.index for clip in clips] == list(range(small_config.clips_per_video))
-    for clip in clips:
-        assert clip.found.all() and len(clip.images) == small_config.frames_per_clip
-        assert (np.diff(clip.times_s) > 0).all()
-        image = cv2.imdecode(np.frombuffer(clip.images[0], np.uint8), cv2.IMREAD_COLOR)
-        assert image.shape == (48, 48, 3) and image.std() > 20
-        mapped = np.einsum("tij,tkj->tki", clip.transforms[:, :, :2], clip.landmarks)
-        mapped += clip.transforms[:, None, :, 2]
-        expected = ((TEMPLATE - 0.5) / 1.3 + 0.5) * 48
-        assert np.abs(mapped - expected).max() < 4
-
-
-def test_extracting_twice_gives_the_same_bytes(extractor, face_video):
-    a, b = (extractor.extract(str(face_video)) for _ in range(2))
-    assert [clip.images for clip in a] == [clip.images for clip in b]
-
-
-def test_a_video_without_a_face_says_so(tmp_path, write_video, extractor):
-    frames = np.random.default_rng(0).integers(0, 255, (12, 128, 128, 3), np.uint8)
-    path = write_video(tmp_path / "noise.mp4", frames)
-    with pytest.raises(VideoError, match="no face of 40 px") as caught:
-        extractor.extract(str(path))
-    assert caught.value.reason == "no_face"
-
-
-def test_png_crops_hold_the_exact_pixels(face_video):
-    from pipelines.faces.extract import FaceExtractor
-
-    config = PreprocessConfig(frames_per_clip=2, crop_size=48, image_format="png")
-    clip = FaceExtractor(config).extract(str(face_video))[0]
-    assert clip.images[0].startswith(b"\x89PNG")
-
-
-def test_every_clip_of_real_people_gives_its_face(real_clips, extractor):
-    for path in real_clips:
-        clips = extractor.extract(str(path))
-        assert len(clips) == 2 and all(clip.found.mean() > 0.9 for clip in clips), path.name

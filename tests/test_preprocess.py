@@ -244,7 +244,8 @@ def test_the_audit_names_near_duplicates_across_splits_and_what_it_could_not_rea
     (root / "real" / "empty.mp4").touch()
     argv = ["--input", str(root), "--output", str(out), *FLAGS, "--audit-duplicates"]
     assert preprocess.main([*argv, "--split-fractions", "0.5,0.5,0"]) == 0
-    placed = {v["id"]: v["split"] for v in csv.DictReader((out / "manifest.csv").read_text().splitlines())}
+    rows = csv.DictReader((out / "manifest.csv").read_text().splitlines())
+    placed = {row["id"]: row["split"] for row in rows}
     same = ("real/a.mp4", "real/b.mp4", "real/c.mp4")
     crossing = {frozenset((x, y)) for x in same for y in same if x < y and placed[x] != placed[y]}
     duplicates = json.loads((out / "split_audit.json").read_text())["duplicates"]

@@ -1,0 +1,168 @@
+"""From a video file to clips: which faces are kept, what is filled, and what is masked."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.clip import VideoError
+from pipelines.config import PreprocessConfig
+from pipelines.faces import extract
+from pipelines.faces.align import TEMPLATE
+from pipelines.faces.extract import FaceExtractor
+
+CONFIG = PreprocessConfig(
+    clips_per_video=1, frames_per_clip=16, frame_stride=1, crop_size=64, min_face=40
+)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    from pipelines.faces.detect import MtcnnDetector
+
+    return MtcnnDetector(CONFIG.min_face)
+
+
+def clips_of(path, detector, **changes):
+    return FaceExtractor(dataclasses.replace(CONFIG, **changes), detector).extract(str(path))
+
+
+def test_extracting_gives_upright_crops_with_times(extractor, face_video, small_config):
+    clips = extractor.extract(str(face_video))
+    assert [clip.index for clip in clips] == list(range(small_config.clips_per_video))
+    for clip in clips:
+        assert clip.found.all() and len(clip.images) == small_config.frames_per_clip
+        assert (np.diff(clip.times_s) > 0).all()
+        image = cv2.imdecode(np.frombuffer(clip.images[0], np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (48, 48, 3) and image.std() > 20
+        mapped = np.einsum("tij,tkj->tki", clip.transforms[:, :, :2], clip.landmarks)
+        mapped += clip.transforms[:, None, :, 2]
+        expected = ((TEMPLATE - 0.5) / 1.3 + 0.5) * 48
+        assert np.abs(mapped - expected).max() < 4
+
+
+def test_extracting_twice_gives_the_same_bytes(extractor, face_video):
+    a, b = (extractor.extract(str(face_video)) for _ in range(2))
+    assert [clip.images for clip in a] == [clip.images for clip in b]
+
+
+def test_a_video_without_a_face_says_so(tmp_path, write_video, extractor):
+    frames = np.random.default_rng(0).integers(0, 255, (12, 128, 128, 3), np.uint8)
+    path = write_video(tmp_path / "noise.mp4", frames)
+    with pytest.raises(VideoError, match="no face of 40 px") as caught:
+        extractor.extract(str(path))
+    assert caught.value.reason == "no_face"
+
+
+def test_png_crops_hold_the_exact_pixels(face_video):
+    config = PreprocessConfig(frames_per_clip=2, crop_size=48, image_format="png")
+    clip = FaceExtractor(config).extract(str(face_video))[0]
+    assert clip.images[0].startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def two_people(tmp_path_factory, write_video, astronaut):
+    """The same face twice: small on the left, large on the right."""
+    small = cv2.resize(astronaut, (160, 160), interpolation=cv2.INTER_AREA)
+    frame = np.full((256, 448, 3), 90, np.uint8)
+    frame[40:200, 10:170], frame[:, 192:] = small, astronaut
+    return write_video(tmp_path_factory.mktemp("two") / "two.mp4", np.stack([frame] * 16))
+
+
+def test_the_largest_face_is_kept_or_all_of_them_largest_first(two_people, detector):
+    (largest,) = clips_of(two_people, detector)
+    assert largest.boxes[0, 0] > 200
+    first, second = clips_of(two_people, detector, faces="all")
+    assert (first.track, second.track) == (0, 1)
+    assert first.images == largest.images and second.boxes[0, 2] < 170
+
+
+@pytest.fixture(scope="module")
+def leaves_and_returns(tmp_path_factory, write_video, astronaut):
+    """The face is not there in frames 5 and 6, nor from 9 to 15."""
+    blank = np.full_like(astronaut, 90)
+    frames = [blank if t in (5, 6) or t >= 9 else astronaut for t in range(16)]
+    return write_video(tmp_path_factory.mktemp("gap") / "gap.mp4", np.stack(frames), crf="1")
+
+
+def test_a_short_gap_is_filled_and_a_long_one_is_masked(leaves_and_returns, detector):
+    (clip,) = clips_of(leaves_and_returns, detector, min_face_share=0.4)
+    assert clip.found.tolist() == [True] * 9 + [False] * 7
+    for values in (clip.boxes, clip.landmarks, clip.confidence, clip.transforms):
+        assert not values[9:].any() and values[:9].any()
+
+
+def test_a_face_in_too_few_frames_is_not_kept(leaves_and_returns, detector):
+    with pytest.raises(VideoError, match="in 50% of the frames of any clip") as caught:
+        clips_of(leaves_and_returns, detector, min_face_share=0.5)
+    assert caught.value.reason == "no_face"
+
+
+def test_a_face_of_too_low_confidence_is_not_kept(two_people, detector):
+    with pytest.raises(VideoError, match="with score 1.0"):
+        clips_of(two_people, detector, min_confidence=1.0)
+
+
+def test_a_face_too_small_at_the_default_side_is_found_when_paid_for(
+    tmp_path, write_video, astronaut
+):
+    # 1280 px wide: at 640 the face of 32 px has 16.
+    small = cv2.resize(astronaut, (96, 96), interpolation=cv2.INTER_AREA)
+    frame = np.full((240, 1280, 3), 90, np.uint8)
+    frame[60:156, 600:696] = small
+    path = str(write_video(tmp_path / "wide.mp4", np.stack([frame] * 4), crf="10"))
+    config = dataclasses.replace(CONFIG, frames_per_clip=4, min_face=24)
+    with pytest.raises(VideoError, match="no face"):
+        FaceExtractor(config).extract(path)
+    (clip,) = FaceExtractor(dataclasses.replace(config, detect_side=1280)).extract(path)
+    assert clip.found.all() and 24 < clip.boxes[0, 2] - clip.boxes[0, 0] < 45
+
+
+def test_a_frame_that_does_not_decode_is_masked(face_video, detector, monkeypatch):
+    def with_holes(info, indices, threads):
+        for i, frame in enumerate(extract_read(info, indices, threads)):
+            yield None if i in (0, 7) else frame
+
+    extract_read = extract.read_frames
+    monkeypatch.setattr(extract, "read_frames", with_holes)
+    (clip,) = clips_of(face_video, detector)
+    assert np.flatnonzero(~clip.found).tolist() == [0, 7]
+    assert not clip.boxes[7].any() and clip.boxes[6].any() and clip.boxes[8].any()
+
+
+def test_a_video_of_which_most_frames_do_not_decode_is_damaged(face_video, detector, monkeypatch):
+    monkeypatch.setattr(extract, "read_frames", lambda *_: (None for _ in range(16)))
+    with pytest.raises(VideoError, match="16 of 16 frames from 0.28 s on do not decode") as caught:
+        clips_of(face_video, detector)
+    assert caught.value.reason == "damaged"
+
+
+def test_frames_of_two_sizes_are_refused(face_video, detector, monkeypatch):
+    sizes = [np.zeros((8, 8, 3), np.uint8)] * 8 + [np.zeros((8, 16, 3), np.uint8)] * 8
+    monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in sizes))
+    with pytest.raises(VideoError, match="frames differ in size: 8x8, 16x8 px"):
+        clips_of(face_video, detector)
+
+
+def test_clips_are_the_same_however_many_are_searched_together(face_video, detector, monkeypatch):
+    sampling = {"clips_per_video": 3, "frames_per_clip": 8}
+    together = clips_of(face_video, detector, **sampling)
+    monkeypatch.setattr(extract, "BATCH_BYTES", 1)
+    alone = clips_of(face_video, detector, **sampling)
+    assert [clip.index for clip in together] == [clip.index for clip in alone] == [0, 1, 2]
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_allclose(a.landmarks, b.landmarks, atol=0.05)
+
+
+def test_taking_all_frames_gives_every_one_of_them_once(face_video, detector):
+    clips = clips_of(face_video, detector, sampling="all", frames_per_clip=8)
+    assert [len(clip.images) for clip in clips] == [8, 8, 8, 6]
+    times = np.concatenate([clip.times_s for clip in clips])
+    np.testing.assert_allclose(times, np.arange(30) / 25, atol=1e-3)
+
+
+def test_every_clip_of_real_people_gives_its_face(real_clips, extractor):
+    for path in real_clips:
+        clips = extractor.extract(str(path))
+        assert len(clips) == 2 and all(clip.found.mean() > 0.9 for clip in clips), path.name
