@@ -121,18 +121,24 @@ def _places(
     where: dict[str, str] = {}
     for video in videos:
         if video.key in kept:
-            where.update(dict.fromkeys(ties(video) - where.keys(), kept[video.key]))
+            for tie in ties(video):
+                where.setdefault(tie, kept[video.key])
     if by_person:
         groups = _people(videos, ties)
     else:
         _spread(videos, ties, where)
-        crossing = {v.key for v in videos if len({where[t] for t in ties(v) & where.keys()}) > 1}
+        crossing = {v.key for v in videos if len(_known(ties(v), where)) > 1}
         groups = _components([v for v in videos if v.key not in crossing], ties)
-    waiting = [group for group in groups if not group.names & where.keys()]
+    waiting = [group for group in groups if not _known(group.names, where)]
     placed = [(video, kept[video.key]) for video in videos if video.key in kept]
     for group, split in _deal(waiting, shares, seed, placed):
         where.update(dict.fromkeys(group.names, split))
     return where
+
+
+def _known(names: set[str], where: Mapping[str, str]) -> set[str]:
+    """The splits of those names that have one."""
+    return {where[name] for name in names if name in where}
 
 
 def _spread(videos: list[Video], ties: Ties, where: dict[str, str]) -> None:
@@ -141,10 +147,10 @@ def _spread(videos: list[Video], ties: Ties, where: dict[str, str]) -> None:
     while growing:
         growing = False
         for video in videos:
-            known = {where[tie] for tie in ties(video) & where.keys()}
-            new = ties(video) - where.keys()
-            if len(known) == 1 and new:
-                where.update(dict.fromkeys(new, *known))
+            names = ties(video)
+            known = _known(names, where)
+            if len(known) == 1 and not where.keys() >= names:
+                where.update(dict.fromkeys(names, *known))
                 growing = True
 
 
