@@ -47,10 +47,11 @@ def is_shard_name(name: str) -> bool:
 def frame(record: bytes) -> bytes:
     """A record as it stands in a TFRecord file: length, data, and a checksum of each."""
     length = struct.pack("<Q", len(record))
-    return length + _masked_crc(length) + record + _masked_crc(record)
+    return length + masked_crc(length) + record + masked_crc(record)
 
 
-def _masked_crc(data: bytes) -> bytes:
+def masked_crc(data: bytes) -> bytes:
+    """The checksum of the data as it stands in a TFRecord file, four bytes."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import contact_sheet, inspect
+from pipelines import inspect
 from pipelines.clip import FAKE, REAL, SPLITS, Clip, Video
+from pipelines.inspect import contact_sheet, export_frames, records, report, statistics, verify
 from pipelines.shards import frame, write_records
 
 
@@ -37,7 +38,7 @@ def shard(folder) -> Path:
 
 def problems(folder: Path, quick: bool = False) -> list[str]:
     info = inspect.load_info(folder)
-    return inspect.verify(folder, info, None if quick else inspect.Contents(folder, info))
+    return verify.verify(folder, info, None if quick else verify.Contents(folder, info))
 
 
 def flip(path: Path, byte: int, bit: int = 0) -> None:
@@ -58,7 +59,7 @@ def rewrite(shard: Path, change) -> None:
     """Writes a shard anew, its records as `change` makes them, with the checksums to it."""
     from pipelines.schema import parse, serialize
 
-    parsed = [parse(record.data) for record in inspect.read_records(shard)]
+    parsed = [parse(record.data) for record in records.read_records(shard)]
     facts = write_records(str(shard), [serialize(*record) for record in change(parsed)])
     with edited(shard.parent / "dataset_info.json") as info:
         info["shards"][shard.name].update(facts)
@@ -103,7 +104,7 @@ def test_any_flipped_bit_is_found_in_its_record_and_the_others_are_read(tmp_path
     flip(path, byte, data.draw(st.integers(0, 7)))
     ends = np.cumsum([len(frame(x)) for x in xs])
     victim = int(np.searchsorted(ends, byte, side="right"))
-    found = list(inspect.read_records(path))
+    found = list(records.read_records(path))
     assert [bool(record.damage) for record in found] == [i == victim for i in range(len(xs))]
     assert [r.data for r in found if not r.damage] == [x for i, x in enumerate(xs) if i != victim]
     assert [record.offset for record in found] == [0, *ends[:-1]]
@@ -117,7 +118,7 @@ def test_a_file_cut_off_anywhere_gives_its_whole_records(tmp_path_factory, xs, d
     path.write_bytes(whole[:size])
     ends = np.cumsum([len(frame(x)) for x in xs]).tolist()
     left = sum(end <= size for end in ends)
-    found = list(inspect.read_records(path))
+    found = list(records.read_records(path))
     assert [record.data for record in found if not record.damage] == xs[:left]
     assert len(found) == left + (size not in (0, *ends))
     assert all("is cut off" in record.damage for record in found[left:])
@@ -126,7 +127,7 @@ def test_a_file_cut_off_anywhere_gives_its_whole_records(tmp_path_factory, xs, d
 def test_a_length_that_no_flipped_bit_explains_ends_the_reading(tmp_path):
     path = tmp_path / "x.tfrecord"
     path.write_bytes(frame(b"a") + b"\xff" * 40 + frame(b"b"))
-    first, second = inspect.read_records(path)
+    first, second = records.read_records(path)
     assert not first.damage and "nor any record after it" in second.damage
 
 
@@ -134,14 +135,14 @@ def test_no_more_is_read_than_the_file_holds(tmp_path):
     length = struct.pack("<Q", 1 << 40)
     path = tmp_path / "x.tfrecord"
     path.write_bytes(length + frame(length)[-4:] + b"data")
-    (record,) = inspect.read_records(path)
+    (record,) = records.read_records(path)
     assert record.damage == "is cut off: 16 of its 1099511627792 bytes are there"
 
 
 def test_records_are_read_one_at_a_time(tmp_path):
     path = tmp_path / "x.tfrecord"
     path.write_bytes(frame(b"a") + b"\xff" * 40)
-    assert next(inspect.read_records(path)).data == b"a"
+    assert next(records.read_records(path)).data == b"a"
 
 
 def test_reading_clips_stops_at_a_damaged_record(shard):
@@ -163,7 +164,7 @@ def test_an_intact_set_has_no_problems(sample_shards, capsys):
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_flipped_bit_is_named_by_file_record_and_byte(shard, quick):
-    _, second, *_ = inspect.read_records(shard)
+    _, second, *_ = records.read_records(shard)
     flip(shard, second.offset + 12 + len(second.data) // 2)
     checksum, damage = problems(shard.parent, quick)
     assert f"{shard}: its SHA-256 is " in checksum and "Copy the file again" in checksum
@@ -172,8 +173,8 @@ def test_a_flipped_bit_is_named_by_file_record_and_byte(shard, quick):
 
 
 def test_a_damaged_record_is_named_by_its_video(shard):
-    _, second, *_ = inspect.read_records(shard)
-    video, clip, _ = inspect._parse(second.data)
+    _, second, *_ = records.read_records(shard)
+    video, clip, _ = records.parse_record(second.data)
     flip(shard, second.offset + 3)
     (_, damage) = problems(shard.parent)
     assert f"(it says {video.key}, clip {clip.index}, track {clip.track})" in damage
@@ -181,8 +182,8 @@ def test_a_damaged_record_is_named_by_its_video(shard):
 
 
 def test_a_damaged_record_that_cannot_be_parsed_is_named_by_the_one_before(shard):
-    first, second, *_ = inspect.read_records(shard)
-    video, _, _ = inspect._parse(first.data)
+    first, second, *_ = records.read_records(shard)
+    video, _, _ = records.parse_record(first.data)
     flip(shard, second.offset + 12, bit=2)
     (_, damage) = problems(shard.parent)
     assert f"(after {video.key}, clip 0, track 0)" in damage
@@ -198,7 +199,7 @@ def test_a_shard_cut_off_is_named_with_its_sizes(shard):
 
 
 def test_a_shard_cut_off_between_records_lacks_records(shard):
-    *kept, last = inspect.read_records(shard)
+    *kept, last = records.read_records(shard)
     with shard.open("r+b") as handle:
         handle.truncate(last.offset)
     _, count = problems(shard.parent)
@@ -296,7 +297,7 @@ def test_a_record_that_is_there_twice_is_named(shard):
 def test_of_many_problems_in_one_file_a_few_are_told(shard):
     rewrite(shard, lambda parsed: [(v, c, "f00") for v, c, _ in parsed * 3])
     found = problems(shard.parent)
-    assert len(found) == inspect.MOST + 1
+    assert len(found) == verify.MOST + 1
     assert f"{shard}: has " in found[-1] and "more problems" in found[-1]
 
 
@@ -397,15 +398,15 @@ def test_statistics_are_those_of_the_records(sample_shards, capsys):
 @given(st.lists(st.integers(0, 9), min_size=1), st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
 def test_quantiles_of_counts_are_those_of_the_counted(values, share):
     expected = np.quantile(values, share, method="inverted_cdf")
-    assert inspect.quantiles(Counter(values), it=share) == {"it": expected}
+    assert statistics.quantiles(Counter(values), it=share) == {"it": expected}
 
 
 def test_quantiles_of_nothing_are_none():
-    assert inspect.quantiles(Counter(), median=0.5) == {"median": None}
+    assert statistics.quantiles(Counter(), median=0.5) == {"median": None}
 
 
 def test_a_tally_leaves_out_frames_without_a_face():
-    tally = inspect.Tally()
+    tally = statistics.Tally()
     tally.add(a_video(), clip_of(0.9, 0.0, 0.8, 0.0, side_px=60))
     assert tally.statistics() == {
         "frames_per_clip": {"min": 4, "median": 4, "max": 4},
@@ -426,7 +427,7 @@ def test_a_tally_leaves_out_frames_without_a_face():
 def test_a_split_that_lacks_a_class_is_warned_of(real, fake, said):
     fine = {"videos": 2, "labels": {"real": 1, "fake": 1}}
     part = {"videos": real + fake, "labels": {"real": real, "fake": fake}}
-    warnings = list(inspect.imbalances({"splits": {"train": fine, "val": part, "test": fine}}))
+    warnings = list(statistics.imbalances({"splits": {"train": fine, "val": part, "test": fine}}))
     assert len(warnings) == bool(said) and all(said in warning for warning in warnings)
 
 
@@ -459,7 +460,7 @@ def test_rejects_are_shown_by_reason_with_the_first_names_and_the_file(folder, c
 def test_the_audit_is_shown_in_short(tmp_path, audit, said):
     path = tmp_path / "split_audit.json"
     path.write_text(json.dumps(audit))
-    assert said in inspect._audit_words(tmp_path, inspect._audit(path))
+    assert said in report._audit_words(tmp_path, statistics._audit(path))
 
 
 def test_a_set_without_an_audit_says_so(folder, capsys):
@@ -639,7 +640,7 @@ def test_exported_frames_lie_by_split_method_and_video(tmp_path):
         (a_video("c", FAKE, "val", "Face/Swap"), clip_of(0.9)),
         (a_video("d", FAKE, "val", "Deepfakes"), clip_of(0.9)),
     ]
-    assert contact_sheet.export_frames(clips, tmp_path / "out") == 4
+    assert export_frames.export_frames(clips, tmp_path / "out") == 4
     found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("*.png"))
     patterns = [
         "train/real/a_b-????????/clip0_track0_frame0.png",
@@ -662,7 +663,7 @@ def test_exported_frames_lie_by_split_method_and_video(tmp_path):
     ],
 )
 def test_videos_of_like_names_do_not_share_a_folder(tmp_path, twins):
-    contact_sheet.export_frames([(video, clip_of(0.9)) for video in twins], tmp_path / "out")
+    export_frames.export_frames([(video, clip_of(0.9)) for video in twins], tmp_path / "out")
     first, second = (tmp_path / "out").rglob("*.png")
     assert str(first.parent).lower() != str(second.parent).lower()
 
@@ -710,5 +711,5 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
         yield a_video("b"), dataclasses.replace(clip_of(0.9), images=[b"junk"])
 
     with pytest.raises(ValueError, match="begins with the bytes 6a756e6b"):
-        contact_sheet.export_frames(clips(), tmp_path / "out")
+        export_frames.export_frames(clips(), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

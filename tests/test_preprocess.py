@@ -19,6 +19,7 @@ from rich.console import Console
 
 from pipelines import inspect, preprocess, progress
 from pipelines.config import PreprocessConfig
+from pipelines.inspect.verify import verify
 from pipelines.shards import PARTS, count_records
 from pipelines.transforms import local_copy
 
@@ -77,7 +78,7 @@ def test_the_info_counts_what_the_shards_hold(shards):
         assert len(clips) == counts["clips"]
         assert len({video.key for video, _ in clips}) == counts["videos"]
         assert all(video.split == split for video, _ in clips)
-    assert len(info["shards"]) == 6 and inspect.verify(shards, info) == []
+    assert len(info["shards"]) == 6 and verify(shards, info) == []
 
 
 def test_a_fake_is_in_the_split_of_the_people_it_was_made_from(shards):

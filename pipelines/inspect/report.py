@@ -1,0 +1,110 @@
+"""What the command shows of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.datasets.lists import first_few
+from pipelines.inspect.statistics import FIRST
+from pipelines.preprocess import summary
+from pipelines.shards import AUDIT_NAME, REJECTS_NAME
+
+
+def report(
+    console: Console, folder: Path, info: dict[str, Any], facts: dict[str, Any], done: list[str]
+) -> None:
+    """Prints all that is known of the data set. done: sentences on what was verified and made."""
+    settings = ", ".join(f"{name} {value}" for name, value in info["config"].items())
+    console.print(Text(str(folder), "bold", overflow="fold"))
+    _lines(
+        console,
+        [
+            ("data set", info["dataset"]),
+            ("split by", info["split_rule"]),
+            ("fingerprint", info["fingerprint"]),
+            ("config", settings),
+        ],
+    )
+    console.print(summary(info), _clip_table(facts["splits"]))
+    rejects = [
+        f"{about['count']} {reason}: {first_few(about['first'] + [''] * (about['count'] - FIRST))}"
+        for reason, about in sorted(facts["rejects"].items())
+    ]
+    rejects += [f"all are in {folder / REJECTS_NAME}"] if rejects else ["none"]
+    lines = [("rejects", "\n".join(rejects)), ("audit", _audit_words(folder, facts["audit"]))]
+    lines += [("note", note) for note in info["problems"]]
+    lines += [("warning", warning) for warning in facts["warnings"]]
+    _lines(console, [*lines, *zip(("verified", "made", "made"), done, strict=False)])
+
+
+def _lines(console: Console, lines: list[tuple[str, str]]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", width=11)
+    grid.add_column(overflow="fold")
+    for name, text in lines:
+        style = "yellow" if name == "warning" else ""
+        grid.add_row(Text(name, style), Text(text, style))
+    console.print(grid)
+
+
+def _clip_table(splits: dict[str, Any]) -> Table:
+    table = Table(
+        title="Sizes and faces",
+        caption="frames: median (least-most); face: longer side of its box, median (10 %-90 %)",
+    )
+    table.add_column("split")
+    for heading in ("MB", "kB a clip", "fakes", "frames a clip", "with a face", "face, px"):
+        table.add_column(heading, justify="right")
+    for split, facts in splits.items():
+        frames, side = facts.get("frames_per_clip") or {}, facts.get("face_side_px") or {}
+        table.add_row(
+            split,
+            f"{facts['bytes'] / 1e6:,.1f}",
+            _number(facts["bytes_per_clip"], lambda size: f"{size / 1e3:,.0f}"),
+            _number(facts["fake_share"], "{:.0%}".format),
+            _range(frames.get("min"), frames.get("median"), frames.get("max")),
+            _number(facts.get("found_share"), "{:.1%}".format),
+            _range(side.get("p10"), side.get("median"), side.get("p90")),
+        )
+    return table
+
+
+def _number(value: float | None, words: Callable[[float], str]) -> str:
+    return "-" if value is None else words(value)
+
+
+def _range(low: int | None, middle: int | None, high: int | None) -> str:
+    if middle is None:
+        return "-"
+    return f"{middle}" if low == high else f"{middle} ({low}-{high})"
+
+
+def _audit_words(folder: Path, audit: dict[str, int | None] | None) -> str:
+    if audit is None:
+        return f"no {AUDIT_NAME}"
+    crossings, official = audit["crossings"], audit["official_crossings"]
+    words = [f"{crossings or 'no'} people or sources in more than one split"]
+    words += [f"{official} more by the data set's own lists"] if official else []
+    pairs = audit["near_duplicates"]
+    if pairs is None:
+        words.append("near-duplicates were not looked for (--audit-duplicates)")
+    else:
+        words.append(f"{pairs or 'no'} pairs of near-duplicates across splits")
+    words += [f"{audit['missing_videos']} listed videos missing"] if audit["missing_videos"] else []
+    return f"{'; '.join(words)}; see {folder / AUDIT_NAME}"
+
+
+def verified(info: dict[str, Any], problems: list[str], quick: bool) -> str:
+    shards = info["shards"].values()
+    size = sum(facts["bytes"] for facts in shards) / 1e6
+    records = sum(facts["records"] for facts in shards)
+    checked = "checksums" if quick else "checksums and what every record says"
+    plural = "s" if len(problems) > 1 else ""
+    found = f"{len(problems)} problem{plural}, named below" if problems else "nothing wrong"
+    return f"{len(shards)} shards, {records} records, {size:,.1f} MB, {checked}: {found}"
