@@ -18,12 +18,13 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from rich.console import Console
-from rich.table import Table
 
 import beam_options
 from pipelines import datasets, progress
-from pipelines.clip import SPLITS, Reject, Video
+from pipelines.clip import Reject, Video
 from pipelines.config import PreprocessConfig, add_flags, check_fields, from_flags, option
+from pipelines.inspect.report import summary
+from pipelines.inspect.statistics import imbalances
 from pipelines.shards import (
     AUDIT_NAME,
     INFO_NAME,
@@ -193,10 +194,6 @@ def _split_rule(found: Sequence[datasets.Dataset], job: Job) -> str:
 def _warnings(audited: dict[str, Any]) -> list[str]:
     """What the audit found and a user should not overlook."""
     warnings = []
-    for split, part in audited["splits"].items():
-        for label, count in part["labels"].items():
-            if not count:
-                warnings.append(f"split {split}: no {label} videos; see --split-fractions.")
     if audited["crossings"]:
         first = audited["crossings"][0]
         warnings.append(
@@ -296,29 +293,6 @@ def _read_json(path: str) -> Any:
         return json.loads(handle.read())
 
 
-def summary(info: dict[str, Any]) -> Table:
-    """What the shards hold, as a table."""
-    table = Table(title="Face clips")
-    numbers = ("videos", "real", "fake", "clips", "people", "sources")
-    table.add_column("split")
-    for heading in numbers:
-        table.add_column(heading, justify="right")
-    table.add_column("methods")
-    for split in SPLITS:
-        part = info["splits"][split]
-        values = (
-            part["videos"],
-            part["labels"]["real"],
-            part["labels"]["fake"],
-            part["clips"],
-            part["identities"],
-            part["sources"],
-        )
-        methods = ", ".join(f"{name} {count}" for name, count in part["methods"].items())
-        table.add_row(split, *map(str, values), methods)
-    return table
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dfdetect preprocess",
@@ -353,7 +327,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"dfdetect preprocess: {error}", file=sys.stderr)
         return 1
     console.print(summary(info))
-    for problem in info["problems"]:
+    for problem in (*info["problems"], *imbalances(info)):
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
     if info["rejects"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(info["rejects"].items()))

@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def watched(items: Iterator[T], limit_s: float) -> Generator[T]:
-    """The items, made by a thread of their own, one ahead of what is asked for.
+def watched(items: Generator[T], limit_s: float) -> Generator[T]:
+    """The items, made by a thread of their own, at most one ahead of the caller.
 
-    Raises TimeoutError where they keep the caller waiting for more than `limit_s` seconds in all.
-    A decoder that hangs in native code cannot be stopped; its thread is left behind, a daemon
-    that ends with the process, and the caller goes on.
+    Raises TimeoutError where they keep the caller waiting for more than `limit_s` seconds in all,
+    and whatever they raise themselves. A decoder that hangs in native code cannot be stopped: its
+    thread is left behind, a daemon that ends with the process, and the caller goes on.
     """
-    made: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=1)
-    stopped = threading.Event()
+    made: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    taken = threading.Semaphore(0)  # one for each item that the caller has
+    left = threading.Event()
 
     def make() -> None:
         try:
-            for item in items:
-                made.put(("item", item))
-                if stopped.is_set():
-                    return
+            with contextlib.closing(items):
+                for item in items:
+                    made.put(("item", item))
+                    del item  # it is the caller's; here it would outlive its use
+                    taken.acquire()
+                    if left.is_set():
+                        return
             made.put(("end", None))
         except BaseException as error:  # handed on to whom it concerns
             made.put(("error", error))
 
-    thread = threading.Thread(target=make, name="watched", daemon=True)
-    thread.start()
+    threading.Thread(target=make, name="watched", daemon=True).start()
     waited_s = 0.0
     try:
         while True:
-            asked = time.monotonic()
+            asked_s = time.monotonic()
             try:
                 kind, value = made.get(timeout=max(0.0, limit_s - waited_s))
             except queue.Empty:
                 raise TimeoutError(f"took longer than {limit_s:g} s") from None
-            waited_s += time.monotonic() - asked
+            waited_s += time.monotonic() - asked_s
             if kind == "end":
                 return
             if kind == "error":
                 raise value
+            taken.release()
             yield value
     finally:
-        stopped.set()
-        while not made.empty():  # so that a thread waiting to hand over its item ends
-            made.get_nowait()
+        left.set()
+        taken.release()

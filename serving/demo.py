@@ -37,7 +37,8 @@ def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
 def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     """Runs every stage and returns the metrics. Prints as it goes."""
     from pipelines.config import PreprocessConfig
-    from pipelines.preprocess import preprocess, summary
+    from pipelines.inspect.report import summary
+    from pipelines.preprocess import preprocess
     from pipelines.sample.generate import generate
     from serving.client import RestClient
     from serving.local_server import start_in_thread

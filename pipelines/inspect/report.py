@@ -10,10 +10,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.clip import SPLITS
 from pipelines.datasets.lists import first_few
 from pipelines.inspect.statistics import FIRST
-from pipelines.preprocess import summary
 from pipelines.shards import AUDIT_NAME, REJECTS_NAME
+
+
+def summary(info: dict[str, Any]) -> Table:
+    """What the shards hold, as a table."""
+    table = Table(title="Face clips")
+    numbers = ("videos", "real", "fake", "clips", "people", "sources")
+    table.add_column("split")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    table.add_column("methods")
+    for split in SPLITS:
+        part = info["splits"][split]
+        values = (
+            part["videos"],
+            part["labels"]["real"],
+            part["labels"]["fake"],
+            part["clips"],
+            part["identities"],
+            part["sources"],
+        )
+        methods = ", ".join(f"{name} {count}" for name, count in part["methods"].items())
+        table.add_row(split, *map(str, values), methods)
+    return table
 
 
 def report(
