@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def watched(items: Generator[T], limit_s: float) -> Generator[T]:
+def watched(items: Iterator[T], limit_s: float) -> Generator[T]:
     """The items, made by a thread of their own, at most one ahead of the caller.
 
     Raises TimeoutError where they keep the caller waiting for more than `limit_s` seconds in all,
@@ -25,13 +24,11 @@ def watched(items: Generator[T], limit_s: float) -> Generator[T]:
 
     def make() -> None:
         try:
-            with contextlib.closing(items):
-                for item in items:
-                    made.put(("item", item))
-                    del item  # it is the caller's; here it would outlive its use
-                    taken.acquire()
-                    if left.is_set():
-                        return
+            for item in items:
+                made.put(("item", item))
+                taken.acquire()
+                if left.is_set():
+                    return
             made.put(("end", None))
         except BaseException as error:  # handed on to whom it concerns
             made.put(("error", error))
