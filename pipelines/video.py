@@ -5,18 +5,39 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
+import functools
+import os
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from pipelines.clip import VideoError
 
-MAX_SIDE_PX = 8192  # beyond any camera; a damaged header can claim more than memory holds
+# 8K. A damaged header can claim more than memory holds.
+MAX_SIDE_PX = 8192
+MAX_PIXELS = 8192 * 4608
+# Nine hours at 60 frames a second.
+MAX_FRAMES = 2_000_000
 # A recording that stopped early lacks its tail; a download that broke off lacks much more.
 MAX_MISSING = 0.1
 MAX_FPS = 1000.0
+# Longer videos than this have damaged times.
+MAX_SPAN_S = 1e6
+# What FFmpeg may open. It also takes text for a terminal's screen, and playlists name other files.
+CONTAINERS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,mxf,nut,ivf,obu,av1,h264,hevc,"
+    "vvc,m4v,mjpeg,yuv4mpegpipe,dv,rm,wtv"
+)
+# Containers that keep each frame's presentation time and an index of key frames by it. In others
+# (MPEG-TS, AVI) FFmpeg seeks by decoding time and lands behind the key frame asked for.
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+# ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
+RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
+# Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
+SKIPPING = ("h264", "hevc", "mpeg4")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +46,9 @@ class VideoInfo:
 
     width, height: px as coded, before any rotation.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
-    keyframes: those among them at which decoding can start.
+    keyframes: those among them that a seek leads to; none where the container has no such index.
     timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
-      frames are known by their place in the order, and decoding starts at the first.
+      frames are known by their place in the order, and pts are made up from it.
     """
 
     path: str
@@ -44,9 +65,9 @@ class VideoInfo:
     def frames(self) -> int:
         return len(self.pts)
 
-    @property
+    @functools.cached_property
     def times_s(self) -> np.ndarray:
-        """(frames,) float64: seconds from the first frame."""
+        """(frames,) float64: seconds from the first frame, ascending."""
         return (np.array(self.pts) - self.pts[0]) * self.time_base
 
 
@@ -58,29 +79,50 @@ def _error(reason: str, path: str, what: str, cause: Exception | None = None) ->
 @contextlib.contextmanager
 def _open(path: str, threads: int = 0) -> Iterator[tuple]:
     """(container, video stream), closed afterwards."""
-    if not Path(path).is_file():
-        raise _error("unreadable", path, "no such file")
-    if Path(path).stat().st_size == 0:
+    if not os.path.isfile(path):
+        found = "not a file" if os.path.exists(path) else "no such file"
+        raise _error("unreadable", path, found)
+    if os.path.getsize(path) == 0:
         raise _error("unreadable", path, "the file is empty (0 bytes)")
     try:
-        container = av.open(path)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # "file:", for a colon in a name looks like a protocol. Tags come in any encoding.
+        container = av.open(
+            f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, ValueError) as error:
         message = "not a video that FFmpeg can open, or cut off"
         raise _error("unreadable", path, message, error) from error
     with container:
-        if not container.streams.video:
-            raise _error("no_video_stream", path, "the file holds no video stream")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise _error("unreadable", path, "FFmpeg knows no decoder for its video stream")
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if max(width, height) > MAX_SIDE_PX or min(width, height) < 1:
-            raise _error(
-                "unreadable", path, f"a frame is {width}x{height} px; 1 to {MAX_SIDE_PX} are read"
-            )
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        yield container, stream
+        yield container, _video_stream(container, path, threads)
+
+
+def _video_stream(container, path: str, threads: int):
+    """The first video stream that is no cover picture, ready to decode."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+        raise _error("no_video_stream", path, "the file holds no video stream")
+    context = streams[0].codec_context
+    if context is None:
+        raise _error("unreadable", path, "FFmpeg knows no decoder for its video stream")
+    width, height = context.width, context.height
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS or min(width, height) < 1:
+        limits = f"sides of 1 to {MAX_SIDE_PX} px and up to {MAX_PIXELS / 1e6:.0f} Mpx are read"
+        raise _error("unreadable", path, f"a frame is {width}x{height} px; {limits}")
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # the header is not all that names a size
+    context.thread_type = "AUTO"
+    context.thread_count = threads
+    return streams[0]
+
+
+def _demux(container, stream) -> Iterator[av.Packet]:
+    """The packets of a stream in decoding order, then an empty one that drains the decoder."""
+    try:
+        yield from container.demux(stream)
+    except IndexError:
+        # PyAV (18.1) stumbles at the end over streams that came up on the way, as they may in
+        # MPEG-TS and FLV; it has handed on all of ours by then.
+        return
 
 
 def probe(path: str) -> VideoInfo:
@@ -90,32 +132,18 @@ def probe(path: str) -> VideoInfo:
     frames that its header promises are not there.
     """
     with _open(path) as (container, stream):
-        try:
-            packets = [
-                (packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
-        except av.error.FFmpegError as error:
-            raise _error("truncated", path, "reading its packets failed", error) from error
-        if not packets:
-            raise _error("unreadable", path, "its video stream holds no frame")
-        if len(packets) < (1 - MAX_MISSING) * stream.frames:
-            raise _error(
-                "truncated",
-                path,
-                f"its header promises {stream.frames} frames, {len(packets)} are there; "
-                "get the file again",
-            )
+        packets = _packets(container, stream, path)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         fps = rate if 0 < rate <= MAX_FPS else 25.0
+        time_base = float(stream.time_base or 0)
+        indexed = container.format.name in INDEXED
         pts = [p for p, _ in packets if p is not None]
         # Frames that are reordered on output, in a file that gives times in decoding order only.
-        unordered = stream.codec_context.has_b_frames and pts == sorted(pts)
-        timed = not unordered and len(set(pts)) == len(packets)
-        time_base = float(stream.time_base or 0)
-        if len(set(pts)) < len(packets) or time_base <= 0:
-            pts, time_base, timed = list(range(len(packets))), 1 / fps, False
+        unordered = not indexed and stream.codec_context.has_b_frames and pts == sorted(pts)
+        known = time_base > 0 and len(set(pts)) == len(packets)
+        if not known or (max(pts) - min(pts)) * time_base > MAX_SPAN_S:
+            pts, time_base, known = list(range(len(packets))), 1 / fps, False
+        keyframes = [p for p, is_key in packets if is_key and p is not None]
         return VideoInfo(
             path=path,
             codec=stream.codec_context.name,
@@ -124,9 +152,32 @@ def probe(path: str) -> VideoInfo:
             fps=fps,
             time_base=time_base,
             pts=tuple(sorted(pts)),
-            keyframes=tuple(sorted(p for p, is_key in packets if is_key)) if timed else (),
-            timed=timed,
+            keyframes=tuple(sorted(keyframes)) if known and indexed else (),
+            timed=known and not unordered,
         )
+
+
+def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
+    """(pts, whether a key frame) of each frame to be shown, in decoding order."""
+    packets: list[tuple[int | None, bool]] = []
+    found, cause = 0, None
+    try:
+        for packet in _demux(container, stream):
+            found += bool(packet.size)
+            if found > MAX_FRAMES:
+                raise _error("unreadable", path, f"it has more than {MAX_FRAMES} frames")
+            # What comes before the cut of a trimmed video is there to decode from only.
+            if packet.size and not packet.is_discard:
+                packets.append((packet.pts, packet.is_keyframe))
+    except av.error.FFmpegError as error:
+        cause = error
+    if not packets:
+        raise _error("unreadable", path, "its video stream holds no frame", cause) from cause
+    promised = stream.frames
+    if found < (1 - MAX_MISSING) * promised or (cause and not promised):
+        promise = f"its header promises {promised or 'no number of'} frames, {found} are there"
+        raise _error("truncated", path, f"{promise}; get the file again", cause) from cause
+    return packets
 
 
 def sample_clips(
@@ -169,19 +220,36 @@ def read_frames(
 ) -> Generator[np.ndarray | None]:
     """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
 
-    None stands for a frame that does not decode, or that the decoder had to patch up. Decoding
-    starts anew only where a key frame lies between one wanted frame and the next; a frame on
-    which no other depends is decoded only where it is wanted. threads: 0 for one per core.
+    They are, bit for bit, what decoding everything from the start gives. None stands for a frame
+    that does not decode, or that the decoder had to patch up; those that depend on it come as
+    the decoder makes them. threads: 0 for one per core.
+
+    Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
+    a kind that FFmpeg cannot turn into RGB.
     """
-    with _open(info.path, threads) as (container, stream):
-        for start, targets in _runs(info, indices):
-            if start is not None:
-                container.seek(start, stream=stream)
-            yield from _pick(_decode(container, stream, info, set(targets)), targets)
+    done = 0
+    try:
+        with _open(info.path, threads) as (container, stream):
+            for start, targets in _runs(info, indices):
+                for image in _read_run(container, stream, info, start, targets):
+                    yield image
+                    done += 1
+    except av.error.FFmpegError as error:
+        raise _error("unreadable", info.path, "its frames cannot become RGB", error) from error
+    except _Astray:
+        from_the_start = dataclasses.replace(info, keyframes=())
+        yield from read_frames(from_the_start, indices[done:], threads)
+
+
+class _Astray(Exception):
+    """Decoding from a key frame may not give what decoding from the start does."""
 
 
 def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
-    """(where to seek to, what is wanted from there on) in units of pts or, untimed, of places."""
+    """(key frame to seek to, what is wanted from there on) in pts or, untimed, in places.
+
+    Decoding starts anew only where a key frame lies between one wanted frame and the next.
+    """
     if not info.timed:
         return [(None, [int(i) for i in indices])]
     runs: list[tuple[int | None, list[int]]] = []
@@ -196,15 +264,37 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
     return runs
 
 
+def _read_run(
+    container, stream, info: VideoInfo, start: int | None, targets: list[int]
+) -> Iterator[np.ndarray | None]:
+    """The RGB of each target, decoded from the key frame at `start` or else from where we are."""
+    frames = _decode(container, stream, info, set(targets))
+    if start is None:
+        yield from _pick(frames, targets)
+        return
+    try:
+        container.seek(start, stream=stream)
+    except av.error.FFmpegError as error:  # Matroska without its index, for one
+        raise _Astray from error
+    for image in _pick(_from_keyframe(frames, start), targets):
+        if image is None:
+            raise _Astray
+        yield image
+
+
 def _decode(
     container, stream, info: VideoInfo, wanted: set[int]
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
-    """(pts or place, frame) in order from where the container stands; unwanted ones may lack."""
+    """(pts or place, frame) in order from where the container stands.
+
+    Unwanted frames on which no other depends may lack.
+    """
     context = stream.codec_context
+    skipping = info.timed and info.codec in SKIPPING
     place = 0
     try:
-        for packet in container.demux(stream):
-            if info.timed:
+        for packet in _demux(container, stream):
+            if skipping:
                 needed = not packet.size or packet.pts in wanted
                 context.skip_frame = "DEFAULT" if needed else "NONREF"
             try:
@@ -218,27 +308,47 @@ def _decode(
         return
 
 
+def _from_keyframe(
+    frames: Iterator[tuple[int | None, av.VideoFrame]], start: int
+) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    """The frames from the key frame at `start` on.
+
+    Raises _Astray where it is not among them, or is no picture of its own: streams without such
+    pictures, refreshed bit by bit, mark a frame from which on decoding comes good in time.
+    """
+    for when, frame in frames:
+        if when is None or when < start:  # shown before the key frame, depends on earlier ones
+            continue
+        predicted = frame.pict_type in (PictureType.P, PictureType.B)
+        if when > start or predicted or frame.is_corrupt:
+            raise _Astray
+        yield when, frame
+        yield from frames
+
+
 def _pick(
     frames: Iterator[tuple[int | None, av.VideoFrame]], targets: list[int]
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target in order, None for one that does not come."""
-    waiting = iter(targets)
-    target = next(waiting, None)
+    waiting = deque(targets)
     for when, frame in frames:
-        while target is not None and when is not None and when > target:
+        while waiting and when is not None and when > waiting[0]:
             yield None
-            target = next(waiting, None)
-        if when == target:
-            yield None if frame.is_corrupt else _rgb(frame)
-            target = next(waiting, None)
-        if target is None:
+            waiting.popleft()
+        if waiting and when == waiting[0]:
+            image = None if frame.is_corrupt else _rgb(frame)
+            while waiting and when == waiting[0]:
+                yield image
+                waiting.popleft()
+        if not waiting:
             return
-    while target is not None:
-        yield None
-        target = next(waiting, None)
+    yield from [None] * len(waiting)
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
+    if frame.colorspace == RESERVED_MATRIX:
+        frame.colorspace = UNSPECIFIED_MATRIX
     image = frame.to_ndarray(format="rgb24")
+    # The quarter turns, against the clock, that bring the picture upright.
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))
