@@ -44,6 +44,25 @@ def write_video() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def encode() -> Callable[..., Path]:
+    """Encodes frames (N, H, W, 3) uint8 RGB with any encoder, at 25 frames a second."""
+
+    def write(path: Path, frames: np.ndarray, codec: str, pixels: str = "", **options) -> Path:
+        muxer = options.pop("muxer", {})
+        usual = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
+        with av.open(str(path), "w", options=muxer) as container:
+            stream = container.add_stream(codec, rate=25, options=options)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = pixels or usual
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def astronaut() -> np.ndarray:
     """(256, 256, 3) uint8: the head of a NASA astronaut, public domain."""
     import skimage.data
