@@ -33,7 +33,7 @@ def detector():
 
 def read_all(path: Path) -> np.ndarray:
     info = probe(str(path))
-    return read_frames(info, range(info.frames))
+    return np.stack(list(read_frames(info, range(info.frames))))
 
 
 def fakes_of(sample: Path, person: int) -> list[Path]:
