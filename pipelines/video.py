@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Sequence
 
 import av
 import numpy as np
-from av.video.frame import PictureType
 
 from pipelines.clip import VideoError
 
@@ -173,10 +172,10 @@ def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
         cause = error
     if not packets:
         raise _error("unreadable", path, "its video stream holds no frame", cause) from cause
-    promised = stream.frames
-    if found < (1 - MAX_MISSING) * promised or (cause and not promised):
-        promise = f"its header promises {promised or 'no number of'} frames, {found} are there"
-        raise _error("truncated", path, f"{promise}; get the file again", cause) from cause
+    if found < (1 - MAX_MISSING) * stream.frames or (cause and not stream.frames):
+        promised = f"its header promises {stream.frames or 'more'} frames"
+        what = f"{promised}, {found} can be read; get the file again"
+        raise _error("truncated", path, what, cause) from cause
     return packets
 
 
@@ -188,7 +187,10 @@ def sample_clips(
     "consecutive": clip i is `length` frames, `stride` apart, in the middle of the i-th of `clips`
     equal slices. A video too short for all of them without overlap gives fewer; one shorter than
     a clip gives one shorter clip. "uniform": the frames of clip i lie evenly over the i-th slice
-    in time. "all": every `stride`-th frame of the video; the last clip may be shorter.
+    in time; one that is shown for long is taken once, or once more by the next clip. "all": every
+    `stride`-th frame of the video; the last clip may be shorter.
+
+    Raises ValueError for a count below 1 or an unknown `sampling`.
     """
     frames = len(times_s)
     if min(frames, clips, length, stride) < 1:
@@ -222,7 +224,7 @@ def read_frames(
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
-    the decoder makes them. threads: 0 for one per core.
+    the decoder makes them. threads: 0 for FFmpeg's choice, one more than there are cores.
 
     Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
     a kind that FFmpeg cannot turn into RGB.
@@ -267,14 +269,18 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
 def _read_run(
     container, stream, info: VideoInfo, start: int | None, targets: list[int]
 ) -> Iterator[np.ndarray | None]:
-    """The RGB of each target, decoded from the key frame at `start` or else from where we are."""
+    """The RGB of each target, decoded from the key frame at `start` or else from the first frame.
+
+    Raises _Astray where a target is amiss after a seek: only decoding from the first frame tells
+    whether it is damaged.
+    """
     frames = _decode(container, stream, info, set(targets))
     if start is None:
         yield from _pick(frames, targets)
         return
     try:
         container.seek(start, stream=stream)
-    except av.error.FFmpegError as error:  # Matroska without its index, for one
+    except av.error.FFmpegError as error:
         raise _Astray from error
     for image in _pick(_from_keyframe(frames, start), targets):
         if image is None:
@@ -313,14 +319,13 @@ def _from_keyframe(
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
     """The frames from the key frame at `start` on.
 
-    Raises _Astray where it is not among them, or is no picture of its own: streams without such
-    pictures, refreshed bit by bit, mark a frame from which on decoding comes good in time.
+    Raises _Astray where it does not come: a stream that is refreshed bit by bit has no key frames
+    and marks those from which on its pictures come good in time.
     """
     for when, frame in frames:
         if when is None or when < start:  # shown before the key frame, depends on earlier ones
             continue
-        predicted = frame.pict_type in (PictureType.P, PictureType.B)
-        if when > start or predicted or frame.is_corrupt:
+        if when > start:
             raise _Astray
         yield when, frame
         yield from frames
