@@ -1,7 +1,9 @@
 """Reading videos: the right frames, the right colours, a reason where it cannot be done."""
 
+import contextlib
 import functools
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines import video as video_module
 from pipelines.clip import VideoError
 from pipelines.video import probe, read_frames, sample_clips
 
@@ -20,7 +24,7 @@ B_FRAMES = {"g": "12", "bf": "3", "x264-params": "b-adapt=0:scenecut=0"}
 OPEN_GOP = {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-adapt=0:scenecut=0"}
 ONE_GOP = {"g": "250", "bf": "3", "x264-params": "b-pyramid=strict:b-adapt=0:scenecut=0"}
 # Refreshed bit by bit: one real key frame, and others that only claim to be.
-REFRESH = {"g": "12", "x264-params": "intra-refresh=1:bframes=0"}
+REFRESH = {"x264-params": "intra-refresh=1:bframes=0"}
 HEVC = {"x265-params": "log-level=none:keyint=12:bframes=3:open-gop=0"}
 HEVC_OPEN = {"x265-params": "log-level=none:keyint=12:min-keyint=12:bframes=3:b-adapt=0:open-gop=1"}
 SHARP = {"g": "12", "b": "4M"}
@@ -30,7 +34,8 @@ FORMATS = {
     "b_frames.mp4": ("libx264", "yuv420p", B_FRAMES),
     "open_gop.mp4": ("libx264", "yuv420p", OPEN_GOP),
     "one_gop.mp4": ("libx264", "yuv420p", ONE_GOP),
-    "refreshed.mp4": ("libx264", "yuv420p", REFRESH),
+    "refreshed_by_8.mp4": ("libx264", "yuv420p", {**REFRESH, "g": "8"}),
+    "refreshed_by_12.mp4": ("libx264", "yuv420p", {**REFRESH, "g": "12"}),
     "ten_bits.mp4": ("libx264", "yuv420p10le", B_FRAMES),
     "fragments.mp4": ("libx264", "yuv420p", {**B_FRAMES, "muxer": {"movflags": "frag_keyframe"}}),
     "b_frames.mkv": ("libx264", "yuv420p", B_FRAMES),
@@ -91,21 +96,22 @@ def b_frames(make) -> Path:
     return make("b_frames.mp4")
 
 
+@functools.lru_cache(maxsize=4)
 def decode_all(path) -> list[np.ndarray]:
     """Every frame, in the plainest way."""
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def _write(path, frames, times_ms: list[int]) -> None:
-    """H.264 with B-frames, shown at these times."""
+def _write(path, frames, times: Iterable[int], rate: int = 1000) -> None:
+    """H.264 with B-frames, shown at these times, in units of 1/rate seconds."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1000, options=B_FRAMES)
+        stream = container.add_stream("libx264", rate=rate, options=B_FRAMES)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        for image, time_ms in zip(frames, times_ms, strict=True):
+        for image, time in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            frame.pts, frame.time_base = time, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
@@ -153,11 +159,12 @@ def test_frames_at_any_indices_are_those_asked_for(video, indices):
     assert_same(got, [every[i] for i in indices])
 
 
-@given(st.sets(st.integers(0, FRAMES - 1), min_size=1), st.integers(0, 4))
+@pytest.mark.parametrize("name", ["b_frames.mp4", "open_gop.mp4", "hevc_open_gop.mp4"])
+@given(indices=st.sets(st.integers(0, FRAMES - 1), min_size=1), threads=st.integers(0, 4))
 @settings(deadline=None)
-def test_any_frames_are_the_pixels_of_decoding_all(b_frames, indices, threads):
-    every, wanted = decode_all(b_frames), sorted(indices)
-    assert_same(read(b_frames, wanted, threads=threads), [every[i] for i in wanted])
+def test_any_frames_are_the_pixels_of_decoding_all(make, name, indices, threads):
+    every, wanted = decode_all(make(name)), sorted(indices)
+    assert_same(read(make(name), wanted, threads=threads), [every[i] for i in wanted])
 
 
 def test_a_frame_asked_for_twice_comes_twice(b_frames):
@@ -170,19 +177,62 @@ def test_no_frames_asked_for_gives_none(b_frames):
     assert read(b_frames, []) == []
 
 
-def test_decoding_starts_at_the_nearest_key_frame(b_frames, monkeypatch):
-    demuxed = []
+@pytest.fixture
+def demuxed(monkeypatch) -> list[int]:
+    """The times of the packets that are read."""
+    times: list[int] = []
 
-    def counted(container, stream):
+    def noted(container, stream):
         for packet in container.demux(stream):
-            demuxed.append(packet.pts)
+            times.append(packet.pts)
             yield packet
 
+    monkeypatch.setattr("pipelines.video._demux", noted)
+    return times
+
+
+def test_decoding_starts_at_the_nearest_key_frame(b_frames, demuxed):
     info = probe(str(b_frames))
-    monkeypatch.setattr("pipelines.video._demux", counted)
-    list(read_frames(info, [1, 37]))
-    assert {info.pts[1], info.pts[37]} < set(demuxed)
-    assert not {info.pts[i] for i in range(15, 35)} & set(demuxed)
+    assert [info.pts.index(when) for when in info.keyframes] == [0, 12, 24, 36]
+    demuxed.clear()
+    list(read_frames(info, [1, 36]))
+    assert {info.pts[1], info.pts[36]} < set(demuxed)
+    assert not {info.pts[i] for i in range(13, 36)} & set(demuxed)
+
+
+def test_frames_that_no_other_needs_are_left_out(b_frames, monkeypatch):
+    shown = []
+
+    def noted(frames, start):
+        for when, frame in frames:
+            shown.append(when)
+            yield when, frame
+
+    monkeypatch.setattr("pipelines.video._from_keyframe", noted)
+    info = probe(str(b_frames))
+    list(read_frames(info, [23]))
+    # Others refer to 12, 16 and 20 and to the middle one of the three B-frames between them.
+    assert [info.pts.index(when) for when in shown][:5] == [12, 14, 16, 18, 20]
+    assert info.pts.index(shown[-1]) == 23
+
+
+def test_where_seeking_fails_decoding_starts_at_the_first_frame(b_frames, monkeypatch):
+    class Unseekable:
+        def __init__(self, container):
+            self.demux = container.demux
+
+        def seek(self, *_, **__):
+            raise av.error.PermissionError(1, "Operation not permitted")
+
+    @contextlib.contextmanager
+    def opened(*arguments):
+        with whole_open(*arguments) as (container, stream):
+            yield Unseekable(container), stream
+
+    info, every = probe(str(b_frames)), decode_all(b_frames)
+    whole_open = video_module._open
+    monkeypatch.setattr(video_module, "_open", opened)
+    assert_same(list(read_frames(info, [1, 30])), [every[1], every[30]])
 
 
 def test_times_follow_the_frames_where_their_rate_varies(tmp_path, numbered):
@@ -194,6 +244,21 @@ def test_times_follow_the_frames_where_their_rate_varies(tmp_path, numbered):
     np.testing.assert_allclose(info.times_s, times_ms / 1000, atol=1e-3)
     every = decode_all(path)
     assert_same(read(path, [3, 30, 31]), [every[i] for i in (3, 30, 31)])
+
+
+def test_frames_with_absurd_times_are_counted_instead(tmp_path, numbered):
+    path = tmp_path / "centuries.mkv"
+    _write(path, numbered[:3], [0, 40, 2**31])
+    info = probe(str(path))
+    assert not info.timed
+    np.testing.assert_allclose(info.times_s, np.arange(3) / info.fps)
+    assert_same(read(path, [0, 2]), [decode_all(path)[i] for i in (0, 2)])
+
+
+def test_an_absurd_rate_is_taken_as_25(tmp_path, numbered):
+    path = tmp_path / "fast.mp4"
+    _write(path, numbered, range(FRAMES), rate=90_000)
+    assert probe(str(path)).fps == 25
 
 
 def test_a_file_that_begins_between_key_frames_gives_the_frames_to_be_shown(tmp_path, b_frames):
@@ -213,13 +278,16 @@ def test_a_file_that_begins_between_key_frames_gives_the_frames_to_be_shown(tmp_
 
 
 def test_streams_that_come_up_on_the_way_do_no_harm(tmp_path, numbered, encode):
-    parts = [
-        encode(tmp_path / f"{pid}.ts", numbered, "libx264", muxer={"mpegts_start_pid": pid})
-        for pid in ("256", "512")
-    ]
+    first = encode(tmp_path / "first.ts", numbered, "libx264")
+    joined = first.read_bytes()
+    for i in range(1, 40):  # so many that PyAV 18.1 stumbles over them
+        numbers = ("mpegts_start_pid", 256 + i), ("mpegts_pmt_start_pid", 4096 + i)
+        muxer = {name: str(number) for name, number in (*numbers, ("mpegts_service_id", 1 + i))}
+        part = encode(tmp_path / "part.ts", numbered[:1], "mpeg2video", muxer=muxer)
+        joined += part.read_bytes()
     path = tmp_path / "joined.ts"
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    assert_same(read(path, [0, 39]), [decode_all(parts[0])[i] for i in (0, 39)])
+    path.write_bytes(joined)
+    assert_same(read(path, [0, 39]), [decode_all(first)[i] for i in (0, 39)])
 
 
 def test_a_video_of_one_frame_is_read(tmp_path, numbered, encode):
@@ -283,14 +351,40 @@ def test_a_damaged_frame_is_none_and_all_others_come(tmp_path, numbered, encode)
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "b_frames.ts", "hevc.mp4", "vp9.webm"])
 def test_damage_ends_with_the_next_key_frame(tmp_path, make, name):
-    every, packets = decode_all(make(name)), _packets(make(name))
-    hit = packets[15]
+    every, hit = decode_all(make(name)), _packets(make(name))[15]
     data = bytearray(make(name).read_bytes())
     data[hit.pos + hit.size // 2 : hit.pos + hit.size] = bytes(hit.size - hit.size // 2)
     path = tmp_path / name
     path.write_bytes(data)
     got = read(path, range(FRAMES))
     assert_same(got[:10] + got[24:], every[:10] + every[24:])
+
+
+def test_a_frame_that_the_decoder_patched_up_is_none(tmp_path, make):
+    original = make("mpeg4.mp4")
+    info, hit = probe(str(original)), _packets(original)[15]
+    path = tmp_path / "patched.mp4"
+    data = bytearray(original.read_bytes())
+    data[hit.pos + hit.size // 2 : hit.pos + hit.size] = bytes(hit.size - hit.size // 2)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert [f.pts for f in container.decode(video=0) if f.is_corrupt] == [hit.pts]
+    assert read(path, [info.pts.index(hit.pts)]) == [None]
+
+
+def test_a_frame_that_claims_to_be_huge_is_none(tmp_path, numbered, encode):
+    path = encode(tmp_path / "claims.webm", numbered, "libvpx", g="10")
+    hit, data = _packets(path)[20], bytearray(path.read_bytes())
+    place = data.index(b"\x9d\x01\x2a", hit.pos) + 3  # where a key frame of VP8 gives its size
+    assert struct.unpack_from("<HH", data, place) == (96, 64)
+    struct.pack_into("<HH", data, place, 8000, 8000)
+    path.write_bytes(data)
+    assert [image is None for image in read(path, [19, 20, 30])] == [False, True, False]
+
+
+def test_more_frames_than_any_video_has_are_not_listed(b_frames, monkeypatch):
+    monkeypatch.setattr("pipelines.video.MAX_FRAMES", 39)
+    assert_rejected(b_frames, "unreadable", "more than 39 frames")
 
 
 def _cut_in_packet(tmp_path, make_front, index):
@@ -321,6 +415,13 @@ def test_a_video_that_lost_more_than_a_tenth_is_truncated(tmp_path, front, index
     assert_rejected(path, "truncated", "promises 40 frames, .* get the file again")
 
 
+def test_a_container_that_breaks_off_in_the_middle_is_truncated(tmp_path, numbered, encode):
+    path = encode(tmp_path / "broken.y4m", numbered, "wrapped_avframe")
+    header, *frames = path.read_bytes().split(b"FRAME\n")
+    path.write_bytes(b"FRAME\n".join([header, *frames[:20]]) + b"no frame" + frames[20])
+    assert_rejected(path, "truncated", "promises more frames, 20 can be read")
+
+
 def test_a_video_whose_index_is_gone_is_unreadable(tmp_path, b_frames):
     path = tmp_path / "cut.mp4"
     path.write_bytes(b_frames.read_bytes()[:-1500])
@@ -334,7 +435,10 @@ NO_VIDEOS = {
     "text.mp4": (b"no video\n" * 99, "not a video"),
     "text.txt": (b"no video\n" * 99, "not a video"),
     "subtitles.srt": (b"1\n00:00:00,000 --> 00:00:01,000\nhello\n", "not a video"),
-    "picture.png": (cv2.imencode(".png", np.zeros((64, 64, 3)))[1].tobytes(), "not a video"),
+    "picture.png": (
+        cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes(),
+        "not a video",
+    ),
     # Playlists would have us read other files than the one that was handed in.
     "list.m3u8": (b"#EXTM3U\n#EXTINF:5,\nb_frames.ts\n#EXT-X-ENDLIST\n", "not a video"),
     "list.mp4": (b"ffconcat version 1.0\nfile b_frames.ts\n", "not a video"),
@@ -367,9 +471,10 @@ def test_a_video_that_vanished_after_the_probe_is_unreadable(tmp_path, numbered,
 
 
 @pytest.mark.parametrize("name", ["with:colon.mp4", "per%03dcent.mp4", "späces and #.mp4"])
-def test_any_file_name_will_do(tmp_path, b_frames, name):
+def test_any_file_name_will_do(tmp_path, b_frames, monkeypatch, name):
     (tmp_path / name).write_bytes(b_frames.read_bytes())
-    assert probe(str(tmp_path / name)).frames == FRAMES
+    monkeypatch.chdir(tmp_path)
+    assert probe(name).frames == probe(str(tmp_path / name)).frames == FRAMES
 
 
 def test_tags_in_another_encoding_do_no_harm(tmp_path, b_frames):
@@ -400,6 +505,27 @@ def test_a_file_with_sound_only_has_no_video_stream(tmp_path):
     with av.open(str(path), "w") as container:
         _write_sound(container)
     assert_rejected(path, "no_video_stream", "holds no video stream")
+
+
+@pytest.mark.parametrize("with_video", [True, False])
+def test_a_cover_picture_is_no_video(tmp_path, numbered, with_video):
+    path = tmp_path / "cover.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("png", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 64, 96, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        streams = {cover: numbered[:1]}
+        if with_video:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+            streams[stream] = numbered
+        for stream, frames in streams.items():
+            for image in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+    if with_video:
+        assert probe(str(path)).codec == "mpeg4"
+    else:
+        assert_rejected(path, "no_video_stream", "holds no video stream")
 
 
 @pytest.mark.parametrize("width, height", [(9000, 64), (64, 9000), (8000, 8000)])
@@ -485,15 +611,32 @@ def test_colours_of_a_gif_come_back_as_its_palette_has_them(tmp_path, encode):
     np.testing.assert_array_equal(read(path, [1])[0], _opencv(path))
 
 
-def test_a_matrix_that_means_nothing_is_taken_as_none(tmp_path):
-    image = _patchwork()
-    path = _write_colours(tmp_path / "reserved.mp4", image, "yuv444p", (3, 5), 1)
-    assert np.abs(_middles(read(path, [1])[0]) - _middles(image)).max() <= 4
+@pytest.fixture
+def with_matrix(tmp_path, encode):
+    """A function that writes the patches with any matrix named in the frames' headers."""
+
+    def write(number: int) -> Path:
+        path = encode(
+            tmp_path / "matrix.mov", np.stack([_patchwork()] * 3), "prores_ks", "yuv422p10le"
+        )
+        data = bytearray(path.read_bytes())
+        for packet in _packets(path):
+            data[packet.pos + 24] = number
+        path.write_bytes(data)
+        return path
+
+    return write
 
 
-def test_a_matrix_that_ffmpeg_cannot_convert_is_unreadable(tmp_path):
-    path = _write_colours(tmp_path / "ycgco.mp4", _patchwork(), "yuv444p", (8, 5), 1)
-    with pytest.raises(VideoError, match="ycgco.mp4: its frames cannot become RGB") as caught:
+def test_a_matrix_that_means_nothing_is_taken_as_none(with_matrix):
+    reserved = read(with_matrix(3), [1])
+    assert_same(reserved, read(with_matrix(2), [1]))
+    assert np.abs(_middles(reserved[0]) - _middles(_patchwork())).max() <= 4
+
+
+def test_a_matrix_that_ffmpeg_cannot_convert_is_unreadable(with_matrix):
+    path = with_matrix(8)  # YCgCo
+    with pytest.raises(VideoError, match="matrix.mov: its frames cannot become RGB") as caught:
         read(path, [0])
     assert caught.value.reason == "unreadable"
 
