@@ -224,7 +224,8 @@ def read_frames(
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
-    the decoder makes them. threads: 0 for FFmpeg's choice, one more than there are cores.
+    the decoder makes them, with several threads not always in the same way. threads: 0 for
+    FFmpeg's choice, one more than there are cores.
 
     Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
     a kind that FFmpeg cannot turn into RGB.
