@@ -8,7 +8,8 @@ import dataclasses
 import functools
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 
 import av
 import numpy as np
@@ -46,6 +47,9 @@ class VideoInfo:
     width, height: px as coded, before any rotation.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them that a seek leads to; none where the container has no such index.
+    horizons: for each of pts the last to be shown of what is decoded up to that frame. Damage to
+      any of it may show in the frame, so several threads are trusted with a frame only once its
+      horizon has come out whole.
     timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
       frames are known by their place in the order, and pts are made up from it.
     """
@@ -58,6 +62,7 @@ class VideoInfo:
     time_base: float
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
+    horizons: tuple[int, ...]
     timed: bool
 
     @property
@@ -152,6 +157,7 @@ def probe(path: str) -> VideoInfo:
             time_base=time_base,
             pts=tuple(sorted(pts)),
             keyframes=tuple(sorted(keyframes)) if known and indexed else (),
+            horizons=tuple(last for _, last in sorted(zip(pts, accumulate(pts, max), strict=True))),
             timed=known and not unordered,
         )
 
@@ -224,13 +230,14 @@ def read_frames(
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
-    the decoder makes them, with several threads not always in the same way. threads: 0 for
-    FFmpeg's choice, one more than there are cores.
+    the decoder makes them. threads: 0 for FFmpeg's choice, one more than there are cores. Their
+    number does not change the pixels.
 
     Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
     a kind that FFmpeg cannot turn into RGB.
     """
     done = 0
+    threads = threads if info.timed else 1  # without times no horizon is known
     try:
         with _open(info.path, threads) as (container, stream):
             for start, targets in _runs(info, indices):
@@ -242,10 +249,17 @@ def read_frames(
     except _Astray:
         from_the_start = dataclasses.replace(info, keyframes=())
         yield from read_frames(from_the_start, indices[done:], threads)
+    except _Damaged:
+        # All over again: what is made of damage depends on every frame decoded before.
+        yield from islice(read_frames(info, indices, threads=1), done, None)
 
 
 class _Astray(Exception):
     """Decoding from a key frame may not give what decoding from the start does."""
+
+
+class _Damaged(Exception):
+    """Several threads are at work on a damaged video: what they make of it depends on timing."""
 
 
 def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
@@ -276,14 +290,16 @@ def _read_run(
     whether it is damaged.
     """
     frames = _decode(container, stream, info, set(targets))
+    alone = stream.codec_context.thread_count == 1
+    horizons = {} if alone else dict(zip(info.pts, info.horizons, strict=True))
     if start is None:
-        yield from _pick(frames, targets)
+        yield from _pick(frames, targets, horizons)
         return
     try:
         container.seek(start, stream=stream)
     except av.error.FFmpegError as error:
         raise _Astray from error
-    for image in _pick(_from_keyframe(frames, start), targets):
+    for image in _pick(_from_keyframe(frames, start), targets, horizons):
         if image is None:
             raise _Astray
         yield image
@@ -294,9 +310,11 @@ def _decode(
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
     """(pts or place, frame) in order from where the container stands.
 
-    Unwanted frames on which no other depends may lack.
+    Unwanted frames on which no other depends may lack. Raises _Damaged at the first sign of
+    damage where several threads are at work.
     """
     context = stream.codec_context
+    alone = context.thread_count == 1
     skipping = info.timed and info.codec in SKIPPING
     place = 0
     try:
@@ -306,9 +324,13 @@ def _decode(
                 context.skip_frame = "DEFAULT" if needed else "NONREF"
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                if not alone:
+                    raise _Damaged from error
                 continue  # a damaged packet: its frame will be missed, those after it may do
             for frame in frames:
+                if frame.is_corrupt and not alone:
+                    raise _Damaged
                 yield (frame.pts if info.timed else place), frame
                 place += 1
     except av.error.FFmpegError:
@@ -333,21 +355,28 @@ def _from_keyframe(
 
 
 def _pick(
-    frames: Iterator[tuple[int | None, av.VideoFrame]], targets: list[int]
+    frames: Iterator[tuple[int | None, av.VideoFrame]],
+    targets: list[int],
+    horizons: Mapping[int, int],
 ) -> Iterator[np.ndarray | None]:
-    """The RGB of each target in order, None for one that does not come."""
+    """The RGB of each target in order, None for one that does not come.
+
+    Each when the frame at its horizon has come too, without a sign of damage.
+    """
     waiting = deque(targets)
+    held: deque[tuple[int, np.ndarray | None]] = deque()
     for when, frame in frames:
         while waiting and when is not None and when > waiting[0]:
-            yield None
-            waiting.popleft()
+            held.append((waiting.popleft(), None))
         if waiting and when == waiting[0]:
             image = None if frame.is_corrupt else _rgb(frame)
             while waiting and when == waiting[0]:
-                yield image
-                waiting.popleft()
-        if not waiting:
+                held.append((waiting.popleft(), image))
+        while held and when is not None and when >= horizons.get(held[0][0], held[0][0]):
+            yield held.popleft()[1]
+        if not waiting and not held:
             return
+    yield from [image for _, image in held]
     yield from [None] * len(waiting)
 
 

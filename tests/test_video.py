@@ -349,6 +349,32 @@ def test_a_damaged_frame_is_none_and_all_others_come(tmp_path, numbered, encode)
     assert [i for i, image in enumerate(got) if image is None] == [17]
 
 
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory, encode, astronaut) -> Path:
+    """A face that wanders, 120 frames with B-frames and few key frames."""
+    frames = [np.roll(astronaut, (2 * t, int(20 * np.sin(t / 9))), (1, 0)) for t in range(120)]
+    path = tmp_path_factory.mktemp("moving") / "moving.mp4"
+    options = {"movflags": "faststart"}
+    return encode(path, np.stack(frames), "libx264", g="60", bf="3", crf="23", muxer=options)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_number_of_threads_does_not_change_what_is_made_of_damage(tmp_path, moving, seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(moving.read_bytes())
+    for _ in range(12):
+        data[rng.integers(len(data) // 4, len(data))] ^= 1 << int(rng.integers(8))
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    indices = [*range(20, 50, 2), *range(70, 110, 3)]
+    alone = read(path, indices, threads=1)
+    healthy = read(moving, indices)
+    same = [a is not None and np.array_equal(a, b) for a, b in zip(alone, healthy, strict=True)]
+    assert not all(same)  # the damage shows
+    for threads in (2, 3, 3, 0):
+        assert_same(read(path, indices, threads=threads), alone)
+
+
 @pytest.mark.parametrize("name", ["b_frames.mp4", "b_frames.ts", "hevc.mp4", "vp9.webm"])
 def test_damage_ends_with_the_next_key_frame(tmp_path, make, name):
     every, hit = decode_all(make(name)), _packets(make(name))[15]
