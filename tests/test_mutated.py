@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines import preprocess
 from pipelines.clip import VideoError
+from pipelines.inspect import load_info
 
 REASONS = {"unreadable", "no_video_stream", "truncated", "damaged", "timeout", "no_face"}
 
@@ -155,3 +157,26 @@ def test_a_damaged_video_gives_clips_or_a_reason(assert_clips_or_a_reason, seed)
 @pytest.mark.parametrize("seed", range(1000, 2000))
 def test_a_thousand_damaged_videos_give_clips_or_a_reason(assert_clips_or_a_reason, seed):
     assert_clips_or_a_reason(seed)
+
+
+def test_a_job_over_damaged_videos_loses_none_and_repeats_itself_with_other_threads(
+    originals, tmp_path
+):
+    root = tmp_path / "set"
+    for seed in range(24):
+        name, data = mutate(originals, seed)
+        path = root / ("real" if seed % 2 else "fake") / f"{seed}-{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    shards = []
+    for threads in ("1", "3"):
+        out = tmp_path / threads
+        argv = ["--input", str(root), "--output", str(out), "--threads", threads, "--shards", "1"]
+        flags = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40"]
+        assert preprocess.main([*argv, *flags]) == 0
+        info = load_info(out)
+        kept = sum(part["videos"] for part in info["splits"].values())
+        assert kept > 0 and kept + sum(info["rejects"].values()) == 24
+        assert set(info["rejects"]) <= REASONS
+        shards.append({path.name: path.read_bytes() for path in out.glob("*.tfrecord")})
+    assert shards[0] == shards[1]

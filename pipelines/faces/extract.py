@@ -29,7 +29,7 @@ TIME_LIMIT_S = 600.0
 class FaceExtractor:
     """Finds, tracks, aligns and crops the faces of videos. Keep one per process.
 
-    threads: for decoding; 0 for one per core. time_limit_s: how long the decoder may keep us
+    threads: for decoding; 0 for FFmpeg's choice. time_limit_s: how long the decoder may keep us
     waiting for one video.
     """
 
