@@ -23,6 +23,7 @@ import beam_options
 from pipelines import datasets, progress
 from pipelines.clip import Reject, Video
 from pipelines.config import PreprocessConfig, add_flags, check_fields, from_flags, option
+from pipelines.datasets.manifest import listed
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
 from pipelines.shards import (
@@ -76,13 +77,8 @@ class Job:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _ = self.fractions
-
-    @property
-    def fractions(self) -> tuple[float, float, float]:
-        """Raises ValueError where they are not three shares of one."""
         try:
-            train, val, test = map(float, self.split_fractions.split(","))
+            train, val, test = self.fractions
         except ValueError:
             train = val = test = -1.0
         if min(train, val, test) < 0 or abs(train + val + test - 1) > 1e-6:
@@ -90,6 +86,10 @@ class Job:
                 f"--split-fractions is {self.split_fractions}; three shares that add up to 1 are "
                 "needed, such as 0.7,0.15,0.15."
             )
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        train, val, test = map(float, self.split_fractions.split(","))
         return train, val, test
 
 
@@ -135,11 +135,23 @@ def preprocess(
         "split_rule": _split_rule(found, job),
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
-    parts = [part_name(video, config.fingerprint) for video in videos]
-    with _progress(output, parts, console), beam.Pipeline(options=options) as pipeline:
-        extract = ExtractFaces(
-            output, config, job.shards, job.threads or _default_threads(options), job.time_limit
-        )
+    with _progress(output, [part_name(v, config.fingerprint) for v in videos], console):
+        _run(videos, rejects, header, output, config, job, options)
+    return _finish(output)
+
+
+def _run(
+    videos: list[Video],
+    rejects: list[Reject],
+    header: dict[str, Any],
+    output: str,
+    config: PreprocessConfig,
+    job: Job,
+    options: PipelineOptions,
+) -> None:
+    threads = job.threads or _default_threads(options)
+    extract = ExtractFaces(output, config, job.shards, threads, job.time_limit)
+    with beam.Pipeline(options=options) as pipeline:
         extracted = (
             pipeline
             | "Videos" >> beam.Create(videos)
@@ -149,7 +161,6 @@ def preprocess(
         )
         written = extracted["videos"] | "WriteShards" >> WriteShards(output, job.shards)
         _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output, header, rejects)
-    return _finish(output)
 
 
 def _words(text: str) -> list[str]:
@@ -176,8 +187,7 @@ def _kept_splits(folder: str) -> dict[str, str]:
             f"--keep-splits {folder}: no {MANIFEST_NAME} in it. Give the --output of an earlier "
             "`dfdetect preprocess`."
         )
-    (dataset,) = datasets.find_videos(path, "manifest")
-    return {video.key: video.split for video in dataset.videos}
+    return {key: split for key, (_, _, split) in listed(path).items()}
 
 
 def _officially_split(found: Sequence[datasets.Dataset]) -> list[str]:
@@ -265,10 +275,10 @@ def _progress(
     if console is None or "://" in output:
         return contextlib.nullcontext()
     folder = os.path.join(output, PARTS)
-    done = len(set(parts) & set(os.listdir(folder)))
+    done, _ = progress.count_parts(folder, set(parts))
     if done:
         console.print(f"going on: {done} of {len(parts)} videos are done already", highlight=False)
-    return progress.shown(folder, len(parts), done, console)
+    return progress.shown(folder, set(parts), console)
 
 
 def _finish(output: str) -> dict[str, Any]:

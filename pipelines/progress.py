@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,24 +17,21 @@ EVERY_S = 1.0
 LINE_EVERY_S = 30.0  # where the output is no terminal
 
 
-def count_parts(folder: str) -> tuple[int, int]:
-    """(videos with clips, videos rejected) so far."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return (
-        sum(name.endswith(".tfrecord") for name in names),
-        sum(name.endswith(REJECT_MARK) for name in names),
-    )
+def count_parts(folder: str, parts: Set[str]) -> tuple[int, int]:
+    """(videos with clips, videos rejected) so far, of those whose parts are named so."""
+    there = set(os.listdir(folder))
+    return len(parts & there), sum(part + REJECT_MARK in there for part in parts)
 
 
 @contextlib.contextmanager
-def shown(folder: str, total: int, done: int, console: Console) -> Iterator[None]:
-    """Shows videos done of `total`, rejects, videos per second and time left, while it is open.
+def shown(folder: str, parts: Set[str], console: Console) -> Iterator[None]:
+    """Shows videos done, rejects, videos per second and time left, while it is open.
 
-    folder: where parts appear. done: those that were there before; they are no work.
+    folder: where the parts appear. What is there at first is done but was no work.
     """
     ended = threading.Event()
     started = time.monotonic()
+    total, done = len(parts), sum(count_parts(folder, parts))
 
     def rate(found: int) -> float:
         return (found - done) / max(time.monotonic() - started, 1e-3)
@@ -51,12 +48,12 @@ def shown(folder: str, total: int, done: int, console: Console) -> Iterator[None
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=total, completed=done, rejects=0, rate=0.0)
             while not ended.wait(EVERY_S):
-                good, bad = count_parts(folder)
+                good, bad = count_parts(folder, parts)
                 bar.update(task, completed=good + bad, rejects=bad, rate=rate(good + bad))
 
     def show_lines() -> None:
         while not ended.wait(LINE_EVERY_S):
-            good, bad = count_parts(folder)
+            good, bad = count_parts(folder, parts)
             pace = rate(good + bad)
             left = f"{(total - good - bad) / pace:.0f} s left" if pace > 0 else "time left unknown"
             console.print(

@@ -192,7 +192,7 @@ def test_a_written_manifest_makes_the_same_shards_again(shards, own_folder, tmp_
 
 
 def test_a_grown_data_set_keeps_the_splits_of_the_earlier_one(shards, own_folder, tmp_path):
-    grown = tmp_path / "grown"
+    grown = tmp_path / "grown"  # also elsewhere, as after a move to another disk
     shutil.copytree(own_folder, grown)
     for name in "defgh":
         shutil.copy(grown / "real" / "a.mp4", grown / "real" / f"{name}.mp4")
@@ -285,7 +285,9 @@ def test_progress_shows_what_is_done_and_rejected(tmp_path, terminal, monkeypatc
     said = io.StringIO()
     console = Console(file=said, force_terminal=terminal, width=120)
     (tmp_path / "earlier.tfrecord").touch()
-    with progress.shown(str(tmp_path), total=4, done=1, console=console):
+    (tmp_path / "of-other-settings.tfrecord").touch()
+    parts = {f"{name}.tfrecord" for name in ("earlier", "now", "bad", "later")}
+    with progress.shown(str(tmp_path), parts, console):
         (tmp_path / "now.tfrecord").touch()
         (tmp_path / "bad.tfrecord.reject").touch()
         time.sleep(0.3)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from pipelines.clip import SPLITS, Reject, Video
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
+VIDEO_SUFFIXES = tuple(
+    ".mp4 .m4v .mov .3gp .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .ogv .mxf .gif".split()
+)
 
 
 class DatasetError(ValueError):

@@ -52,6 +52,19 @@ def find(root: Path) -> Dataset:
     return Dataset(NAME, tuple(sorted(videos)), missing=tuple(sorted(missing)), notes=notes)
 
 
+def listed(path: Path) -> dict[str, tuple[int | None, str, str]]:
+    """Video key -> (label, method, split) as `write_manifest` wrote them, whether or not the
+    videos are still there."""
+    return {
+        f"{row.get('dataset')}/{row.get('id')}": (
+            LABELS.get(row["label"]),
+            row.get("method", ""),
+            row.get("split", ""),
+        )
+        for _, row in read_table(path, REQUIRED, OPTIONAL)
+    }
+
+
 def write_manifest(videos: Iterable[Video]) -> bytes:
     """The CSV file (UTF-8) that names these videos, sorted by key, local paths made absolute.
 

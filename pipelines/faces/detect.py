@@ -5,21 +5,14 @@ Convolutional Networks". The weights are those of the `mtcnn` package; its drive
 used, because it runs frame by frame and loses faces when `min_face_size` is raised.
 """
 
-# ruff: noqa: E402
-
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
 import importlib.resources
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol
-
-# By default TensorFlow uses oneDNN on some x86 processors only; these networks run 2.4 times as
-# fast with it. Read when TensorFlow is loaded.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import cv2
 import joblib

@@ -13,8 +13,7 @@ from rich.progress import track
 
 from pipelines.clip import ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
-from pipelines.datasets.lists import LABELS, read_table
-from pipelines.datasets.manifest import OPTIONAL, REQUIRED, WORDS
+from pipelines.datasets.manifest import WORDS, listed
 from pipelines.inspect.info import AGAIN
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
@@ -32,7 +31,8 @@ class Contents:
 
     def __init__(self, folder: Path, info: dict[str, Any]):
         self._info = info
-        self._manifest = _read_manifest(folder / MANIFEST_NAME)
+        path = folder / MANIFEST_NAME
+        self._manifest = listed(path) if path.is_file() else {}
         self._seen: set[tuple[str, int, int]] = set()
         self.tallies = {split: Tally() for split in SPLITS}
         self.places: dict[tuple[str, int, str], list[tuple[str, int]]] = defaultdict(list)
@@ -81,19 +81,6 @@ class Contents:
         if (key := (video.key, clip.index, clip.track)) in self._seen:
             yield "is there twice"
         self._seen.add(key)
-
-
-def _read_manifest(path: Path) -> dict[str, tuple[int | None, str, str]]:
-    """Video key -> (label, method, split). Whether the videos are still there does not matter."""
-    rows = read_table(path, REQUIRED, OPTIONAL) if path.is_file() else []
-    return {
-        f"{row.get('dataset')}/{row.get('id')}": (
-            LABELS.get(row["label"]),
-            row.get("method", ""),
-            row.get("split", ""),
-        )
-        for _, row in rows
-    }
 
 
 def verify(folder: str | Path, info: dict, contents: Contents | None = None) -> list[str]:
