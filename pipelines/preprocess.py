@@ -105,7 +105,8 @@ def preprocess(
 
     Run again after a crash it goes on with the videos that are not finished. Raises
     DatasetError, ValueError or PreprocessError before any work where the input, the settings or
-    the output folder cannot be used. console: where progress is shown, if anywhere.
+    the output folder cannot be used, and PreprocessError where the work stops, as on a full disk.
+    console: where progress is shown, if anywhere.
     """
     config, job = config or PreprocessConfig(), job or Job()
     flags = beam_options.expand(beam_flags or ["@direct"])
@@ -122,12 +123,13 @@ def preprocess(
     audited = audit(videos, _officially_split(found))
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
         raise PreprocessError(f"Identities would cross splits: {audited['crossings'][:3]}.")
+    manifest = datasets.write_manifest(videos)
     _prepare(output, job.overwrite)
     if job.audit_duplicates:
         audited["duplicates"] = _duplicates(videos, output, options)
     audited["missing"] = {d.name: list(d.missing) for d in found if d.missing}
     write_json(FileSystems.join(output, AUDIT_NAME), audited)
-    write_atomically(FileSystems.join(output, MANIFEST_NAME), [datasets.write_manifest(videos)])
+    write_atomically(FileSystems.join(output, MANIFEST_NAME), [manifest])
     header = {
         "dataset": " ".join(dataset.name for dataset in found),
         "config": config.to_dict(),
@@ -135,8 +137,15 @@ def preprocess(
         "split_rule": _split_rule(found, job),
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
-    with _progress(output, [part_name(v, config.fingerprint) for v in videos], console):
-        _run(videos, rejects, header, output, config, job, options)
+    try:
+        with _progress(output, [part_name(v, config.fingerprint) for v in videos], console):
+            _run(videos, rejects, header, output, config, job, options)
+    except Exception as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise PreprocessError(
+            f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
+            "run the same command again to go on."
+        ) from error
     return _finish(output)
 
 

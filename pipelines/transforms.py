@@ -104,11 +104,12 @@ class ExtractFaces(beam.DoFn):
         part = FileSystems.join(self._output, PARTS, name)
         if not FileSystems.exists(part):
             try:
-                self._extract(video, part)
+                records = self._extract(video)
             except Exception as error:  # one bad video must not stop the other thousands
                 write_atomically(part + REJECT_MARK, [])
                 yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
                 return
+            write_records(part, records)  # a full disk is no fault of the video
         facts = {
             "video": video.key,
             "label": video.label,
@@ -120,12 +121,12 @@ class ExtractFaces(beam.DoFn):
         }
         yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
 
-    def _extract(self, video: Video, part: str) -> None:
+    def _extract(self, video: Video) -> list[bytes]:
         from pipelines.schema import serialize
 
         with local_copy(video.uri) as path:
             clips = self._extractor.extract(path)
-        write_records(part, [serialize(video, clip, self._config.fingerprint) for clip in clips])
+        return [serialize(video, clip, self._config.fingerprint) for clip in clips]
 
 
 class HashFrames(beam.DoFn):

@@ -17,7 +17,7 @@ import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 from rich.console import Console
 
-from pipelines import inspect, preprocess, progress
+from pipelines import inspect, preprocess, progress, transforms
 from pipelines.config import PreprocessConfig
 from pipelines.inspect.verify import verify
 from pipelines.shards import PARTS, count_records
@@ -145,7 +145,7 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, 
         patch.setattr(
             preprocess.ExtractFaces,
             "_extract",
-            lambda self, video, part: (extracted.append(part), original(self, video, part)),
+            lambda self, video: extracted.append(video.key) or original(self, video),
         )
         preprocess.preprocess(
             str(sample), str(killed), config, preprocess.Job(shards=2), console=console
@@ -155,6 +155,30 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, 
     preprocess.preprocess(str(sample), str(whole), config, preprocess.Job(shards=2))
     assert checksums(killed) == checksums(whole)
     assert not (killed / PARTS).exists()
+
+
+def test_a_full_disk_stops_the_job_and_rejects_no_video(
+    shards, own_folder, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "out"
+    argv = ["--input", str(own_folder), "--output", str(out), *FLAGS]
+    write, written = transforms.write_records, []
+
+    def write_while_there_is_room(path, records):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device", path)
+        written.append(path)
+        return write(path, records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transforms, "write_records", write_while_there_is_room)
+        assert preprocess.main(argv) == 1
+    error = capsys.readouterr().err
+    assert "No space left on device" in error and "run the same command again" in error
+    assert len(list((out / PARTS).glob("*.tfrecord"))) == 2
+    assert not (out / "dataset_info.json").exists()
+    assert preprocess.main(argv) == 0
+    assert checksums(out) == checksums(shards)
 
 
 def test_a_part_is_made_anew_when_its_video_or_the_crops_would_change(own_folder, tmp_path):
