@@ -290,8 +290,9 @@ def _read_run(
     whether it is damaged.
     """
     frames = _decode(container, stream, info, set(targets))
-    alone = stream.codec_context.thread_count == 1
-    horizons = {} if alone else dict(zip(info.pts, info.horizons, strict=True))
+    horizons = {}
+    if stream.codec_context.thread_count != 1:
+        horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
     if start is None:
         yield from _pick(frames, targets, horizons)
         return
