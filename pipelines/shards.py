@@ -28,6 +28,7 @@ AUDIT_NAME = "split_audit.json"
 MANIFEST_NAME = "manifest.csv"
 PARTS = "parts"  # folder of finished videos, until the shards are made of them
 REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
+CHUNK_BYTES = 16 << 20
 _SHARD = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
 
 
@@ -116,7 +117,8 @@ def join_parts(path: str, parts: Iterable[str]) -> dict[str, Any]:
     def chunks() -> Iterator[bytes]:
         for part in parts:
             with FileSystems.open(part, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
-                yield handle.read()
+                while chunk := handle.read(CHUNK_BYTES):
+                    yield chunk
 
     return write_atomically(path, chunks())
 

@@ -41,10 +41,8 @@ from pipelines.shards import (
 REJECTS = "rejects"
 
 
-def reject(video: Video, error: Exception) -> Reject:
+def reject(video: Video, error: VideoError) -> Reject:
     """A line of rejects.jsonl."""
-    if not isinstance(error, VideoError):
-        error = VideoError("error", "", f"{type(error).__name__}: {error}")
     return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
 
 
@@ -104,12 +102,11 @@ class ExtractFaces(beam.DoFn):
         part = FileSystems.join(self._output, PARTS, name)
         if not FileSystems.exists(part):
             try:
-                records = self._extract(video)
-            except Exception as error:  # one bad video must not stop the other thousands
+                write_records(part, self._records(video))
+            except VideoError as error:
                 write_atomically(part + REJECT_MARK, [])
                 yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
                 return
-            write_records(part, records)  # a full disk is no fault of the video
         facts = {
             "video": video.key,
             "label": video.label,
@@ -121,12 +118,18 @@ class ExtractFaces(beam.DoFn):
         }
         yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
 
-    def _extract(self, video: Video) -> list[bytes]:
+    def _records(self, video: Video) -> Iterator[bytes]:
+        """Raises VideoError whatever is amiss: one bad video must not stop the other thousands."""
         from pipelines.schema import serialize
 
-        with local_copy(video.uri) as path:
-            clips = self._extractor.extract(path)
-        return [serialize(video, clip, self._config.fingerprint) for clip in clips]
+        try:
+            with local_copy(video.uri) as path:
+                for clip in self._extractor.clips(path):
+                    yield serialize(video, clip, self._config.fingerprint)
+        except VideoError:
+            raise
+        except Exception as error:
+            raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
 
 
 class HashFrames(beam.DoFn):

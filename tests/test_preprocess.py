@@ -140,11 +140,11 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, 
     console = Console(file=said, width=200)
     config = PreprocessConfig(frames_per_clip=16, crop_size=224, min_face=40)
     extracted = []
-    original = preprocess.ExtractFaces._extract
+    original = preprocess.ExtractFaces._records
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             preprocess.ExtractFaces,
-            "_extract",
+            "_records",
             lambda self, video: extracted.append(video.key) or original(self, video),
         )
         preprocess.preprocess(
@@ -179,6 +179,26 @@ def test_a_full_disk_stops_the_job_and_rejects_no_video(
     assert not (out / "dataset_info.json").exists()
     assert preprocess.main(argv) == 0
     assert checksums(out) == checksums(shards)
+
+
+def test_an_unforeseen_error_in_one_video_is_a_reject_that_names_it(
+    own_folder, tmp_path, monkeypatch
+):
+    from pipelines.faces.extract import FaceExtractor
+
+    original = FaceExtractor.clips
+
+    def clips(self, path):
+        if path.endswith("a_b.mp4"):
+            raise ZeroDivisionError("by chance")
+        return original(self, path)
+
+    monkeypatch.setattr(FaceExtractor, "clips", clips)
+    out = tmp_path / "out"
+    assert preprocess.main(["--input", str(own_folder), "--output", str(out), *FLAGS]) == 0
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+    (odd,) = (line for line in rejects if line["reason"] == "error")
+    assert odd["video"] == "folder/fake/a_b.mp4" and odd["detail"] == "ZeroDivisionError: by chance"
 
 
 def test_a_part_is_made_anew_when_its_video_or_the_crops_would_change(own_folder, tmp_path):

@@ -46,19 +46,26 @@ class FaceExtractor:
         self._threads, self._time_limit_s = threads, time_limit_s
 
     def extract(self, path: str) -> list[Clip]:
+        """All of `clips` at once."""
+        return list(self.clips(path))
+
+    def clips(self, path: str) -> Iterator[Clip]:
         """The face clips of a local video file, by clip index and track.
 
-        Holds the frames of two batches of clips in memory. Raises VideoError for a video that
-        cannot be used; reason "no_face" where no face met the config's bounds.
+        Holds the frames of two batches of clips in memory, however long the video is. Raises
+        VideoError for a video that cannot be used; reason "no_face" where no face met the config's
+        bounds.
         """
-        clips: list[Clip] = []
+        found = False
         with contextlib.closing(watched(self._decode(path), self._time_limit_s)) as batches:
             try:
                 for batch in batches:
-                    clips.extend(self._faces(batch))
+                    for clip in self._faces(batch):
+                        found = True
+                        yield clip
             except TimeoutError as error:
                 raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
-        if not clips:
+        if not found:
             config = self.config
             raise VideoError(
                 "no_face",
@@ -67,7 +74,6 @@ class FaceExtractor:
                 f"with score {config.min_confidence} in {config.min_face_share:.0%} of the frames "
                 "of any clip.",
             )
-        return clips
 
     def _decode(self, path: str) -> Iterator[list[_Sampled]]:
         """The sampled clips of a video, in batches that fit in memory."""
