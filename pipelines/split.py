@@ -47,11 +47,12 @@ def split_videos(
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions are {fractions}; three shares that add up to 1 are needed.")
     ties = _ties(dataset, group_by)
-    kept = {v.key: keep[v.key] for v in dataset.videos if keep and v.key in keep and not v.split}
     open_videos = sorted(v for v in dataset.videos if not v.split)
+    kept: dict[str, str] = {}
     if dataset.official:
         where = {f"{dataset.name}/{name}": split for name, split in dataset.official.items()}
     else:
+        kept = {v.key: keep[v.key] for v in open_videos if keep and v.key in keep}
         shares = _open_shares(dataset, fractions)
         by_person = dataset.deal == "identity" and group_by == "identity"
         where = _places(open_videos, ties, by_person, shares, seed, kept)
