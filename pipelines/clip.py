@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 REAL, FAKE = 0, 1  # the label, everywhere
+LABEL_NAMES = {REAL: "real", FAKE: "fake"}
 ORIGINAL = "original"  # the method of a real video
 SPLITS = ("train", "val", "test")
 
@@ -29,6 +30,11 @@ class Video:
     def key(self) -> str:
         """Unique over all datasets."""
         return f"{self.dataset}/{self.id}"
+
+    @property
+    def source_key(self) -> str:
+        """The original recording's, unique over all datasets; the video's own where unknown."""
+        return f"{self.dataset}/{self.source_id}" if self.source_id else self.key
 
 
 @dataclasses.dataclass(frozen=True, order=True)

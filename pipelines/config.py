@@ -16,6 +16,8 @@ T = TypeVar("T")
 # never meets crops made in another way than those it was trained on.
 CROP_ALGORITHM = "mtcnn-similarity/2"
 
+DECODE_LIMIT_S = 600.0  # how long decoding may take for one video, unless told otherwise
+
 # The layout of a record (pipelines/schema.py); raise when a reader of the old one would fail.
 RECORD_VERSION = 1
 

@@ -7,6 +7,7 @@ compression, size or brightness, and a manipulated face in a scene.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import cv2
@@ -57,10 +58,8 @@ def near_duplicates(
             starts = np.cumsum([0, *(len(v) for v in values[:-1])])
             sets[split] = keys, np.concatenate(values), starts
     pairs: list[tuple[str, str, float]] = []
-    names = sorted(sets)
-    for i, one in enumerate(names):
-        for two in names[i + 1 :]:
-            pairs.extend(_pairs(sets[one], sets[two]))
+    for one, two in itertools.combinations(sorted(sets), 2):
+        pairs.extend(_pairs(sets[one], sets[two]))
     pairs.sort(key=lambda pair: (pair[2], pair[0], pair[1]))
     return [
         {"a": a, "b": b, "splits": [splits[a], splits[b]], "distance": round(distance, 2)}

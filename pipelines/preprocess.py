@@ -22,7 +22,14 @@ from rich.console import Console
 import beam_options
 from pipelines import datasets, progress
 from pipelines.clip import Reject, Video
-from pipelines.config import PreprocessConfig, add_flags, check_fields, from_flags, option
+from pipelines.config import (
+    DECODE_LIMIT_S,
+    PreprocessConfig,
+    add_flags,
+    check_fields,
+    from_flags,
+    option,
+)
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
@@ -38,7 +45,7 @@ from pipelines.shards import (
     write_atomically,
     write_json,
 )
-from pipelines.split import GROUPINGS, audit, split_videos
+from pipelines.split import GROUPINGS, audit, is_distribution, split_videos
 from pipelines.transforms import REJECTS, ExtractFaces, HashFrames, WriteInfo, WriteShards
 
 
@@ -63,7 +70,7 @@ class Job:
     )
     keep_splits: str = option("", "an earlier data set whose videos keep their splits")
     audit_duplicates: bool = option(False, "look for near-duplicate videos across splits first")
-    time_limit: float = option(600.0, "seconds that decoding may take for one video")
+    time_limit: float = option(DECODE_LIMIT_S, "seconds that decoding may take for one video")
     threads: int = option(
         0, "threads of a worker process; 0: one with several worker processes, else one per core"
     )
@@ -78,10 +85,10 @@ class Job:
     def __post_init__(self) -> None:
         check_fields(self)
         try:
-            train, val, test = self.fractions
+            shares = self.fractions
         except ValueError:
-            train = val = test = -1.0
-        if min(train, val, test) < 0 or abs(train + val + test - 1) > 1e-6:
+            shares = (-1.0, -1.0, -1.0)
+        if not is_distribution(shares):
             raise ValueError(
                 f"--split-fractions is {self.split_fractions}; three shares that add up to 1 are "
                 "needed, such as 0.7,0.15,0.15."
@@ -268,9 +275,13 @@ def _prepare(output: str, overwrite: bool) -> None:
 
 
 def _delete(pattern: str) -> None:
-    paths = [metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list]
+    paths = _matching(pattern)
     if paths:
         FileSystems.delete(paths)
+
+
+def _matching(pattern: str) -> list[str]:
+    return [metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list]
 
 
 def _default_threads(options: PipelineOptions) -> int:
@@ -283,21 +294,16 @@ def _progress(
 ) -> contextlib.AbstractContextManager[None]:
     if console is None or "://" in output:
         return contextlib.nullcontext()
-    folder = os.path.join(output, PARTS)
-    done, _ = progress.count_parts(folder, set(parts))
-    if done:
-        console.print(f"going on: {done} of {len(parts)} videos are done already", highlight=False)
-    return progress.shown(folder, set(parts), console)
+    return progress.shown(os.path.join(output, PARTS), set(parts), console)
 
 
 def _finish(output: str) -> dict[str, Any]:
     """Reads dataset_info.json and removes parts, and shards of a run with another count."""
     info = _read_json(FileSystems.join(output, INFO_NAME))
-    listed = FileSystems.match([FileSystems.join(output, "*.tfrecord")])[0].metadata_list
     stale = [
-        metadata.path
-        for metadata in listed
-        if is_shard_name(name := FileSystems.split(metadata.path)[1]) and name not in info["shards"]
+        path
+        for path in _matching(FileSystems.join(output, "*.tfrecord"))
+        if is_shard_name(name := FileSystems.split(path)[1]) and name not in info["shards"]
     ]
     if stale:
         FileSystems.delete(stale)

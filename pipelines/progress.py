@@ -32,6 +32,8 @@ def shown(folder: str, parts: Set[str], console: Console) -> Iterator[None]:
     ended = threading.Event()
     started = time.monotonic()
     total, done = len(parts), sum(count_parts(folder, parts))
+    if done:
+        console.print(f"going on: {done} of {total} videos are done already", highlight=False)
 
     def rate(found: int) -> float:
         return (found - done) / max(time.monotonic() - started, 1e-3)

@@ -81,8 +81,17 @@ def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
 
 
 def write_records(path: str, records: Iterable[bytes]) -> dict[str, Any]:
-    """Writes a TFRecord file -> {"bytes", "sha256"}."""
-    return write_atomically(path, map(frame, records))
+    """Writes a TFRecord file -> {"records", "bytes", "sha256"}."""
+    count = 0
+
+    def frames() -> Iterator[bytes]:
+        nonlocal count
+        for record in records:
+            yield frame(record)
+            count += 1
+
+    written = write_atomically(path, frames())
+    return {"records": count, **written}
 
 
 def count_records(path: str) -> int:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pipelines.clip import SPLITS, Reject, Video
+from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video
 from pipelines.datasets.base import Dataset
 
 GROUPINGS = ("identity", "source")
@@ -22,6 +22,11 @@ class Placement:
 
     videos: tuple[Video, ...]
     rejects: tuple[Reject, ...]
+
+
+def is_distribution(fractions: Sequence[float]) -> bool:
+    """Whether they are shares of one whole."""
+    return min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6
 
 
 def split_videos(
@@ -44,7 +49,7 @@ def split_videos(
     Deterministic, whatever the order of the input: groups are dealt by size, then by their hash
     with the seed. Raises ValueError where the fractions are no distribution.
     """
-    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if not is_distribution(fractions):
         raise ValueError(f"fractions are {fractions}; three shares that add up to 1 are needed.")
     ties = _ties(dataset, group_by)
     open_videos = sorted(v for v in dataset.videos if not v.split)
@@ -254,7 +259,7 @@ def audit(videos: Iterable[Video], official: Iterable[str] = ()) -> dict:
             "sources": len({(v.dataset, v.source_id) for v in members if v.source_id}),
             "labels": {
                 name: sum(video.label == label for video in members)
-                for label, name in enumerate(("real", "fake"))
+                for label, name in LABEL_NAMES.items()
             },
             "methods": dict(sorted(Counter(video.method for video in members).items())),
         }

@@ -21,7 +21,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
-from pipelines.clip import SPLITS, Reject, Video, VideoError
+from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.shards import (
     INFO_NAME,
@@ -100,9 +100,11 @@ class ExtractFaces(beam.DoFn):
     def process(self, video: Video) -> Iterator[Any]:
         name = part_name(video, self._config.fingerprint)
         part = FileSystems.join(self._output, PARTS, name)
-        if not FileSystems.exists(part):
+        if FileSystems.exists(part):
+            clips = count_records(part)
+        else:
             try:
-                write_records(part, self._records(video))
+                clips = write_records(part, self._records(video))["records"]
             except VideoError as error:
                 write_atomically(part + REJECT_MARK, [])
                 yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
@@ -113,8 +115,8 @@ class ExtractFaces(beam.DoFn):
             "method": video.method,
             "dataset": video.dataset,
             "identities": [f"{video.dataset}/{name}" for name in video.identities],
-            "source": f"{video.dataset}/{video.source_id}" if video.source_id else video.key,
-            "clips": count_records(part),
+            "source": video.source_key,
+            "clips": clips,
         }
         yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
 
@@ -235,7 +237,7 @@ def dataset_info(
             "clips": sum(part["clips"] for part in parts),
             "identities": len({name for part in parts for name in part["identities"]}),
             "sources": len({name for part in parts for name in part["sources"]}),
-            "labels": {"real": totals["labels"]["0"], "fake": totals["labels"]["1"]},
+            "labels": {name: totals["labels"][str(label)] for label, name in LABEL_NAMES.items()},
             "methods": dict(totals["methods"]),
             "datasets": dict(totals["datasets"]),
         }

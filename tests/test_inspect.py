@@ -62,7 +62,7 @@ def rewrite(shard: Path, change) -> None:
     parsed = [parse(record.data) for record in records.read_records(shard)]
     facts = write_records(str(shard), [serialize(*record) for record in change(parsed)])
     with edited(shard.parent / "dataset_info.json") as info:
-        info["shards"][shard.name].update(facts)
+        info["shards"][shard.name].update(bytes=facts["bytes"], sha256=facts["sha256"])
 
 
 def clip_of(*confidence: float, side_px: float = 50) -> Clip:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import ModuleType
 
-from pipelines.clip import FAKE, REAL, Reject, Video
+from pipelines.clip import LABEL_NAMES, Reject, Video
 from pipelines.datasets import celeb_df, dfd, dfdc, faceforensics, folder, manifest
 from pipelines.datasets.base import Dataset, DatasetError
 from pipelines.datasets.lists import first_few
@@ -72,7 +72,7 @@ def _without_twins(dataset: Dataset) -> Dataset:
     there = {video.label for video in kept.values()}
     notes = [
         f"{dataset.name}: no {word} videos; both classes are needed to train."
-        for label, word in ((REAL, "real"), (FAKE, "fake"))
+        for label, word in LABEL_NAMES.items()
         if label not in there
     ]
     return dataclasses.replace(

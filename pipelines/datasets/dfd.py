@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from pipelines.clip import FAKE, ORIGINAL, REAL, Video
+from pipelines.clip import FAKE, ORIGINAL, REAL, Reject, Video
 from pipelines.datasets.base import Dataset
 from pipelines.datasets.faceforensics import DFD, FAKES, MASKS, same_compression
 from pipelines.datasets.scan import named, require_videos, stem, uri, video_files
@@ -38,6 +38,12 @@ FAKE_NAME = re.compile(
 )
 
 
+PARTS = {  # label -> (where its videos lie, what they are called)
+    REAL: (REAL_FOLDERS, "<actor>__<scene>.mp4"),
+    FAKE: (FAKE_FOLDERS, "<target>_<source>__<scene>__<hash>.mp4"),
+}
+
+
 def matches(root: Path) -> bool:
     """Whether the folder holds a part of DeepFakeDetection."""
     return any((root / folder).is_dir() for folder in REAL_FOLDERS + FAKE_FOLDERS)
@@ -45,25 +51,17 @@ def matches(root: Path) -> bool:
 
 def find(root: Path) -> Dataset:
     """All videos under `root`. Raises DatasetError where there is none."""
-    reals, bad_reals = named(
-        NAME,
-        root,
-        _files(root, REAL_FOLDERS),
-        functools.partial(_video, root, REAL),
-        "<actor>__<scene>.mp4",
-    )
-    fakes, bad_fakes = named(
-        NAME,
-        root,
-        _files(root, FAKE_FOLDERS),
-        functools.partial(_video, root, FAKE),
-        "<target>_<source>__<scene>__<hash>.mp4",
-    )
-    videos, rejects = sorted(reals + fakes), sorted(bad_reals + bad_fakes)
+    videos: list[Video] = []
+    rejects: list[Reject] = []
+    for label, (folders, expected) in PARTS.items():
+        make = functools.partial(_video, root, label)
+        good, bad = named(NAME, root, _files(root, folders), make, expected)
+        videos += good
+        rejects += bad
     require_videos(
         root, videos, f"{REAL_FOLDERS[0]}/*.mp4 and {FAKE_FOLDERS[0]}/*.mp4 (or alone)", rejects
     )
-    return Dataset(NAME, tuple(videos), deal="identity", rejects=tuple(rejects))
+    return Dataset(NAME, tuple(sorted(videos)), deal="identity", rejects=tuple(sorted(rejects)))
 
 
 def _files(root: Path, folders: tuple[str, ...]) -> list[str]:

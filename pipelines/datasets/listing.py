@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.clip import FAKE, SPLITS, Reject, Video
+from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video
 from pipelines.datasets import ADAPTERS, Dataset, DatasetError, find_videos
 from pipelines.datasets.lists import first_few
 
@@ -37,7 +37,7 @@ def overview(dataset: Dataset) -> list[dict[str, Any]]:
         splits = [official_split(dataset, video) for video in videos]
         rows.append(
             {
-                "label": "fake" if label == FAKE else "real",
+                "label": LABEL_NAMES[label],
                 "method": method,
                 "compression": compression,
                 "videos": len(videos),

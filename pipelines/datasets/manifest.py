@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Video
+from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Video
 from pipelines.datasets.base import Dataset, DatasetError
 from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
 from pipelines.datasets.scan import require_videos
@@ -23,7 +23,6 @@ NAME = "manifest"
 REQUIRED = ("uri", "label")
 OPTIONAL = ("id", "dataset", "method", "identities", "source", "split", "compression")
 SEPARATOR = ";"  # between identities: a name may contain a space
-WORDS = {REAL: "real", FAKE: "fake"}
 
 
 def matches(root: Path) -> bool:
@@ -89,7 +88,7 @@ def write_manifest(videos: Iterable[Video]) -> bytes:
 def _cells(video: Video) -> list[str]:
     return [
         video.uri,
-        WORDS.get(video.label, ""),
+        LABEL_NAMES.get(video.label, ""),
         video.id,
         video.dataset,
         video.method,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipelines.clip import Clip, VideoError
-from pipelines.config import PreprocessConfig
+from pipelines.config import DECODE_LIMIT_S, PreprocessConfig
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
@@ -23,7 +23,6 @@ _JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_
 
 # Clips of a video are searched together, for larger batches, as long as their frames fit here.
 BATCH_BYTES = 256 << 20
-TIME_LIMIT_S = 600.0
 
 
 class FaceExtractor:
@@ -39,7 +38,7 @@ class FaceExtractor:
         detector: FaceDetector | None = None,
         *,
         threads: int = 0,
-        time_limit_s: float = TIME_LIMIT_S,
+        time_limit_s: float = DECODE_LIMIT_S,
     ):
         self.config = config
         self._detector = detector or MtcnnDetector(config.min_face)

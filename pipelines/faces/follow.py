@@ -84,8 +84,9 @@ def _expected(before: list[Face], after: list[Face], share: float) -> list[np.nd
     """Boxes where the faces of two frames should be at `share` of the way between them."""
     pairs = match(before, after, EXPECTED_IOU)
     boxes = [(1 - share) * before[i].box + share * after[j].box for i, j in pairs]
-    boxes += [f.box for i, f in enumerate(before) if i not in {i for i, _ in pairs}]
-    boxes += [f.box for j, f in enumerate(after) if j not in {j for _, j in pairs}]
+    paired = {i for i, _ in pairs}, {j for _, j in pairs}
+    for faces, taken in zip((before, after), paired, strict=True):
+        boxes += [face.box for i, face in enumerate(faces) if i not in taken]
     return boxes
 
 

@@ -74,19 +74,18 @@ def link(detections: list[list[Face]]) -> list[Track]:
     Each frame's faces join the track they overlap most, best pairs first.
     """
     tracks: list[Track] = []
-    last: list[int] = []  # per track: the frame where it was seen last
+    last: list[tuple[int, Face]] = []  # per track: when and where it was seen last
     for t, faces in enumerate(detections):
-        near = [i for i, when in enumerate(last) if t - when <= MAX_GAP + 1]
-        ends = [tracks[i].faces[last[i]] for i in near]
-        pairs = match([face for face in ends if face], faces, LINK_IOU)
+        near = [i for i, (when, _) in enumerate(last) if t - when <= MAX_GAP + 1]
+        pairs = match([last[i][1] for i in near], faces, LINK_IOU)
         joins = {j: near[i] for i, j in pairs}
         for j, face in enumerate(faces):
             if j not in joins:
                 joins[j] = len(tracks)
                 tracks.append(Track([None] * len(detections)))
-                last.append(t)
+                last.append((t, face))
             tracks[joins[j]].faces[t] = face
-            last[joins[j]] = t
+            last[joins[j]] = (t, face)
     return sorted(tracks, key=lambda track: -track.prominence)
 
 

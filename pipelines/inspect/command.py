@@ -10,9 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.clip import SPLITS, Clip, Video
+from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
 from pipelines.datasets.lists import LABELS
-from pipelines.datasets.manifest import WORDS
 from pipelines.inspect.info import load_info
 from pipelines.inspect.records import parse_record, read_records
 from pipelines.inspect.report import report, verified
@@ -43,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     only = parser.add_argument_group("which clips to draw or export")
     only.add_argument("--split", choices=SPLITS)
     only.add_argument("--method", help="such as Deepfakes, or original")
-    only.add_argument("--label", choices=tuple(WORDS.values()))
+    only.add_argument("--label", choices=tuple(LABEL_NAMES.values()))
     return parser
 
 

@@ -12,8 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from pipelines.clip import FAKE, REAL, Clip, Video
-from pipelines.datasets.manifest import WORDS
+from pipelines.clip import FAKE, LABEL_NAMES, REAL, Clip, Video
 from pipelines.shards import write_atomically
 
 T = TypeVar("T")
@@ -97,7 +96,7 @@ def _write_caption(
 ) -> None:
     middle, font = y + CAPTION_PX // 2, _font(13)
     draw.rectangle((GAP_PX, y + 4, 46, y + CAPTION_PX - 4), TAG[video.label])
-    draw.text((24, middle), WORDS[video.label].upper(), TEXT, _font(11), "mm")
+    draw.text((24, middle), LABEL_NAMES[video.label].upper(), TEXT, _font(11), "mm")
     for start, fact in zip(starts, facts, strict=True):
         draw.text((start, middle), fact, DIM, font, "lm")
     name = cut = video.key

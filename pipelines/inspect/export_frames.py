@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.clip import REAL, Clip, Video
-from pipelines.datasets.manifest import WORDS
+from pipelines.clip import LABEL_NAMES, REAL, Clip, Video
 
 INDEX_NAME = "index.csv"
 INDEX = (
@@ -81,7 +80,7 @@ def _write_frames(clips: Iterable[tuple[Video, Clip]], folder: Path) -> int:
         for video, clip in clips:
             place = Path(video.split, _method(video), _plain(video.id, video.key))
             (folder / place).mkdir(parents=True, exist_ok=True)
-            about = (video.split, WORDS[video.label], video.method, video.dataset, video.id)
+            about = (video.split, LABEL_NAMES[video.label], video.method, video.dataset, video.id)
             for t, image in enumerate(clip.images):
                 if not image:
                     continue

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.clip import SPLITS, Clip, Video
-from pipelines.datasets.manifest import WORDS
+from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
 from pipelines.inspect.info import read_json
 from pipelines.shards import AUDIT_NAME, REJECTS_NAME
 
@@ -47,10 +46,8 @@ class Tally:
             "videos": len(videos),
             "clips": self.clips,
             "identities": len({(v.dataset, name) for v in videos for name in v.identities}),
-            "sources": len(
-                {f"{v.dataset}/{v.source_id}" if v.source_id else v.key for v in videos}
-            ),
-            "labels": {word: labels[label] for label, word in WORDS.items()},
+            "sources": len({v.source_key for v in videos}),
+            "labels": {word: labels[label] for label, word in LABEL_NAMES.items()},
             "methods": dict(Counter(video.method for video in videos)),
             "datasets": dict(Counter(video.dataset for video in videos)),
         }

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.clip import ORIGINAL, REAL, SPLITS, Clip, Video
+from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
-from pipelines.datasets.manifest import WORDS, listed
+from pipelines.datasets.manifest import listed
 from pipelines.inspect.info import AGAIN
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
@@ -71,7 +71,7 @@ class Contents:
     def _oddities(self, video: Video, clip: Clip) -> Iterator[str]:
         if self._manifest and video.key not in self._manifest:
             yield f"is of a video that {MANIFEST_NAME} does not list"
-        if video.label not in WORDS or (video.label == REAL) != (video.method == ORIGINAL):
+        if video.label not in LABEL_NAMES or (video.label == REAL) != (video.method == ORIGINAL):
             yield f"has label {video.label!r}, which does not go with method {video.method!r}"
         most = self._info["config"].get("frames_per_clip", len(clip.images))
         lists = (clip.times_s, clip.boxes, clip.landmarks, clip.confidence, clip.transforms)
