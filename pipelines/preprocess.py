@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import sys
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 import beam_options
-from pipelines import datasets, progress
+from beam_options import engine
+from pipelines import datasets, metrics, progress, storage
 from pipelines.clip import Reject, Video
 from pipelines.config import (
     DECODE_LIMIT_S,
@@ -33,20 +32,34 @@ from pipelines.config import (
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
-from pipelines.shards import (
+from pipelines.output import (
     AUDIT_NAME,
+    EARLY_REJECTS,
+    INDEX,
     INFO_NAME,
     MANIFEST_NAME,
+    METRICS,
+    OPTIONS,
     PARTS,
-    REJECT_MARK,
+    PLAN,
     REJECTS_NAME,
-    is_shard_name,
-    part_name,
-    write_atomically,
-    write_json,
+    OutputError,
+    clear,
+    prepare,
 )
+from pipelines.plan import Task, make_plan, write_plan
+from pipelines.shards import is_shard_name
 from pipelines.split import GROUPINGS, audit, is_distribution, split_videos
-from pipelines.transforms import REJECTS, ExtractFaces, HashFrames, WriteInfo, WriteShards
+from pipelines.transforms import (
+    REJECTS,
+    ExtractFaces,
+    HashFrames,
+    ReadTasks,
+    WriteInfo,
+    WriteShards,
+)
+
+FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
 
 
 class PreprocessError(RuntimeError):
@@ -73,6 +86,9 @@ class Job:
     time_limit: float = option(DECODE_LIMIT_S, "seconds that decoding may take for one video")
     threads: int = option(
         0, "threads of a worker process; 0: one with several worker processes, else one per core"
+    )
+    update: bool = option(
+        False, "go on from the finished data set in --output: what is new or changed, no more"
     )
     overwrite: bool = option(False, "replace a finished data set")
 
@@ -105,38 +121,43 @@ def preprocess(
     output: str,
     config: PreprocessConfig | None = None,
     job: Job | None = None,
-    beam_flags: list[str] | None = None,
+    beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to dataset_info.json.
 
-    Run again after a crash it goes on with the videos that are not finished. Raises
-    DatasetError, ValueError or PreprocessError before any work where the input, the settings or
-    the output folder cannot be used, and PreprocessError where the work stops, as on a full disk.
-    console: where progress is shown, if anywhere.
+    Run again after a crash it goes on with what is not finished. Raises EngineError, DatasetError,
+    ValueError, OutputError or PreprocessError before any work where the flags, the input, the
+    settings or the output folder cannot be used, and PreprocessError where the work stops, as on a
+    full disk. console: where engine, progress and metrics are shown, if anywhere.
     """
     config, job = config or PreprocessConfig(), job or Job()
-    flags = beam_options.expand(beam_flags or ["@direct"])
-    options = PipelineOptions(flags, pickle_library="cloudpickle")
+    options = engine.parse(beam_flags)
+    engine.require_reachable(options, {"--output": output})
     found = datasets.select(
         datasets.find_videos(root, job.dataset), _words(job.methods), _words(job.compression)
     )
-    videos, rejects = _split(found, job)
+    videos, rejects = _split(found, job, output)
     if not videos:
         raise PreprocessError(
             f"{root}: none of its {sum(len(d.videos) for d in found)} videos has a place in a "
             f"split: {rejects[0].detail if rejects else 'there is none'}"
         )
+    engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
     audited = audit(videos, _officially_split(found))
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
         raise PreprocessError(f"Identities would cross splits: {audited['crossings'][:3]}.")
     manifest = datasets.write_manifest(videos)
-    _prepare(output, job.overwrite)
+    prepare(output, INFO_NAME, job.overwrite, job.update)
+    engine.announce(options, storage.join(output, OPTIONS), console)
+    tasks = make_plan(videos, config.fingerprint, output)
+    write_plan(storage.join(output, PLAN), tasks)
+    storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     if job.audit_duplicates:
         audited["duplicates"] = _duplicates(videos, output, options)
     audited["missing"] = {d.name: list(d.missing) for d in found if d.missing}
-    write_json(FileSystems.join(output, AUDIT_NAME), audited)
-    write_atomically(FileSystems.join(output, MANIFEST_NAME), [manifest])
+    storage.write_json(storage.join(output, AUDIT_NAME), audited)
+    storage.write_atomically(storage.join(output, MANIFEST_NAME), [manifest])
     header = {
         "dataset": " ".join(dataset.name for dataset in found),
         "config": config.to_dict(),
@@ -145,47 +166,55 @@ def preprocess(
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
     try:
-        with _progress(output, [part_name(v, config.fingerprint) for v in videos], console):
-            _run(videos, rejects, header, output, config, job, options)
+        with _progress(output, tasks, console):
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline, output, header, config, job)
+            result = engine.run(pipeline)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise PreprocessError(
             f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
             "run the same command again to go on."
         ) from error
+    metrics.report(result, storage.join(output, METRICS), console)
     return _finish(output)
 
 
-def _run(
-    videos: list[Video],
-    rejects: list[Reject],
-    header: dict[str, Any],
+def build(
+    pipeline: beam.Pipeline,
     output: str,
+    header: dict[str, Any],
     config: PreprocessConfig,
     job: Job,
-    options: PipelineOptions,
 ) -> None:
-    threads = job.threads or _default_threads(options)
-    extract = ExtractFaces(output, config, job.shards, threads, job.time_limit)
-    with beam.Pipeline(options=options) as pipeline:
-        extracted = (
-            pipeline
-            | "Videos" >> beam.Create(videos)
-            # Deals the videos out to workers, whatever step made them.
-            | "Deal" >> beam.Reshuffle()
-            | "ExtractFaces" >> beam.ParDo(extract).with_outputs(REJECTS, main="videos")
-        )
-        written = extracted["videos"] | "WriteShards" >> WriteShards(output, job.shards)
-        _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output, header, rejects)
+    """Puts the steps of the job into a pipeline, from the plan in `output` to its shards."""
+    options = pipeline.options
+    threads = job.threads or engine.worker_threads(options)
+    faces: Any = beam.ParDo(ExtractFaces(output, config, job.shards, threads, job.time_limit))
+    if hints := options.view_as(engine.FaceStepOptions).hints:
+        faces = faces.with_resource_hints(**hints)
+    extracted = (
+        pipeline
+        | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
+        | "ExtractFaces" >> faces.with_outputs(REJECTS, main="videos")
+    )
+    written = extracted["videos"] | "WriteShards" >> WriteShards(output, job.shards)
+    _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output, header)
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _split(found: Sequence[datasets.Dataset], job: Job) -> tuple[list[Video], list[Reject]]:
+def _split(
+    found: Sequence[datasets.Dataset], job: Job, output: str
+) -> tuple[list[Video], list[Reject]]:
     """All videos with their split, and the rejects of the adapters and of the splits."""
-    keep = _kept_splits(job.keep_splits) if job.keep_splits else {}
+    keep: dict[str, str] = {}
+    if job.update and storage.exists(storage.join(output, MANIFEST_NAME)):
+        keep = _kept_splits(output)
+    if job.keep_splits:
+        keep = _kept_splits(job.keep_splits)
     videos: list[Video] = []
     rejects: list[Reject] = []
     for dataset in found:
@@ -197,13 +226,14 @@ def _split(found: Sequence[datasets.Dataset], job: Job) -> tuple[list[Video], li
 
 def _kept_splits(folder: str) -> dict[str, str]:
     """Video key -> split of an earlier data set, from the manifest beside its shards."""
-    path = Path(folder) / MANIFEST_NAME
-    if not path.is_file():
+    path = storage.join(folder, MANIFEST_NAME)
+    if not storage.exists(path):
         raise PreprocessError(
             f"--keep-splits {folder}: no {MANIFEST_NAME} in it. Give the --output of an earlier "
             "`dfdetect preprocess`."
         )
-    return {key: split for key, (_, _, split) in listed(path).items()}
+    with storage.local_copy(path) as copy:
+        return {key: split for key, (_, _, split) in listed(Path(copy)).items()}
 
 
 def _officially_split(found: Sequence[datasets.Dataset]) -> list[str]:
@@ -240,82 +270,40 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
     """The near-duplicates across splits, and the videos that could not be looked at."""
     from pipelines.duplicates import near_duplicates
 
-    path = FileSystems.join(output, "frame_hashes.json")
+    path = storage.join(output, FRAME_HASHES)
     with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
-            | "Videos" >> beam.Create(videos)
-            | "Deal" >> beam.Reshuffle()
+            | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
             | "HashFrames" >> beam.ParDo(HashFrames())
             | "Gather" >> beam.combiners.ToDict()
-            | "WriteHashes" >> beam.Map(lambda hashes: write_json(path, hashes))
+            | "WriteHashes" >> beam.Map(lambda hashes: storage.write_json(path, hashes))
         )
-    hashes = _read_json(path)
-    FileSystems.delete([path])
+    hashes = storage.read_json(path)
+    storage.delete(path)
     return {
         "pairs": near_duplicates(hashes, {video.key: video.split for video in videos}),
         "unreadable": sorted(key for key, values in hashes.items() if not values),
     }
 
 
-def _prepare(output: str, overwrite: bool) -> None:
-    """Makes sure of an output folder without a finished data set or marks of an earlier run."""
-    info = FileSystems.join(output, INFO_NAME)
-    if FileSystems.exists(info):
-        if not overwrite:
-            raise PreprocessError(
-                f"{output}: holds a finished data set ({INFO_NAME}). "
-                "Give another --output, or --overwrite to replace it."
-            )
-        FileSystems.delete([info])
-    if "://" not in output:
-        os.makedirs(os.path.join(output, PARTS), exist_ok=True)
-    _delete(FileSystems.join(output, PARTS, f"*{REJECT_MARK}"))
-    _delete(FileSystems.join(output, PARTS, "*.tmp"))
-
-
-def _delete(pattern: str) -> None:
-    paths = _matching(pattern)
-    if paths:
-        FileSystems.delete(paths)
-
-
-def _matching(pattern: str) -> list[str]:
-    return [metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list]
-
-
-def _default_threads(options: PipelineOptions) -> int:
-    """One for each of several worker processes; else 0, one per core."""
-    return int(options.view_as(DirectOptions).direct_running_mode == "multi_processing")
-
-
 def _progress(
-    output: str, parts: list[str], console: Console | None
+    output: str, tasks: list[Task], console: Console | None
 ) -> contextlib.AbstractContextManager[None]:
-    if console is None or "://" in output:
+    if console is None or storage.is_remote(output):
         return contextlib.nullcontext()
-    return progress.shown(os.path.join(output, PARTS), set(parts), console)
+    parts = {task.part for task in tasks if not task.kept}
+    return progress.shown(os.path.join(output, PARTS), parts, len(tasks) - len(parts), console)
 
 
 def _finish(output: str) -> dict[str, Any]:
-    """Reads dataset_info.json and removes parts, and shards of a run with another count."""
-    info = _read_json(FileSystems.join(output, INFO_NAME))
-    stale = [
-        path
-        for path in _matching(FileSystems.join(output, "*.tfrecord"))
-        if is_shard_name(name := FileSystems.split(path)[1]) and name not in info["shards"]
-    ]
-    if stale:
-        FileSystems.delete(stale)
-    _delete(FileSystems.join(output, PARTS, "*"))
-    if "://" not in output:
-        os.rmdir(os.path.join(output, PARTS))
+    """Reads dataset_info.json and removes shards of a run with another count."""
+    info = storage.read_json(storage.join(output, INFO_NAME))
+    for name in storage.names(storage.join(output, "*.tfrecord")):
+        if is_shard_name(name) and name not in info["shards"]:
+            storage.delete(storage.join(output, name), storage.join(output, INDEX, f"{name}.json"))
+    clear(output)
     return info
-
-
-def _read_json(path: str) -> Any:
-    with FileSystems.open(path) as handle:
-        return json.loads(handle.read())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -340,15 +328,16 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv[:cut])
     try:
         config, job = from_flags(PreprocessConfig, args), from_flags(Job, args)
-        beam_flags = beam_options.expand(argv[cut + 1 :])
     except ValueError as error:
         parser.error(str(error))
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     console = Console()
     started = time.monotonic()
     try:
-        info = preprocess(args.input, args.output, config, job, beam_flags, console)
-    except (ValueError, PreprocessError) as error:
+        info = preprocess(args.input, args.output, config, job, argv[cut + 1 :], console)
+    except engine.EngineError as error:
+        parser.error(str(error))
+    except (ValueError, OutputError, PreprocessError) as error:
         print(f"dfdetect preprocess: {error}", file=sys.stderr)
         return 1
     console.print(summary(info))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Set
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.shards import REJECT_MARK
+from pipelines.output import REJECT_MARK
 
 EVERY_S = 1.0
 LINE_EVERY_S = 30.0  # where the output is no terminal
@@ -24,14 +24,15 @@ def count_parts(folder: str, parts: Set[str]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def shown(folder: str, parts: Set[str], console: Console) -> Iterator[None]:
+def shown(folder: str, parts: Set[str], kept: int, console: Console) -> Iterator[None]:
     """Shows videos done, rejects, videos per second and time left, while it is open.
 
-    folder: where the parts appear. What is there at first is done but was no work.
+    folder: where the parts appear; what is there at first is done but was no work. kept: videos
+    that are done and have no part.
     """
     ended = threading.Event()
     started = time.monotonic()
-    total, done = len(parts), sum(count_parts(folder, parts))
+    total, done = len(parts) + kept, sum(count_parts(folder, parts)) + kept
     if done:
         console.print(f"going on: {done} of {total} videos are done already", highlight=False)
 
@@ -51,11 +52,13 @@ def shown(folder: str, parts: Set[str], console: Console) -> Iterator[None]:
             task = bar.add_task("", total=total, completed=done, rejects=0, rate=0.0)
             while not ended.wait(EVERY_S):
                 good, bad = count_parts(folder, parts)
+                good += kept
                 bar.update(task, completed=good + bad, rejects=bad, rate=rate(good + bad))
 
     def show_lines() -> None:
         while not ended.wait(LINE_EVERY_S):
             good, bad = count_parts(folder, parts)
+            good += kept
             pace = rate(good + bad)
             left = f"{(total - good - bad) / pace:.0f} s left" if pace > 0 else "time left unknown"
             console.print(

@@ -1,4 +1,4 @@
-"""Shard files: which record goes where, and writing them whole or not at all.
+"""Shard files: which record goes where, and making them of pieces, whole or not at all.
 
 TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import os
 import re
 import struct
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import google_crc32c
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
-from pipelines.clip import Video
-from pipelines.config import RECORD_VERSION
+from pipelines import storage
+from pipelines.output import INDEX
 
-INFO_NAME = "dataset_info.json"  # written last: its presence marks a finished data set
-REJECTS_NAME = "rejects.jsonl"
-AUDIT_NAME = "split_audit.json"
-MANIFEST_NAME = "manifest.csv"
-PARTS = "parts"  # folder of finished videos, until the shards are made of them
-REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
+MAX_RECORD_BYTES = 256 << 20  # a clip of 16 crops takes 0.25 MB
 CHUNK_BYTES = 16 << 20
 _SHARD = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A video's records, one after the other in a file: a part of its own, or within a shard."""
+
+    path: str
+    offset: int  # in bytes
+    bytes: int
+    sha256: str
+    records: int
 
 
 def shard_of(video_key: str, shards: int) -> int:
@@ -57,31 +58,8 @@ def masked_crc(data: bytes) -> bytes:
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
-    """Writes to a temporary name and renames at the end, on any Beam file system.
-
-    Returns {"bytes", "sha256"} of what was written. Nothing is left behind on an error.
-    """
-    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-    digest, size = hashlib.sha256(), 0
-    try:
-        with FileSystems.create(
-            temporary, compression_type=CompressionTypes.UNCOMPRESSED
-        ) as handle:
-            for chunk in chunks:
-                handle.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        FileSystems.rename([temporary], [path])
-    except BaseException:
-        if FileSystems.exists(temporary):
-            FileSystems.delete([temporary])
-        raise
-    return {"bytes": size, "sha256": digest.hexdigest()}
-
-
-def write_records(path: str, records: Iterable[bytes]) -> dict[str, Any]:
-    """Writes a TFRecord file -> {"records", "bytes", "sha256"}."""
+def write_records(path: str, records: Iterable[bytes]) -> Piece:
+    """Writes a TFRecord file."""
     count = 0
 
     def frames() -> Iterator[bytes]:
@@ -90,48 +68,63 @@ def write_records(path: str, records: Iterable[bytes]) -> dict[str, Any]:
             yield frame(record)
             count += 1
 
-    written = write_atomically(path, frames())
-    return {"records": count, **written}
+    written = storage.write_atomically(path, frames())
+    return Piece(path, 0, written["bytes"], written["sha256"], count)
 
 
-def count_records(path: str) -> int:
-    """The number of records in a TFRecord file. Raises ValueError where it ends within one."""
-    count = 0
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+def read_part(path: str) -> Piece:
+    """What a TFRecord file holds. Raises ValueError where it ends within a record."""
+    count, size, digest = 0, 0, hashlib.sha256()
+    with storage.open_file(path) as handle:
         while header := handle.read(12):
             rest = int.from_bytes(header[:8], "little") + 4
-            if len(header) < 12 or len(handle.read(rest)) < rest:
+            if len(header) < 12 or len(data := handle.read(rest)) < rest:
                 raise ValueError(f"{path}: ends within record {count}; remove it.")
+            digest.update(header + data)
+            size += len(header) + rest
             count += 1
-    return count
+    return Piece(path, 0, size, digest.hexdigest(), count)
 
 
-def part_name(video: Video, fingerprint: str) -> str:
-    """The file of a video's finished clips: another name when anything about them would differ.
+def write_shard(output: str, name: str, pieces: Mapping[str, Piece]) -> dict[str, Any]:
+    """Makes a shard of pieces, one after the other -> {"bytes", "sha256"}.
 
-    So a job that is run again takes what an earlier one, killed or not, has finished. Where the
-    video lies does not count, but for local files their size and time of change do.
+    pieces: by the names of their parts, in order. A shard that an earlier run made of the same
+    parts stays as it is. Raises ValueError where a piece is not what it was when it was written.
+
+    An index is there only while it fits its shard: it goes before the shard is replaced and comes
+    back after, so a crash in between costs work and never mixes up records.
     """
-    facts: list[Any] = [RECORD_VERSION, fingerprint]
-    facts.append(dataclasses.astuple(dataclasses.replace(video, uri="")))
-    if os.path.exists(video.uri):
-        stat = os.stat(video.uri)
-        facts.append((stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".tfrecord"
+    path, index_path = (storage.join(output, *p) for p in ((name,), (INDEX, f"{name}.json")))
+    before = storage.read_json(index_path) if storage.exists(index_path) else {}
+    if before and before["pieces"].keys() == pieces.keys() and _has_size(path, before["bytes"]):
+        return {key: before[key] for key in ("bytes", "sha256")}
+    storage.delete(index_path)
+    written = storage.write_atomically(path, _chunks(pieces.values()))
+    places, offset = {}, 0
+    for part, piece in pieces.items():
+        moved = dataclasses.replace(piece, offset=offset)
+        places[part] = {k: v for k, v in dataclasses.asdict(moved).items() if k != "path"}
+        offset += piece.bytes
+    storage.write_json(index_path, {"shard": name, "pieces": places, **written})
+    return written
 
 
-def join_parts(path: str, parts: Iterable[str]) -> dict[str, Any]:
-    """Writes a shard from parts, one after the other -> {"bytes", "sha256"}."""
-
-    def chunks() -> Iterator[bytes]:
-        for part in parts:
-            with FileSystems.open(part, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
-                while chunk := handle.read(CHUNK_BYTES):
-                    yield chunk
-
-    return write_atomically(path, chunks())
+def _has_size(path: str, size: int) -> bool:
+    return [metadata.size_in_bytes for metadata in storage.listing(path)] == [size]
 
 
-def write_json(path: str, value: Any) -> None:
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(path, [text.encode()])
+def _chunks(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    for piece in pieces:
+        digest, left = hashlib.sha256(), piece.bytes
+        with storage.open_file(piece.path) as handle:
+            handle.seek(piece.offset)
+            while left and (chunk := handle.read(min(CHUNK_BYTES, left))):
+                digest.update(chunk)
+                left -= len(chunk)
+                yield chunk
+        if digest.hexdigest() != piece.sha256:
+            raise ValueError(
+                f"{piece.path}: the {piece.bytes} bytes from {piece.offset} on are not those that "
+                "were written; the file was changed or damaged. Make all again with --overwrite."
+            )

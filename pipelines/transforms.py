@@ -8,79 +8,57 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
+from pipelines import metrics, storage
 from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.output import EARLY_REJECTS, INFO_NAME, PARTS, REJECT_MARK, REJECTS_NAME
+from pipelines.plan import Task, read_plan
 from pipelines.shards import (
-    INFO_NAME,
-    PARTS,
-    REJECT_MARK,
-    REJECTS_NAME,
-    count_records,
-    join_parts,
-    part_name,
+    MAX_RECORD_BYTES,
+    Piece,
+    read_part,
     shard_name,
     shard_of,
-    write_atomically,
-    write_json,
     write_records,
+    write_shard,
 )
+from pipelines.stopwatch import Stopwatch
 
 REJECTS = "rejects"
 
 
-def reject(video: Video, error: VideoError) -> Reject:
-    """A line of rejects.jsonl."""
-    return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
+class ReadTasks(beam.PTransform):
+    """The tasks of a plan, dealt out to workers."""
+
+    def __init__(self, plan: str):
+        super().__init__()
+        self._plan = plan
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        return (
+            pipeline
+            | "Plan" >> beam.Create([self._plan])
+            | "ReadPlan" >> beam.FlatMap(read_plan)
+            # Whatever step made them, each may go to another worker.
+            | "Deal" >> beam.Reshuffle()
+        )
 
 
-@contextlib.contextmanager
-def local_copy(uri: str) -> Iterator[str]:
-    """A local path to read `uri` from; a copy, removed afterwards, where it is remote."""
-    if "://" not in uri:
-        yield uri
-        return
-    handle, path = tempfile.mkstemp(suffix=os.path.splitext(uri)[1])
-    try:
-        with (
-            os.fdopen(handle, "wb") as out,
-            # Any other compression type would unpack what is named .gz on the way.
-            FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED) as source,
-        ):
-            shutil.copyfileobj(source, out)
-        yield path
-    finally:
-        os.unlink(path)
+class FaceStep(beam.DoFn):
+    """A step that finds faces: one extractor for each worker process, shared by its threads.
 
-
-class ExtractFaces(beam.DoFn):
-    """Video -> ((split, shard), its part and what is in it); rejects tagged apart.
-
-    threads: for each worker process; 0 for one per core. A part that is there is not made again.
+    threads: for each worker process; 0 for one per core.
     """
 
-    def __init__(
-        self,
-        output: str,
-        config: PreprocessConfig,
-        shards: int,
-        threads: int,
-        time_limit_s: float,
-    ):
-        self._output, self._config, self._shards = output, config, shards
-        self._threads, self._time_limit_s = threads, time_limit_s
+    def __init__(self, config: PreprocessConfig, threads: int, time_limit_s: float):
+        self._config, self._threads, self._time_limit_s = config, threads, time_limit_s
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -97,18 +75,40 @@ class ExtractFaces(beam.DoFn):
 
         self._extractor = self._shared.acquire(load)
 
-    def process(self, video: Video) -> Iterator[Any]:
-        name = part_name(video, self._config.fingerprint)
-        part = FileSystems.join(self._output, PARTS, name)
-        if FileSystems.exists(part):
-            clips = count_records(part)
-        else:
-            try:
-                clips = write_records(part, self._records(video))["records"]
-            except VideoError as error:
-                write_atomically(part + REJECT_MARK, [])
-                yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
-                return
+    def display_data(self) -> dict[str, Any]:
+        """What a runner's console shows of the step."""
+        return {"fingerprint": self._config.fingerprint, **self._config.to_dict()}
+
+
+class ExtractFaces(FaceStep):
+    """Task -> ((split, shard), what its part holds); rejects tagged apart.
+
+    A part that is there is not made again.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        config: PreprocessConfig,
+        shards: int,
+        threads: int,
+        time_limit_s: float,
+    ):
+        super().__init__(config, threads, time_limit_s)
+        self._output, self._shards = output, shards
+
+    def process(self, task: Task) -> Iterator[Any]:
+        video, watch = task.video, Stopwatch()
+        try:
+            with watch.running("video"):
+                piece = task.kept or self._part(task, watch)
+        except VideoError as error:
+            watch.count(f"rejects/{error.reason}")
+            metrics.record(watch)
+            yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
+            return
+        watch.count("videos")
+        metrics.record(watch)
         facts = {
             "video": video.key,
             "label": video.label,
@@ -116,39 +116,80 @@ class ExtractFaces(beam.DoFn):
             "dataset": video.dataset,
             "identities": [f"{video.dataset}/{name}" for name in video.identities],
             "source": video.source_key,
-            "clips": clips,
+            "part": task.part,
+            "piece": piece,
         }
-        yield (video.split, shard_of(video.key, self._shards)), (video.key, part, facts)
+        yield (video.split, shard_of(video.key, self._shards)), facts
 
-    def _records(self, video: Video) -> Iterator[bytes]:
+    def _part(self, task: Task, watch: Stopwatch) -> Piece:
+        part = storage.join(self._output, PARTS, task.part)
+        if storage.exists(part):
+            return read_part(part)
+        try:
+            return write_records(part, self._records(task.video, watch))
+        except VideoError:
+            storage.write_atomically(part + REJECT_MARK, [])
+            raise
+
+    def _records(self, video: Video, watch: Stopwatch) -> Iterator[bytes]:
         """Raises VideoError whatever is amiss: one bad video must not stop the other thousands."""
         from pipelines.schema import serialize
 
         try:
-            with local_copy(video.uri) as path:
-                for clip in self._extractor.clips(path):
-                    yield serialize(video, clip, self._config.fingerprint)
+            for clip in read_clips(self._extractor, video.uri, watch):
+                record = serialize(video, clip, self._config.fingerprint)
+                if len(record) > MAX_RECORD_BYTES:
+                    raise VideoError(
+                        "oversized",
+                        "write",
+                        f"{video.uri}: the record of clip {clip.index} has {len(record)} bytes; up "
+                        f"to {MAX_RECORD_BYTES} are written. Lower --frames-per-clip or "
+                        "--crop-size.",
+                    )
+                with watch.running("write"):  # which is what is done with it
+                    yield record
         except VideoError:
             raise
         except Exception as error:
             raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
 
 
-class HashFrames(beam.DoFn):
-    """Video -> (key, perceptual hashes of a few frames); none for one that cannot be read."""
+def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
+    """The face clips of a video on any file system. Raises VideoError as the extractor does."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with watch.running("copy"):
+                path = stack.enter_context(storage.local_copy(uri))
+        except Exception as error:
+            why = f"{uri}: cannot be copied to be read ({type(error).__name__}: {error})."
+            raise VideoError("unreachable", "copy", why) from error
+        yield from extractor.clips(path, watch)
 
-    def process(self, video: Video) -> Iterator[tuple[str, list[int]]]:
+
+def reject(video: Video, error: VideoError) -> Reject:
+    """A line of rejects.jsonl."""
+    return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
+
+
+class HashFrames(beam.DoFn):
+    """Task -> (key, perceptual hashes of a few frames); none for a video that cannot be read."""
+
+    def process(self, task: Task) -> Iterator[tuple[str, list[int]]]:
         from pipelines.duplicates import video_hashes
 
+        video = task.video
         try:
-            with local_copy(video.uri) as path:
+            with storage.local_copy(video.uri) as path:
                 yield video.key, video_hashes(path)
         except Exception:  # the job itself will say why
             yield video.key, []
 
 
 class WriteShards(beam.PTransform):
-    """Joins each (split, shard)'s parts in the order of their videos -> (name, summary)."""
+    """Makes each (split, shard) of its videos' pieces, by key -> (name, summary).
+
+    What travels is where a piece lies, never the piece: an element has a few hundred bytes.
+    """
 
     def __init__(self, output: str, shards: int):
         super().__init__()
@@ -166,16 +207,22 @@ class WriteShards(beam.PTransform):
             | "WriteShard" >> beam.MapTuple(self._write)
         )
 
-    def _write(self, key: tuple[str, int], videos) -> tuple[str, dict[str, Any]]:
+    def _write(
+        self, key: tuple[str, int], found: Iterable[dict[str, Any] | None]
+    ) -> tuple[str, dict[str, Any]]:
         split, index = key
-        ordered = sorted((video for video in videos if video), key=lambda video: video[0])
+        videos = sorted((facts for facts in found if facts), key=lambda facts: facts["video"])
         name = shard_name(split, index, self._shards)
-        summary = join_parts(FileSystems.join(self._output, name), (part for _, part, _ in ordered))
-        return name, {**summary, "split": split, **_count([facts for _, _, facts in ordered])}
+        watch = Stopwatch()
+        with watch.running("shard"):
+            pieces = {facts["part"]: facts["piece"] for facts in videos}
+            written = write_shard(self._output, name, pieces)
+        metrics.record(watch)
+        return name, {**written, "split": split, **_count(videos)}
 
 
 def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
-    clips = sum(video["clips"] for video in videos)
+    clips = sum(video["piece"].records for video in videos)
     return {
         "clips": clips,
         "records": clips,
@@ -192,11 +239,13 @@ def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
 class WriteInfo(beam.PTransform):
     """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
 
-    def __init__(self, output: str, header: dict[str, Any], rejects: list[Reject]):
+    def __init__(self, output: str, header: dict[str, Any]):
         super().__init__()
-        self._output, self._header, self._rejects = output, header, rejects
+        self._output, self._header = output, header
 
-    def expand(self, shards_and_rejects) -> beam.PCollection:
+    def expand(
+        self, shards_and_rejects: tuple[beam.PCollection, beam.PCollection]
+    ) -> beam.PCollection:
         shards, rejects = shards_and_rejects
         return (
             shards.pipeline
@@ -210,14 +259,13 @@ class WriteInfo(beam.PTransform):
         )
 
     def _write(self, shards: dict[str, dict], rejects: list[Reject]) -> dict[str, Any]:
-        rejects = [*self._rejects, *rejects]
-        lines = [json.dumps(dataclasses.asdict(line), sort_keys=True) for line in rejects]
-        write_atomically(
-            FileSystems.join(self._output, REJECTS_NAME),
-            [f"{line}\n".encode() for line in sorted(lines)],
+        early = storage.read_lines(storage.join(self._output, EARLY_REJECTS))
+        rejects = sorted([*(Reject(**line) for line in early), *rejects])
+        storage.write_lines(
+            storage.join(self._output, REJECTS_NAME), map(dataclasses.asdict, rejects)
         )
         info = dataset_info(self._header, shards, rejects)
-        write_json(FileSystems.join(self._output, INFO_NAME), info)
+        storage.write_json(storage.join(self._output, INFO_NAME), info)
         return info
 
 

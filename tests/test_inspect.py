@@ -60,9 +60,9 @@ def rewrite(shard: Path, change) -> None:
     from pipelines.schema import parse, serialize
 
     parsed = [parse(record.data) for record in records.read_records(shard)]
-    facts = write_records(str(shard), [serialize(*record) for record in change(parsed)])
+    piece = write_records(str(shard), [serialize(*record) for record in change(parsed)])
     with edited(shard.parent / "dataset_info.json") as info:
-        info["shards"][shard.name].update(bytes=facts["bytes"], sha256=facts["sha256"])
+        info["shards"][shard.name].update(bytes=piece.bytes, sha256=piece.sha256)
 
 
 def clip_of(*confidence: float, side_px: float = 50) -> Clip:
@@ -281,9 +281,9 @@ def test_a_record_of_another_schema_version_is_named(shard, monkeypatch):
         from pipelines.schema import serialize
 
         parsed = [(a_video(), clip_of(1.0), "f00")]
-        facts = write_records(str(shard), [serialize(*record) for record in parsed])
+        piece = write_records(str(shard), [serialize(*record) for record in parsed])
     with edited(shard.parent / "dataset_info.json") as info:
-        info["shards"][shard.name].update(facts, records=1)
+        info["shards"][shard.name].update(bytes=piece.bytes, sha256=piece.sha256, records=1)
     assert "schema version 99" in problems(shard.parent)[0]
 
 

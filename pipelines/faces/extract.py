@@ -15,6 +15,7 @@ from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
+from pipelines.stopwatch import Stopwatch
 from pipelines.video import probe, read_frames, sample_clips
 from pipelines.watchdog import watched
 
@@ -48,18 +49,21 @@ class FaceExtractor:
         """All of `clips` at once."""
         return list(self.clips(path))
 
-    def clips(self, path: str) -> Iterator[Clip]:
+    def clips(self, path: str, watch: Stopwatch | None = None) -> Iterator[Clip]:
         """The face clips of a local video file, by clip index and track.
+
+        watch: told of the stages decode, detect and crop, and of the frames and faces found.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
         bounds.
         """
         found = False
-        with contextlib.closing(watched(self._decode(path), self._time_limit_s)) as batches:
+        watch = watch or Stopwatch()
+        with contextlib.closing(watched(self._decode(path, watch), self._time_limit_s)) as batches:
             try:
                 for batch in batches:
-                    for clip in self._faces(batch):
+                    for clip in self._faces(batch, watch):
                         found = True
                         yield clip
             except TimeoutError as error:
@@ -74,10 +78,11 @@ class FaceExtractor:
                 "of any clip.",
             )
 
-    def _decode(self, path: str) -> Iterator[list[_Sampled]]:
+    def _decode(self, path: str, watch: Stopwatch) -> Iterator[list[_Sampled]]:
         """The sampled clips of a video, in batches that fit in memory."""
         config = self.config
-        info = probe(path)
+        with watch.running("decode"):
+            info = probe(path)
         sampled = sample_clips(
             info.times_s,
             config.clips_per_video,
@@ -89,7 +94,8 @@ class FaceExtractor:
         frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
         with contextlib.closing(frames):
             for index, clip in enumerate(sampled):
-                images = [next(frames) for _ in clip]
+                with watch.running("decode"):
+                    images = [next(frames) for _ in clip]
                 times_s = info.times_s[clip].astype(np.float32)
                 batch.append(_Sampled(path, index, info.fps, times_s, images))
                 # Whether another clip, as large as this one, would still fit.
@@ -99,11 +105,13 @@ class FaceExtractor:
         if batch:
             yield batch
 
-    def _faces(self, batch: list[_Sampled]) -> Iterator[Clip]:
+    def _faces(self, batch: list[_Sampled], watch: Stopwatch) -> Iterator[Clip]:
         config = self.config
-        small = [clip.small(config.detect_side) for clip in batch]
-        found = detect_through(self._detector, small)
+        with watch.running("detect"):
+            small = [clip.small(config.detect_side) for clip in batch]
+            found = detect_through(self._detector, small)
         for clip, searched, detections in zip(batch, small, found, strict=True):
+            watch.count("frames", len(clip.present))
             scale = np.array(clip.present[0].shape[1::-1]) / searched[0].shape[1::-1]
             tracks = [
                 track
@@ -114,7 +122,10 @@ class FaceExtractor:
             if config.faces == "largest":
                 tracks = tracks[:1]
             for number, track in enumerate(tracks):
-                yield self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
+                with watch.running("crop"):
+                    cropped = self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
+                watch.count("faces", int(cropped.found.sum()))
+                yield cropped
 
     def _crop_track(self, clip: _Sampled, number: int, track: Track) -> Clip:
         size, margin = self.config.crop_size, self.config.margin

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, Clip, Video
-from pipelines.shards import write_atomically
+from pipelines.storage import write_atomically
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.clip import SPLITS
-from pipelines.shards import INFO_NAME
+from pipelines.output import INFO_NAME
 
 AGAIN = "Copy the file again from where it was made, or run `dfdetect preprocess` again."
 COUNTS = ("videos", "clips", "identities", "sources", "labels", "methods", "datasets")

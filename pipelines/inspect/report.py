@@ -13,7 +13,7 @@ from rich.text import Text
 from pipelines.clip import SPLITS
 from pipelines.datasets.lists import first_few
 from pipelines.inspect.statistics import FIRST
-from pipelines.shards import AUDIT_NAME, REJECTS_NAME
+from pipelines.output import AUDIT_NAME, REJECTS_NAME
 
 
 def summary(info: dict[str, Any]) -> Table:

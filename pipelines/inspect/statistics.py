@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
 from pipelines.inspect.info import read_json
-from pipelines.shards import AUDIT_NAME, REJECTS_NAME
+from pipelines.output import AUDIT_NAME, REJECTS_NAME
 
 FIRST = 3  # names given of the rejects for a reason
 FEW = 0.1  # a class with a smaller share of a split's videos is warned of

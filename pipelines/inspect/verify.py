@@ -17,7 +17,8 @@ from pipelines.datasets.manifest import listed
 from pipelines.inspect.info import AGAIN
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
-from pipelines.shards import INFO_NAME, MANIFEST_NAME, REJECTS_NAME, is_shard_name
+from pipelines.output import INFO_NAME, MANIFEST_NAME, REJECTS_NAME
+from pipelines.shards import is_shard_name
 
 MOST = 5  # problems told of one file
 

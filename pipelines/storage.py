@@ -1,0 +1,127 @@
+"""Files on any of Beam's file systems: written whole or not at all, copied here to be read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+join = FileSystems.join
+exists = FileSystems.exists
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+def open_file(path: str) -> BinaryIO:
+    """The file's bytes as they are: Beam would unpack what is named .gz on the way."""
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
+    """Writes to a temporary name and renames at the end.
+
+    Returns {"bytes", "sha256"} of what was written. Nothing is left behind on an error.
+    """
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    digest, size = hashlib.sha256(), 0
+    try:
+        with FileSystems.create(
+            temporary, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as handle:
+            for chunk in chunks:
+                handle.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        if FileSystems.exists(temporary):
+            FileSystems.delete([temporary])
+        raise
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def write_json(path: str, value: Any) -> None:
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(path, [text.encode()])
+
+
+def read_json(path: str) -> Any:
+    with open_file(path) as handle:
+        return json.loads(handle.read())
+
+
+def write_lines(path: str, values: Iterable[Any]) -> None:
+    """Writes a JSON value to a line."""
+    write_atomically(path, (json.dumps(v, sort_keys=True).encode() + b"\n" for v in values))
+
+
+def read_lines(path: str) -> Iterator[Any]:
+    """The JSON values of a file that has one to a line, one at a time."""
+    with open_file(path) as handle:
+        while line := handle.readline():
+            yield json.loads(line)
+
+
+def listing(pattern: str) -> list[FileMetadata]:
+    """The files that match: * stands for anything but a slash, ** for anything."""
+    return FileSystems.match([pattern])[0].metadata_list
+
+
+def names(pattern: str) -> set[str]:
+    """The names, without folders, of the files that match."""
+    return {FileSystems.split(metadata.path)[1] for metadata in listing(pattern)}
+
+
+def delete(*patterns: str) -> None:
+    """Deletes what matches; nothing matching is no error."""
+    paths = [metadata.path for pattern in patterns for metadata in listing(pattern)]
+    if paths:
+        FileSystems.delete(paths)
+
+
+def make_folder(path: str) -> None:
+    """Makes a local folder; remote ones come with their files."""
+    if not is_remote(path):
+        os.makedirs(path, exist_ok=True)
+
+
+@contextlib.contextmanager
+def local_copy(uri: str) -> Iterator[str]:
+    """A local path to read `uri` from; a copy, removed afterwards, where it is remote."""
+    if not is_remote(uri):
+        yield uri
+        return
+    handle, path = tempfile.mkstemp(suffix=os.path.splitext(uri)[1])
+    try:
+        with os.fdopen(handle, "wb") as out, open_file(uri) as source:
+            shutil.copyfileobj(source, out)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+@contextlib.contextmanager
+def local_folder(uri: str) -> Iterator[str]:
+    """A local folder with the files of `uri`; a copy, removed afterwards, where it is remote."""
+    if not is_remote(uri):
+        yield uri
+        return
+    root = uri.rstrip("/") + "/"
+    with tempfile.TemporaryDirectory() as folder:
+        for metadata in listing(root + "**"):
+            path = os.path.join(folder, metadata.path[len(root) :])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as out, open_file(metadata.path) as source:
+                shutil.copyfileobj(source, out)
+        yield folder
