@@ -74,7 +74,8 @@ class Prediction:
 class Model(Protocol):
     """What `predict` needs of a model, wherever it runs."""
 
-    name: str
+    def version(self) -> str:
+        """NAME/VERSION. Raises ModelServerError where a server does not say."""
 
     def config(self) -> ModelConfig:
         """Raises ModelServerError or ValueError."""
@@ -101,7 +102,7 @@ class RestClient:
     """
 
     def __init__(self, url: str, name: str = "dfdetect", timeout_s: float = 60.0):
-        self.name = name
+        self._name = name
         self._base = f"{url.rstrip('/')}/v1/models/{name}"
         # Retries of the transport are for connections that fail, never for a sent request.
         self._http = httpx.Client(
@@ -143,15 +144,20 @@ class RestClient:
         end = time.monotonic() + deadline_s
         while True:
             try:
-                states = self._call("GET")["model_version_status"]
-                if any(version["state"] == "AVAILABLE" for version in states):
-                    return
-                problem: ModelServerError = Timeout(f"{self._base}: no version is AVAILABLE yet.")
-            except (Unreachable, Timeout, NotFound) as error:
-                problem = error
-            if time.monotonic() > end:
-                raise problem
+                self.version()
+                return
+            except (Unreachable, Timeout, NotFound):
+                if time.monotonic() > end:
+                    raise
             time.sleep(0.2)
+
+    def version(self) -> str:
+        """The one that answers: the highest that is AVAILABLE."""
+        states = self._call("GET")["model_version_status"]
+        available = [int(v["version"]) for v in states if v["state"] == "AVAILABLE"]
+        if not available:
+            raise NotFound(f"{self._base}: no version is AVAILABLE yet.")
+        return f"{self._name}/{max(available)}"
 
     @functools.cache  # noqa: B019 (a client lives as long as its process needs it)
     def config(self) -> ModelConfig:
@@ -205,9 +211,12 @@ class InProcessModel:
         import tensorflow as tf
 
         version = newest_version(Path(folder))
-        self.name = f"{version.parent.name}/{version.name}"
+        self._version = f"{version.parent.name}/{version.name}"
         self._loaded = tf.saved_model.load(str(version))
         self._strings = lambda values: tf.constant(values, tf.string)
+
+    def version(self) -> str:
+        return self._version
 
     @functools.cache  # noqa: B019
     def config(self) -> ModelConfig:

@@ -4,58 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from serving.client import InProcessModel, Model, ModelServerError, RestClient
-from serving.verdict import Thresholds, decide, track_scores, video_score
+from serving.client import BATCH, InProcessModel, Model, ModelServerError, RestClient
+from serving.result import ClipScore, VideoResult, batched, clip_scores, judge
+from serving.verdict import Thresholds
 
 
 class Extractor(Protocol):
     config: PreprocessConfig
 
-    def extract(self, path: str) -> list[Clip]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackResult:
-    """The verdict on one face; times in seconds from the video's start."""
-
-    track: int
-    verdict: str
-    probability_fake: float
-    start_s: float
-    end_s: float
-    frames: int
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoResult:
-    """The verdict on a video. probability_fake is None where there was no face."""
-
-    path: str
-    verdict: str
-    probability_fake: float | None
-    model: str
-    fingerprint: str
-    frames_sampled: int
-    frames_with_face: int
-    start_s: float | None
-    end_s: float | None
-    seconds: float
-    tracks: tuple[TrackResult, ...]
-    detail: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+    def clips(self, path: str) -> Iterator[Clip]: ...
 
 
 def predict_video(
@@ -63,55 +29,22 @@ def predict_video(
 ) -> VideoResult:
     """The verdict on one video, by the model's own thresholds unless they are given.
 
-    Raises VideoError for a video that cannot be read, ModelServerError for a model that does
-    not answer. A video without a usable face is a result: NO_FACE.
+    Holds a few clips in memory, however long the video is. Raises VideoError for a video that
+    cannot be read, ModelServerError for a model that does not answer. A video without a usable
+    face is a result: NO_FACE.
     """
-    started = time.monotonic()
     thresholds = thresholds or model.config().thresholds
-    clips: list[Clip] = []
+    scores: list[ClipScore] = []
     detail = ""
     try:
-        clips = extractor.extract(path)
+        for clips in batched(iter(extractor.clips(path)), BATCH):
+            scores += clip_scores(clips, model.predict([clip.images for clip in clips]))
     except VideoError as error:
         if error.reason != "no_face":
             raise
         detail = error.detail
-    predictions = model.predict([clip.images for clip in clips]) if clips else []
-    ids = [clip.track for clip in clips]
-    probabilities = [p.probability_fake for p in predictions]
-    score = video_score(ids, probabilities) if clips else None
-    tracks = tuple(
-        _track_result(track, [c for c in clips if c.track == track], probability, thresholds)
-        for track, probability in track_scores(ids, probabilities).items()
-    )
-    return VideoResult(
-        path=str(path),
-        verdict=decide(score, thresholds),
-        probability_fake=score,
-        model=model.name,
-        fingerprint=extractor.config.fingerprint,
-        frames_sampled=sum(len(clip.images) for clip in clips),
-        frames_with_face=sum(int(clip.found.sum()) for clip in clips),
-        start_s=min((t.start_s for t in tracks), default=None),
-        end_s=max((t.end_s for t in tracks), default=None),
-        seconds=round(time.monotonic() - started, 3),
-        tracks=tracks,
-        detail=detail,
-    )
-
-
-def _track_result(
-    track: int, clips: list[Clip], probability: float, thresholds: Thresholds
-) -> TrackResult:
-    times = np.concatenate([clip.times_s[clip.found] for clip in clips])
-    return TrackResult(
-        track=track,
-        verdict=decide(probability, thresholds),
-        probability_fake=probability,
-        start_s=round(float(times.min()), 3),
-        end_s=round(float(times.max()), 3),
-        frames=len(times),
-    )
+    fingerprint = extractor.config.fingerprint
+    return judge(str(path), scores, thresholds, model.version(), fingerprint, detail)
 
 
 def describe(result: VideoResult) -> str:
@@ -134,6 +67,7 @@ def _predict_all(videos: list[str], model: Model, say: bool) -> tuple[list[dict]
     results: list[dict[str, Any]] = []
     failed = False
     for path in videos:
+        started = time.monotonic()
         try:
             result = predict_video(path, extractor, model, config.thresholds)
         except (VideoError, ModelServerError) as error:
@@ -144,7 +78,8 @@ def _predict_all(videos: list[str], model: Model, say: bool) -> tuple[list[dict]
             else:
                 results.append({"path": path, "error": "model_server", "detail": str(error)})
             continue
-        results.append(result.to_dict())
+        seconds = round(time.monotonic() - started, 3)
+        results.append({**result.to_dict(), "seconds": seconds})
         if say:
             print(describe(result), flush=True)
     return results, failed
