@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": ("trainer.evaluate", "a trained model on a split -> metrics and report"),
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
     "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
+    "score": ("pipelines.score", "an archive of videos -> verdicts, as a Beam job"),
     "predict": ("serving.predict", "videos -> FAKE / REAL verdicts"),
 }
 

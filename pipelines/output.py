@@ -6,6 +6,7 @@ Beside the results there is `job/`: how they were made, and what a later run goe
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from pipelines import storage
 
@@ -27,11 +28,12 @@ class OutputError(RuntimeError):
     """An output folder that cannot be used as asked."""
 
 
-def prepare(output: str, done: str, overwrite: bool, update: bool) -> None:
+def prepare(output: str, done: str, folders: Sequence[str], overwrite: bool, update: bool) -> None:
     """Makes sure of a folder without marks of an earlier run.
 
-    done: the file that marks a finished one. Raises OutputError where it is there and neither
-    `overwrite`, which forgets what was done, nor `update`, which goes on from it, was asked for.
+    done: the file that marks a finished one. folders: those that the job needs in it. Raises
+    OutputError where it is finished and neither `overwrite`, which forgets what was done, nor
+    `update`, which goes on from it, was asked for.
     """
     mark = storage.join(output, done)
     if storage.exists(mark):
@@ -43,7 +45,7 @@ def prepare(output: str, done: str, overwrite: bool, update: bool) -> None:
         storage.delete(mark)
         if overwrite:
             storage.delete(storage.join(output, INDEX, "*.json"))
-    for folder in (INDEX, PARTS):
+    for folder in folders:
         storage.make_folder(storage.join(output, folder))
     storage.delete(
         storage.join(output, PARTS, f"*{REJECT_MARK}"),

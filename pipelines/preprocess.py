@@ -148,7 +148,7 @@ def preprocess(
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
         raise PreprocessError(f"Identities would cross splits: {audited['crossings'][:3]}.")
     manifest = datasets.write_manifest(videos)
-    prepare(output, INFO_NAME, job.overwrite, job.update)
+    prepare(output, INFO_NAME, (INDEX, PARTS), job.overwrite, job.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = make_plan(videos, config.fingerprint, output)
     write_plan(storage.join(output, PLAN), tasks)
@@ -292,8 +292,9 @@ def _progress(
 ) -> contextlib.AbstractContextManager[None]:
     if console is None or storage.is_remote(output):
         return contextlib.nullcontext()
-    parts = {task.part for task in tasks if not task.kept}
-    return progress.shown(os.path.join(output, PARTS), parts, len(tasks) - len(parts), console)
+    keys = {progress.key(task.part) for task in tasks if not task.kept}
+    folder = os.path.join(output, PARTS)
+    return progress.shown(folder, keys, ".tfrecord", len(tasks) - len(keys), console)
 
 
 def _finish(output: str) -> dict[str, Any]:

@@ -17,22 +17,34 @@ EVERY_S = 1.0
 LINE_EVERY_S = 30.0  # where the output is no terminal
 
 
-def count_parts(folder: str, parts: Set[str]) -> tuple[int, int]:
-    """(videos with clips, videos rejected) so far, of those whose parts are named so."""
-    there = set(os.listdir(folder))
-    return len(parts & there), sum(part + REJECT_MARK in there for part in parts)
+def key(part: str) -> str:
+    """What the name of a part begins with: one for each video."""
+    return part.split(".")[0]
+
+
+def count_parts(folder: str, keys: Set[str], suffix: str) -> tuple[int, int]:
+    """(videos done, videos rejected) so far, of those with these keys.
+
+    suffix: of the name of a video's part, or of the last of its parts.
+    """
+    there = os.listdir(folder)
+    done, rejected = (
+        len(keys & {key(name) for name in there if name.endswith(end)})
+        for end in (suffix, REJECT_MARK)
+    )
+    return done, rejected
 
 
 @contextlib.contextmanager
-def shown(folder: str, parts: Set[str], kept: int, console: Console) -> Iterator[None]:
+def shown(folder: str, keys: Set[str], suffix: str, kept: int, console: Console) -> Iterator[None]:
     """Shows videos done, rejects, videos per second and time left, while it is open.
 
-    folder: where the parts appear; what is there at first is done but was no work. kept: videos
-    that are done and have no part.
+    folder: where the parts of the videos with these keys appear; what is there at first is done
+    but was no work. suffix: as in `count_parts`. kept: videos that are done and have no part.
     """
     ended = threading.Event()
     started = time.monotonic()
-    total, done = len(parts) + kept, sum(count_parts(folder, parts)) + kept
+    total, done = len(keys) + kept, sum(count_parts(folder, keys, suffix)) + kept
     if done:
         console.print(f"going on: {done} of {total} videos are done already", highlight=False)
 
@@ -51,13 +63,13 @@ def shown(folder: str, parts: Set[str], kept: int, console: Console) -> Iterator
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=total, completed=done, rejects=0, rate=0.0)
             while not ended.wait(EVERY_S):
-                good, bad = count_parts(folder, parts)
+                good, bad = count_parts(folder, keys, suffix)
                 good += kept
                 bar.update(task, completed=good + bad, rejects=bad, rate=rate(good + bad))
 
     def show_lines() -> None:
         while not ended.wait(LINE_EVERY_S):
-            good, bad = count_parts(folder, parts)
+            good, bad = count_parts(folder, keys, suffix)
             good += kept
             pace = rate(good + bad)
             left = f"{(total - good - bad) / pace:.0f} s left" if pace > 0 else "time left unknown"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -35,17 +35,17 @@ REJECTS = "rejects"
 
 
 class ReadTasks(beam.PTransform):
-    """The tasks of a plan, dealt out to workers."""
+    """The tasks of a plan, as `read` gives them from its path, dealt out to workers."""
 
-    def __init__(self, plan: str):
+    def __init__(self, plan: str, read: Callable[[str], Iterator[Any]] = read_plan):
         super().__init__()
-        self._plan = plan
+        self._plan, self._read = plan, read
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         return (
             pipeline
             | "Plan" >> beam.Create([self._plan])
-            | "ReadPlan" >> beam.FlatMap(read_plan)
+            | "ReadPlan" >> beam.FlatMap(self._read)
             # Whatever step made them, each may go to another worker.
             | "Deal" >> beam.Reshuffle()
         )

@@ -333,8 +333,8 @@ def test_progress_shows_what_is_done_and_rejected(tmp_path, terminal, monkeypatc
     console = Console(file=said, force_terminal=terminal, width=120)
     (tmp_path / "earlier.tfrecord").touch()
     (tmp_path / "of-other-settings.tfrecord").touch()
-    parts = {f"{name}.tfrecord" for name in ("earlier", "now", "bad", "later")}
-    with progress.shown(str(tmp_path), parts, 0, console):
+    keys = {"earlier", "now", "bad", "later"}
+    with progress.shown(str(tmp_path), keys, ".tfrecord", 0, console):
         (tmp_path / "now.tfrecord").touch()
         (tmp_path / "bad.tfrecord.reject").touch()
         time.sleep(0.3)

@@ -1,0 +1,309 @@
+"""The Beam job that scores an archive: videos and an exported model in, verdicts out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import apache_beam as beam
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.ml.inference.base import RunInference
+from rich.console import Console
+
+import beam_options
+from beam_options import engine
+from pipelines import metrics, storage
+from pipelines.config import DECODE_LIMIT_S, add_flags, check_fields, from_flags, option
+from pipelines.datasets.scan import is_video
+from pipelines.inference import handler, is_server, open_model
+from pipelines.output import (
+    METRICS,
+    OPTIONS,
+    PARTS,
+    PLAN,
+    REJECTS_NAME,
+    OutputError,
+    clear,
+    prepare,
+)
+from pipelines.progress import shown
+from pipelines.scores import (
+    INFO_NAME,
+    LAST,
+    ExtractSegments,
+    ReadKept,
+    SaveScores,
+    ScoreTask,
+    WriteScores,
+    WriteScoresInfo,
+    finished_parts,
+    read_score_plan,
+)
+from pipelines.transforms import REJECTS, ReadTasks
+from serving.client import ModelConfig, ModelServerError
+
+
+class ScoreError(RuntimeError):
+    """The job could not be done: where, what was found, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """How to go about it; none of it changes a score."""
+
+    model_name: str = option("dfdetect", "the model's name on a model server")
+    shards: int = option(1, "files that the results are dealt out to, of each kind")
+    time_limit: float = option(DECODE_LIMIT_S, "seconds that decoding may take for one video")
+    threads: int = option(
+        0, "threads of a worker process; 0: one with several worker processes, else one per core"
+    )
+    update: bool = option(
+        False, "go on from the finished results in --output: new and changed videos, no more"
+    )
+    overwrite: bool = option(False, "replace finished results")
+
+    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "shards": (1, 99999),
+        "time_limit": (0.001, 1e6),
+        "threads": (0, 1024),
+    }
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the launcher learns of the model before any work."""
+
+    model: str
+    version: str
+    config: ModelConfig
+
+
+def score(
+    inputs: Sequence[str],
+    model: str,
+    output: str,
+    job: Job | None = None,
+    beam_flags: Sequence[str] = ("@direct",),
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Runs the job to its end and returns what it wrote to scores_info.json.
+
+    inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
+    anything; on any of Beam's file systems. model: the folder of an exported model or of its
+    versions, or the http(s) address of a model server.
+
+    Run again after a crash it goes on with what is not finished. Raises EngineError, ValueError,
+    OSError, OutputError, ModelServerError or ScoreError before any work where the flags, the
+    model, the input or the output folder cannot be used, and ScoreError where the work stops, as
+    when a model server is gone for good.
+    """
+    job = job or Job()
+    options = engine.parse(beam_flags)
+    places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
+    engine.require_reachable(options, {**places, "--model": model})
+    files = find_files(inputs)
+    with contextlib.closing(open_model(model, job.model_name)) as opened:
+        asked = _Asked(model, opened.version(), opened.config())
+    prepare(output, INFO_NAME, (PARTS,), job.overwrite, job.update)
+    engine.announce(options, storage.join(output, OPTIONS), console)
+    tasks = _plan(files, asked, output, job)
+    storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
+    try:
+        with _progress(output, tasks, console):
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline, output, asked, job)
+            result = engine.run(pipeline)
+    except Exception as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise ScoreError(
+            f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
+            "run the same command again to go on."
+        ) from error
+    metrics.report(result, storage.join(output, METRICS), console)
+    return _finish(output)
+
+
+def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: Job) -> None:
+    """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
+    options, preprocess = pipeline.options, asked.config.preprocess
+    threads = job.threads or engine.worker_threads(options)
+    faces: Any = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
+    if hints := options.view_as(engine.FaceStepOptions).hints:
+        faces = faces.with_resource_hints(**hints)
+    tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
+    kept = (
+        tasks
+        | "Done" >> beam.Filter(lambda task: task.result is not None or bool(task.parts))
+        | "ReadKept" >> beam.ParDo(ReadKept(output))
+    )
+    segments = (
+        tasks
+        | "ToDo" >> beam.Filter(lambda task: task.result is None and not task.parts)
+        | "ExtractSegments" >> faces.with_outputs(REJECTS, main="segments")
+    )
+    scored = (
+        segments["segments"]
+        | "Score" >> RunInference(handler(asked.model, job.model_name))
+        | "SaveScores" >> beam.ParDo(SaveScores(output))
+    )
+    written = (
+        (scored, kept)
+        | "Flatten" >> beam.Flatten()
+        | "WriteScores"
+        >> WriteScores(
+            output, job.shards, asked.config.thresholds, asked.version, preprocess.fingerprint
+        )
+    )
+    header = {
+        "model": asked.version,
+        "fingerprint": preprocess.fingerprint,
+        "thresholds": dataclasses.asdict(asked.config.thresholds),
+    }
+    _ = (written, segments[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
+
+
+def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
+    """The video files that the inputs name, each once, by path.
+
+    A file is taken whatever its suffix, of folders and patterns those with a video's. Raises
+    ScoreError for an input that names none.
+    """
+    files: dict[str, FileMetadata] = {}
+    for name in inputs:
+        folder = storage.listing(name.rstrip("/") + "/**") if "*" not in name else []
+        found = [f for f in folder or storage.listing(name) if f.path == name or is_video(f.path)]
+        if not found:
+            raise ScoreError(
+                f"--input {name}: no video there. Give a file, a folder or a pattern such as "
+                "'FOLDER/**.mp4', in quotes."
+            )
+        files.update((f.path, f) for f in found)
+    return [files[path] for path in sorted(files)]
+
+
+def _plan(files: Sequence[FileMetadata], asked: _Asked, output: str, job: Job) -> list[ScoreTask]:
+    """The tasks of the job, with what is left of earlier runs."""
+    facts = json.dumps(
+        [asked.version, asked.config.preprocess.fingerprint, _identity(asked.model)]
+        + [dataclasses.asdict(asked.config.thresholds)]
+    )
+    results = {
+        line["key"]: line
+        for metadata in storage.listing(storage.join(output, "scores-*.jsonl"))
+        for line in storage.read_lines(metadata.path)
+        if job.update
+    }
+    parts = finished_parts(storage.names(storage.join(output, PARTS, "*.json")))
+    tasks = []
+    for file in files:
+        known = [file.path, file.size_in_bytes, file.last_updated_in_seconds, facts]
+        key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+        tasks.append(ScoreTask(file.path, key, results.get(key), parts.get(key, ())))
+    return tasks
+
+
+def _identity(model: str) -> list[Any]:
+    """What tells a model's folder from another's of the same name and version."""
+    if is_server(model):
+        return []
+    root = model.rstrip("/") + "/"
+    files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root + "**"))
+    prints = [name for name, _ in files if os.path.basename(name) == "fingerprint.pb"]
+    digests = []
+    for name in prints:  # SavedModel's own: a few bytes that tell its graph and its weights
+        with storage.open_file(storage.join(root, name)) as handle:
+            digests.append(hashlib.sha256(handle.read()).hexdigest())
+    return [files, digests]
+
+
+def _progress(
+    output: str, tasks: list[ScoreTask], console: Console | None
+) -> contextlib.AbstractContextManager[None]:
+    if console is None or storage.is_remote(output):
+        return contextlib.nullcontext()
+    keys = {task.key for task in tasks if task.result is None and not task.parts}
+    folder = os.path.join(output, PARTS)
+    return shown(folder, keys, f"{LAST}.json", len(tasks) - len(keys), console)
+
+
+def _finish(output: str) -> dict[str, Any]:
+    """Reads scores_info.json and removes parts, and files of a run with another count."""
+    info = storage.read_json(storage.join(output, INFO_NAME))
+    for name in storage.names(storage.join(output, "scores-*-of-*")):
+        if os.path.splitext(name)[0] not in info["files"]:
+            storage.delete(storage.join(output, name))
+    clear(output)
+    return info
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dfdetect score",
+        description="Verdicts on an archive of videos, as JSON lines and Parquet.",
+        epilog="Beam's own flags go after --, for example: -- @multiprocess. Sets of flags: "
+        + ", ".join("@" + name for name in beam_options.names()),
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help="files, folders, or patterns such as 'gs://archive/**.mp4' (in quotes)",
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="DIR|URL", help="an exported model or a model server"
+    )
+    parser.add_argument("--output", required=True, help="folder for the results")
+    add_flags(parser.add_argument_group("how to run"), Job)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    cut = argv.index("--") if "--" in argv else len(argv)
+    parser = _parser()
+    args = parser.parse_args(argv[:cut])
+    try:
+        job = from_flags(Job, args)
+    except ValueError as error:
+        parser.error(str(error))
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    console = Console()
+    started = time.monotonic()
+    try:
+        info = score(args.input, args.model, args.output, job, argv[cut + 1 :], console)
+    except engine.EngineError as error:
+        parser.error(str(error))
+    except (ValueError, OSError, OutputError, ModelServerError, ScoreError) as error:
+        print(f"dfdetect score: {error}", file=sys.stderr)
+        return 1
+    for kind in ("verdicts", "rejects"):
+        if info[kind]:
+            counted = ", ".join(f"{number} {what}" for what, number in sorted(info[kind].items()))
+            console.print(f"{kind}: {counted}", highlight=False)
+    if info["rejects"]:
+        console.print(f"reasons: {storage.join(args.output, REJECTS_NAME)}", soft_wrap=True)
+    seconds = time.monotonic() - started
+    console.print(
+        f"{args.output}: {info['videos']} videos in {seconds:.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
