@@ -305,5 +305,9 @@ class MtcnnDetector:
         for start in range(0, len(boxes), MAX_PATCHES):
             part = slice(start, start + MAX_PATCHES)
             patches = _patches(frames, owners[part], boxes[part], network.SIDE)
-            outputs.append([t.numpy() for t in network(patches)])
+            # One patch alone would be a matrix times a vector, which TensorFlow adds up in an
+            # order that depends on the number of threads; crops must not.
+            alone = len(patches) == 1
+            found = network(np.repeat(patches, 2, axis=0) if alone else patches)
+            outputs.append([t.numpy()[: len(patches)] for t in found])
         return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
