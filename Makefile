@@ -3,7 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := dfdetect.py setup.py pipelines trainer serving beam_options tests benchmarks
 
-.PHONY: demo test test-slow lint lock clean
+BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
+
+.PHONY: demo test test-slow test-engines prism flink-jar lint lock clean
 
 # Everything else starts from an environment that is exactly the lock file's.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -20,6 +22,20 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# Engines that are built, not installed: Go and Maven are needed. The options name what is in build/.
+prism: build/prism
+build/prism:
+	GOBIN=$(CURDIR)/build go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+
+flink-jar: build/beam-flink-job-server.jar
+build/beam-flink-job-server.jar: $(shell find pipelines/deploy/flink -type f)
+	mvn -B -q -f pipelines/deploy/flink package
+	mkdir -p build/flink-conf
+	cp pipelines/deploy/flink/flink-conf.yaml build/flink-conf/
+
+test-engines: $(VENV)/.installed prism flink-jar
+	$(BIN)/python -m pytest -m "prism or flink"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check $(CODE)

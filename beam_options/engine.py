@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from apache_beam.options.pipeline_options import (
     SetupOptions,
     SparkRunnerOptions,
     StandardOptions,
+    TestOptions,
     WorkerOptions,
 )
 from apache_beam.runners.runner import PipelineResult, PipelineState
@@ -126,8 +128,29 @@ def require_reachable(options: PipelineOptions, places: Mapping[str, str]) -> No
             )
 
 
+def is_dry_run(options: PipelineOptions) -> bool:
+    """Whether the job is only to be checked and translated."""
+    return bool(options.view_as(TestOptions).dry_run)
+
+
+def rehearse(pipeline: beam.Pipeline, console: Console | None = None) -> Any:
+    """Translates a pipeline for Dataflow without starting anything -> the job it would get."""
+    job = pipeline.run().job  # type: ignore[attr-defined]
+    graph = job.proto_pipeline
+    if console:
+        console.print(
+            f"dry run: {len(graph.components.transforms)} steps, a graph of "
+            f"{graph.ByteSize() / 1e3:.0f} kB; nothing was started or written",
+            highlight=False,
+        )
+    return job
+
+
 def run(pipeline: beam.Pipeline) -> PipelineResult:
     """Runs a pipeline to its end. Raises RuntimeError, or what the runner raises, if it fails."""
+    # Beam starts its loopback workers as `python`, whichever that is.
+    here = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
     result = pipeline.run()
     state = result.wait_until_finish()
     if state not in (None, PipelineState.DONE):
@@ -196,6 +219,12 @@ def _check(options: PipelineOptions) -> None:
         _check_local(options)
     elif options.view_as(DirectOptions).direct_running_mode not in (None, "in_memory"):
         raise EngineError(f"--direct_running_mode does nothing with {runner}. Leave it out.")
+    dry_run = options.view_as(TestOptions).dry_run
+    if dry_run and (runner != DATAFLOW or str(dry_run).lower() != "true"):
+        raise EngineError(
+            f"--dry_run={dry_run}: only Dataflow has dry runs, with the value True, and Beam takes "
+            "any other value for True as well; leave it out."
+        )
     if runner == DATAFLOW:
         _check_dataflow(options)
     elif options.view_as(FaceStepOptions).faces_accelerator:
@@ -241,6 +270,11 @@ def _check_dataflow(options: PipelineOptions) -> None:
     if not cloud.temp_location.startswith("gs://"):
         raise EngineError(
             f"--temp_location={cloud.temp_location}: Dataflow needs a gs://BUCKET/FOLDER address."
+        )
+    if cloud.template_location:
+        raise EngineError(
+            "--template_location: a job ends with steps on this machine, so it is started from "
+            "here. Leave it out; --dry_run=True shows the job without starting it."
         )
     image = options.view_as(WorkerOptions).sdk_container_image
     if not image and not setup.setup_file:

@@ -18,6 +18,7 @@ JOB = "job"  # the only files that may differ between two runs over the same inp
 OPTIONS = f"{JOB}/options.json"  # the engine
 METRICS = f"{JOB}/metrics.json"  # what was done, and how long it took
 PLAN = f"{JOB}/plan.jsonl"  # until the job is done
+HEADER = f"{JOB}/header.json"  # what dataset_info.json begins with, until the job is done
 EARLY_REJECTS = f"{JOB}/rejects.jsonl"  # those known before any work, until the job is done
 INDEX = f"{JOB}/index"  # folder: which video's records lie where in a shard
 PARTS = f"{JOB}/parts"  # folder of finished videos, until the shards are made of them
@@ -58,8 +59,7 @@ def clear(output: str) -> None:
     """Removes what only an unfinished job needs."""
     storage.delete(
         storage.join(output, PARTS, "*"),
-        storage.join(output, PLAN),
-        storage.join(output, EARLY_REJECTS),
+        *(storage.join(output, name) for name in (PLAN, HEADER, EARLY_REJECTS)),
     )
     if not storage.is_remote(output):
         os.rmdir(os.path.join(output, PARTS))

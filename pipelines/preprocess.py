@@ -35,6 +35,7 @@ from pipelines.inspect.statistics import imbalances
 from pipelines.output import (
     AUDIT_NAME,
     EARLY_REJECTS,
+    HEADER,
     INDEX,
     INFO_NAME,
     MANIFEST_NAME,
@@ -124,7 +125,7 @@ def preprocess(
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Runs the job to its end and returns what it wrote to dataset_info.json.
+    """Runs the job to its end and returns what it wrote to dataset_info.json; {} of a dry run.
 
     Run again after a crash it goes on with what is not finished. Raises EngineError, DatasetError,
     ValueError, OutputError or PreprocessError before any work where the flags, the input, the
@@ -148,6 +149,11 @@ def preprocess(
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
         raise PreprocessError(f"Identities would cross splits: {audited['crossings'][:3]}.")
     manifest = datasets.write_manifest(videos)
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, output, config, job)
+    if engine.is_dry_run(options):
+        engine.rehearse(pipeline, console)
+        return {}
     prepare(output, INFO_NAME, (INDEX, PARTS), job.overwrite, job.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = make_plan(videos, config.fingerprint, output)
@@ -165,10 +171,9 @@ def preprocess(
         "split_rule": _split_rule(found, job),
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
+    storage.write_json(storage.join(output, HEADER), header)
     try:
         with _progress(output, tasks, console):
-            pipeline = beam.Pipeline(options=options)
-            build(pipeline, output, header, config, job)
             result = engine.run(pipeline)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
@@ -180,13 +185,7 @@ def preprocess(
     return _finish(output)
 
 
-def build(
-    pipeline: beam.Pipeline,
-    output: str,
-    header: dict[str, Any],
-    config: PreprocessConfig,
-    job: Job,
-) -> None:
+def build(pipeline: beam.Pipeline, output: str, config: PreprocessConfig, job: Job) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its shards."""
     options = pipeline.options
     threads = job.threads or engine.worker_threads(options)
@@ -199,7 +198,7 @@ def build(
         | "ExtractFaces" >> faces.with_outputs(REJECTS, main="videos")
     )
     written = extracted["videos"] | "WriteShards" >> WriteShards(output, job.shards)
-    _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output, header)
+    _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output)
 
 
 def _words(text: str) -> list[str]:
@@ -341,6 +340,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OutputError, PreprocessError) as error:
         print(f"dfdetect preprocess: {error}", file=sys.stderr)
         return 1
+    if not info:
+        return 0
     console.print(summary(info))
     for problem in (*info["problems"], *imbalances(info)):
         console.print(f"note: {problem}", markup=False, soft_wrap=True)

@@ -98,7 +98,7 @@ def score(
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Runs the job to its end and returns what it wrote to scores_info.json.
+    """Runs the job to its end and returns what it wrote to scores_info.json; {} of a dry run.
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
@@ -116,14 +116,17 @@ def score(
     files = find_files(inputs)
     with contextlib.closing(open_model(model, job.model_name)) as opened:
         asked = _Asked(model, opened.version(), opened.config())
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, output, asked, job)
+    if engine.is_dry_run(options):
+        engine.rehearse(pipeline, console)
+        return {}
     prepare(output, INFO_NAME, (PARTS,), job.overwrite, job.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = _plan(files, asked, output, job)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
     try:
         with _progress(output, tasks, console):
-            pipeline = beam.Pipeline(options=options)
-            build(pipeline, output, asked, job)
             result = engine.run(pipeline)
     except Exception as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
@@ -290,6 +293,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, OutputError, ModelServerError, ScoreError) as error:
         print(f"dfdetect score: {error}", file=sys.stderr)
         return 1
+    if not info:
+        return 0
     for kind in ("verdicts", "rejects"):
         if info[kind]:
             counted = ", ".join(f"{number} {what}" for what, number in sorted(info[kind].items()))

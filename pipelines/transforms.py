@@ -18,7 +18,7 @@ from apache_beam.utils.shared import Shared
 from pipelines import metrics, storage
 from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.output import EARLY_REJECTS, INFO_NAME, PARTS, REJECT_MARK, REJECTS_NAME
+from pipelines.output import EARLY_REJECTS, HEADER, INFO_NAME, PARTS, REJECT_MARK, REJECTS_NAME
 from pipelines.plan import Task, read_plan
 from pipelines.shards import (
     MAX_RECORD_BYTES,
@@ -239,9 +239,9 @@ def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
 class WriteInfo(beam.PTransform):
     """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
 
-    def __init__(self, output: str, header: dict[str, Any]):
+    def __init__(self, output: str):
         super().__init__()
-        self._output, self._header = output, header
+        self._output = output
 
     def expand(
         self, shards_and_rejects: tuple[beam.PCollection, beam.PCollection]
@@ -264,7 +264,8 @@ class WriteInfo(beam.PTransform):
         storage.write_lines(
             storage.join(self._output, REJECTS_NAME), map(dataclasses.asdict, rejects)
         )
-        info = dataset_info(self._header, shards, rejects)
+        header = storage.read_json(storage.join(self._output, HEADER))
+        info = dataset_info(header, shards, rejects)
         storage.write_json(storage.join(self._output, INFO_NAME), info)
         return info
 
