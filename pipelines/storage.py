@@ -118,7 +118,9 @@ def local_folder(uri: str) -> Iterator[str]:
         yield uri
         return
     root = uri.rstrip("/") + "/"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        # A model goes by the names of its folder and of the one above.
+        folder = os.path.join(temporary, *root.split("/")[-3:-1])
         for metadata in listing(root + "**"):
             path = os.path.join(folder, metadata.path[len(root) :])
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -767,11 +767,6 @@ def test_a_missing_root_is_an_error(tmp_path):
         find_videos(tmp_path / "nowhere")
 
 
-def test_a_remote_root_is_an_error_that_names_the_manifest():
-    with pytest.raises(DatasetError, match="gs://bucket/set: is remote; .*mounted.*CSV manifest"):
-        find_videos("gs://bucket/set")
-
-
 def test_an_unknown_layout_is_an_error_that_names_the_known_ones(tmp_path):
     touch(tmp_path, "a.txt", "b.txt")
     with pytest.raises(DatasetError, match=r"holds a\.txt, b\.txt; expected orig.*Celeb-real.*CSV"):

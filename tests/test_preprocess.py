@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apache_beam.io.localfilesystem import LocalFileSystem
 from rich.console import Console
 
 from pipelines import inspect, preprocess, progress, transforms
@@ -22,7 +21,6 @@ from pipelines.config import PreprocessConfig
 from pipelines.inspect.verify import verify
 from pipelines.output import PARTS
 from pipelines.shards import read_part
-from pipelines.storage import local_copy
 
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "2"]
 
@@ -393,23 +391,3 @@ def test_a_run_without_any_face_fails_and_names_the_reasons_file(tmp_path, capsy
     argv = ["--input", str(tmp_path), "--output", str(tmp_path / "out"), *FLAGS]
     assert preprocess.main(argv) == 1
     assert "rejects.jsonl" in capsys.readouterr().err
-
-
-class OtherScheme(LocalFileSystem):
-    """The local disk under other://, standing for any remote file system."""
-
-    @classmethod
-    def scheme(cls):
-        return "other"
-
-    def open(self, path, *args, **kwargs):
-        return super().open(path.removeprefix("other:/"), *args, **kwargs)
-
-
-def test_a_remote_file_is_copied_for_reading_and_removed_even_after_an_error(tmp_path):
-    source = tmp_path / "a.mp4"
-    source.write_bytes(b"data")
-    with pytest.raises(RuntimeError), local_copy(f"other:/{source}") as path:
-        assert Path(path).read_bytes() == b"data"
-        raise RuntimeError
-    assert not Path(path).exists() and source.exists()

@@ -32,13 +32,14 @@ __all__ = ["ADAPTERS", "Dataset", "DatasetError", "find_videos", "select", "writ
 def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
     """The datasets under `root`, read by the named adapter or by each one that fits.
 
-    Raises DatasetError where nothing fits or a data set's own list is damaged.
+    root: a folder or a CSV manifest, local or on any of Beam's file systems. Raises DatasetError
+    where nothing fits or a data set's own list is damaged.
     """
     if "://" in str(root):
-        raise DatasetError(
-            f"{root}: is remote; data sets are listed in local or mounted folders. Name remote "
-            f"videos by a local CSV manifest: {LAYOUTS[manifest.NAME]}."
-        )
+        from pipelines.datasets.remote import in_terms_of, mirrored  # loads Beam
+
+        with mirrored(str(root)) as mirror:
+            return [in_terms_of(str(root), mirror, d) for d in find_videos(mirror, adapter)]
     root = Path(root)
     if not root.exists():
         raise DatasetError(
