@@ -13,6 +13,8 @@ from pipelines import storage
 from pipelines.stopwatch import Stopwatch
 
 NAMESPACE = "dfdetect"
+# In the order in which a video goes through them; "video" is all of them together.
+STAGES = ("copy", "decode", "detect", "crop", "write", "model", "video", "shard")
 MS = "_ms"  # ends the name of a distribution of milliseconds
 
 
@@ -44,7 +46,7 @@ def gather(result: Any) -> dict[str, Any]:
         name = metric.key.metric.name.removesuffix(MS)
         if metric.result and metric.result.count:
             stages[name] = _together(stages.get(name), metric.result)
-    return {"counts": dict(sorted(counts.items())), "stages": dict(sorted(stages.items()))}
+    return {"counts": dict(sorted(counts.items())), "stages": stages}
 
 
 def report(result: Any, path: str, console: Console | None = None) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def table(metrics: dict[str, Any]) -> Table:
         shown.add_column(heading, justify="right" if heading else "left")
     for thing, number in metrics["counts"].items():
         shown.add_row(thing, f"{number:,}", "", "", "")
-    for stage, ms in metrics["stages"].items():
+    for stage in (stage for stage in STAGES if stage in metrics["stages"]):
+        ms = metrics["stages"][stage]
         cells = (f"{ms['sum'] / 1000:.1f}", f"{ms['mean']:.0f}", f"{ms['max']}")
         shown.add_row(stage, f"{ms['count']:,}", *cells)
     return shown

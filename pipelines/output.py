@@ -25,21 +25,17 @@ PARTS = f"{JOB}/parts"  # folder of finished videos, until the shards are made o
 REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
 
 
-class OutputError(RuntimeError):
-    """An output folder that cannot be used as asked."""
-
-
 def prepare(output: str, done: str, folders: Sequence[str], overwrite: bool, update: bool) -> None:
     """Makes sure of a folder without marks of an earlier run.
 
     done: the file that marks a finished one. folders: those that the job needs in it. Raises
-    OutputError where it is finished and neither `overwrite`, which forgets what was done, nor
+    ValueError where it is finished and neither `overwrite`, which forgets what was done, nor
     `update`, which goes on from it, was asked for.
     """
     mark = storage.join(output, done)
     if storage.exists(mark):
         if not (overwrite or update):
-            raise OutputError(
+            raise ValueError(
                 f"{output}: holds a finished result ({done}). Give another --output, --update to "
                 "take up what is new, or --overwrite to make it all again."
             )

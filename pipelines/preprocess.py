@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import logging
-import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-import beam_options
 from beam_options import engine
-from pipelines import datasets, metrics, progress, storage
+from pipelines import datasets, progress, storage
 from pipelines.clip import Reject, Video
-from pipelines.config import (
-    DECODE_LIMIT_S,
-    PreprocessConfig,
-    add_flags,
-    check_fields,
-    from_flags,
-    option,
-)
+from pipelines.config import PreprocessConfig, add_flags, option
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
+from pipelines.job import JobError, JobSettings, command, parser, run
 from pipelines.output import (
     AUDIT_NAME,
     EARLY_REJECTS,
@@ -39,16 +29,14 @@ from pipelines.output import (
     INDEX,
     INFO_NAME,
     MANIFEST_NAME,
-    METRICS,
     OPTIONS,
     PARTS,
     PLAN,
     REJECTS_NAME,
-    OutputError,
     clear,
     prepare,
 )
-from pipelines.plan import Task, make_plan, write_plan
+from pipelines.plan import make_plan, write_plan
 from pipelines.shards import is_shard_name
 from pipelines.split import GROUPINGS, audit, is_distribution, split_videos
 from pipelines.transforms import (
@@ -63,12 +51,8 @@ from pipelines.transforms import (
 FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
 
 
-class PreprocessError(RuntimeError):
-    """The job could not be done: where, what was found, and what to do."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(JobSettings):
     """What to take and how to go about it; none of it changes what a crop looks like."""
 
     dataset: str = option(
@@ -76,7 +60,6 @@ class Job:
     )
     methods: str = option("", "manipulations to take, separated by commas; empty: all")
     compression: str = option("", "compressions to take, such as c23,c40; empty: all")
-    shards: int = option(4, "shard files per split")
     split_fractions: str = option("0.7,0.15,0.15", "shares of train, val and test")
     seed: int = option(0, "another seed, other splits")
     group_by: str = option(
@@ -84,23 +67,9 @@ class Job:
     )
     keep_splits: str = option("", "an earlier data set whose videos keep their splits")
     audit_duplicates: bool = option(False, "look for near-duplicate videos across splits first")
-    time_limit: float = option(DECODE_LIMIT_S, "seconds that decoding may take for one video")
-    threads: int = option(
-        0, "threads of a worker process; 0: one with several worker processes, else one per core"
-    )
-    update: bool = option(
-        False, "go on from the finished data set in --output: what is new or changed, no more"
-    )
-    overwrite: bool = option(False, "replace a finished data set")
-
-    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "shards": (1, 99999),
-        "time_limit": (0.001, 1e6),
-        "threads": (0, 1024),
-    }
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         try:
             shares = self.fractions
         except ValueError:
@@ -127,10 +96,10 @@ def preprocess(
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to dataset_info.json; {} of a dry run.
 
-    Run again after a crash it goes on with what is not finished. Raises EngineError, DatasetError,
-    ValueError, OutputError or PreprocessError before any work where the flags, the input, the
-    settings or the output folder cannot be used, and PreprocessError where the work stops, as on a
-    full disk. console: where engine, progress and metrics are shown, if anywhere.
+    Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError,
+    DatasetError) or JobError before any work where the flags, the input, the settings or the
+    output folder cannot be used, and JobError where the work stops, as on a full disk.
+    console: where engine, progress and metrics are shown, if anywhere.
     """
     config, job = config or PreprocessConfig(), job or Job()
     options = engine.parse(beam_flags)
@@ -140,14 +109,14 @@ def preprocess(
     )
     videos, rejects = _split(found, job, output)
     if not videos:
-        raise PreprocessError(
+        raise JobError(
             f"{root}: none of its {sum(len(d.videos) for d in found)} videos has a place in a "
             f"split: {rejects[0].detail if rejects else 'there is none'}"
         )
     engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
     audited = audit(videos, _officially_split(found))
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
-        raise PreprocessError(f"Identities would cross splits: {audited['crossings'][:3]}.")
+        raise JobError(f"Identities would cross splits: {audited['crossings'][:3]}.")
     manifest = datasets.write_manifest(videos)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, output, config, job)
@@ -172,16 +141,8 @@ def preprocess(
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }
     storage.write_json(storage.join(output, HEADER), header)
-    try:
-        with _progress(output, tasks, console):
-            result = engine.run(pipeline)
-    except Exception as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise PreprocessError(
-            f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
-            "run the same command again to go on."
-        ) from error
-    metrics.report(result, storage.join(output, METRICS), console)
+    keys = {progress.key(task.part) for task in tasks if not task.kept}
+    run(pipeline, output, keys, ".tfrecord", len(tasks) - len(keys), console)
     return _finish(output)
 
 
@@ -227,7 +188,7 @@ def _kept_splits(folder: str) -> dict[str, str]:
     """Video key -> split of an earlier data set, from the manifest beside its shards."""
     path = storage.join(folder, MANIFEST_NAME)
     if not storage.exists(path):
-        raise PreprocessError(
+        raise JobError(
             f"--keep-splits {folder}: no {MANIFEST_NAME} in it. Give the --output of an earlier "
             "`dfdetect preprocess`."
         )
@@ -286,16 +247,6 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
     }
 
 
-def _progress(
-    output: str, tasks: list[Task], console: Console | None
-) -> contextlib.AbstractContextManager[None]:
-    if console is None or storage.is_remote(output):
-        return contextlib.nullcontext()
-    keys = {progress.key(task.part) for task in tasks if not task.kept}
-    folder = os.path.join(output, PARTS)
-    return progress.shown(folder, keys, ".tfrecord", len(tasks) - len(keys), console)
-
-
 def _finish(output: str) -> dict[str, Any]:
     """Reads dataset_info.json and removes shards of a run with another count."""
     info = storage.read_json(storage.join(output, INFO_NAME))
@@ -306,62 +257,39 @@ def _finish(output: str) -> dict[str, Any]:
     return info
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect preprocess",
-        description="Raw dataset videos to face-clip TFRecord shards.",
-        epilog="Beam's own flags go after --, for example: -- @multiprocess. Sets of flags: "
-        + ", ".join("@" + name for name in beam_options.names()),
-        allow_abbrev=False,
-    )
-    parser.add_argument("--input", required=True, help="the data set's root folder, or a CSV file")
-    parser.add_argument("--output", required=True, help="folder for the shards")
-    add_flags(parser.add_argument_group("what to take and how to run"), Job)
-    add_flags(parser.add_argument_group("how crops are made"), PreprocessConfig)
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    cut = argv.index("--") if "--" in argv else len(argv)
-    parser = _parser()
-    args = parser.parse_args(argv[:cut])
-    try:
-        config, job = from_flags(PreprocessConfig, args), from_flags(Job, args)
-    except ValueError as error:
-        parser.error(str(error))
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    console = Console()
+    flags = parser("preprocess", "Raw dataset videos to face-clip TFRecord shards.")
+    flags.add_argument("--input", required=True, help="the data set's root folder, or a CSV file")
+    flags.add_argument("--output", required=True, help="folder for the shards")
+    add_flags(flags.add_argument_group("what to take and how to run"), Job)
+    add_flags(flags.add_argument_group("how crops are made"), PreprocessConfig)
+    return command(flags, (PreprocessConfig, Job), argv, _work)
+
+
+def _work(
+    args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str], console: Console
+) -> int:
     started = time.monotonic()
-    try:
-        info = preprocess(args.input, args.output, config, job, argv[cut + 1 :], console)
-    except engine.EngineError as error:
-        parser.error(str(error))
-    except (ValueError, OutputError, PreprocessError) as error:
-        print(f"dfdetect preprocess: {error}", file=sys.stderr)
-        return 1
-    if not info:
+    config, job = settings
+    info = preprocess(args.input, args.output, config, job, beam_flags, console)
+    if not info:  # a dry run
         return 0
     console.print(summary(info))
     for problem in (*info["problems"], *imbalances(info)):
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
     if info["rejects"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(info["rejects"].items()))
-        console.print(
-            f"rejects: {reasons}; see {os.path.join(args.output, REJECTS_NAME)}", soft_wrap=True
-        )
+        where = storage.join(args.output, REJECTS_NAME)
+        console.print(f"rejects: {reasons}; see {where}", soft_wrap=True)
     videos = sum(part["videos"] for part in info["splits"].values())
     seconds = time.monotonic() - started
-    console.print(
-        f"{args.output}: {videos} videos in {seconds:.1f} s, {videos / seconds:.2f} a second"
-    )
+    said = f"{args.output}: {videos} videos in {seconds:.1f} s, {videos / seconds:.2f} a second"
+    console.print(said, soft_wrap=True)
     if not videos:
-        print(
-            f"dfdetect preprocess: no video of {args.input} gave a face clip; "
-            f"the reasons are in {os.path.join(args.output, REJECTS_NAME)}.",
-            file=sys.stderr,
+        raise JobError(
+            f"no video of {args.input} gave a face clip; the reasons are in "
+            f"{storage.join(args.output, REJECTS_NAME)}."
         )
-        return 1
     return 0
 
 

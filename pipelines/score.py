@@ -7,35 +7,31 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.ml.inference.base import RunInference
 from rich.console import Console
 
-import beam_options
 from beam_options import engine
-from pipelines import metrics, storage
-from pipelines.config import DECODE_LIMIT_S, add_flags, check_fields, from_flags, option
+from pipelines import storage
+from pipelines.config import add_flags, option
 from pipelines.datasets.scan import is_video
 from pipelines.inference import handler, is_server, open_model
+from pipelines.job import JobError, JobSettings, command, parser, run
 from pipelines.output import (
-    METRICS,
     OPTIONS,
     PARTS,
     PLAN,
     REJECTS_NAME,
-    OutputError,
     clear,
     prepare,
 )
-from pipelines.progress import shown
 from pipelines.scores import (
     INFO_NAME,
     LAST,
@@ -52,33 +48,12 @@ from pipelines.transforms import REJECTS, ReadTasks
 from serving.client import ModelConfig, ModelServerError
 
 
-class ScoreError(RuntimeError):
-    """The job could not be done: where, what was found, and what to do."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(JobSettings):
     """How to go about it; none of it changes a score."""
 
-    model_name: str = option("dfdetect", "the model's name on a model server")
     shards: int = option(1, "files that the results are dealt out to, of each kind")
-    time_limit: float = option(DECODE_LIMIT_S, "seconds that decoding may take for one video")
-    threads: int = option(
-        0, "threads of a worker process; 0: one with several worker processes, else one per core"
-    )
-    update: bool = option(
-        False, "go on from the finished results in --output: new and changed videos, no more"
-    )
-    overwrite: bool = option(False, "replace finished results")
-
-    BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "shards": (1, 99999),
-        "time_limit": (0.001, 1e6),
-        "threads": (0, 1024),
-    }
-
-    def __post_init__(self) -> None:
-        check_fields(self)
+    model_name: str = option("dfdetect", "the model's name on a model server")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,18 +79,16 @@ def score(
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
     versions, or the http(s) address of a model server.
 
-    Run again after a crash it goes on with what is not finished. Raises EngineError, ValueError,
-    OSError, OutputError, ModelServerError or ScoreError before any work where the flags, the
-    model, the input or the output folder cannot be used, and ScoreError where the work stops, as
-    when a model server is gone for good.
+    Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError),
+    OSError or JobError before any work where the flags, the model, the input or the output folder
+    cannot be used, and JobError where the work stops, as when a model server is gone for good.
     """
     job = job or Job()
     options = engine.parse(beam_flags)
     places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
     engine.require_reachable(options, {**places, "--model": model})
     files = find_files(inputs)
-    with contextlib.closing(open_model(model, job.model_name)) as opened:
-        asked = _Asked(model, opened.version(), opened.config())
+    asked = _ask(model, job.model_name)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, output, asked, job)
     if engine.is_dry_run(options):
@@ -125,17 +98,17 @@ def score(
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = _plan(files, asked, output, job)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
-    try:
-        with _progress(output, tasks, console):
-            result = engine.run(pipeline)
-    except Exception as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise ScoreError(
-            f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
-            "run the same command again to go on."
-        ) from error
-    metrics.report(result, storage.join(output, METRICS), console)
+    keys = {task.key for task in tasks if task.result is None and not task.parts}
+    run(pipeline, output, keys, f"{LAST}.json", len(tasks) - len(keys), console)
     return _finish(output)
+
+
+def _ask(model: str, name: str) -> _Asked:
+    try:
+        with contextlib.closing(open_model(model, name)) as opened:
+            return _Asked(model, opened.version(), opened.config())
+    except ModelServerError as error:
+        raise JobError(str(error)) from error
 
 
 def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: Job) -> None:
@@ -181,14 +154,14 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
     """The video files that the inputs name, each once, by path.
 
     A file is taken whatever its suffix, of folders and patterns those with a video's. Raises
-    ScoreError for an input that names none.
+    JobError for an input that names none.
     """
     files: dict[str, FileMetadata] = {}
     for name in inputs:
         folder = storage.listing(name.rstrip("/") + "/**") if "*" not in name else []
         found = [f for f in folder or storage.listing(name) if f.path == name or is_video(f.path)]
         if not found:
-            raise ScoreError(
+            raise JobError(
                 f"--input {name}: no video there. Give a file, a folder or a pattern such as "
                 "'FOLDER/**.mp4', in quotes."
             )
@@ -231,16 +204,6 @@ def _identity(model: str) -> list[Any]:
     return [files, digests]
 
 
-def _progress(
-    output: str, tasks: list[ScoreTask], console: Console | None
-) -> contextlib.AbstractContextManager[None]:
-    if console is None or storage.is_remote(output):
-        return contextlib.nullcontext()
-    keys = {task.key for task in tasks if task.result is None and not task.parts}
-    folder = os.path.join(output, PARTS)
-    return shown(folder, keys, f"{LAST}.json", len(tasks) - len(keys), console)
-
-
 def _finish(output: str) -> dict[str, Any]:
     """Reads scores_info.json and removes parts, and files of a run with another count."""
     info = storage.read_json(storage.join(output, INFO_NAME))
@@ -251,49 +214,30 @@ def _finish(output: str) -> dict[str, Any]:
     return info
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect score",
-        description="Verdicts on an archive of videos, as JSON lines and Parquet.",
-        epilog="Beam's own flags go after --, for example: -- @multiprocess. Sets of flags: "
-        + ", ".join("@" + name for name in beam_options.names()),
-        allow_abbrev=False,
-    )
-    parser.add_argument(
+def main(argv: list[str] | None = None) -> int:
+    flags = parser("score", "Verdicts on an archive of videos, as JSON lines and Parquet.")
+    flags.add_argument(
         "--input",
         required=True,
         nargs="+",
         metavar="PATH",
         help="files, folders, or patterns such as 'gs://archive/**.mp4' (in quotes)",
     )
-    parser.add_argument(
+    flags.add_argument(
         "--model", required=True, metavar="DIR|URL", help="an exported model or a model server"
     )
-    parser.add_argument("--output", required=True, help="folder for the results")
-    add_flags(parser.add_argument_group("how to run"), Job)
-    return parser
+    flags.add_argument("--output", required=True, help="folder for the results")
+    add_flags(flags.add_argument_group("how to run"), Job)
+    return command(flags, (Job,), argv, _work)
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    cut = argv.index("--") if "--" in argv else len(argv)
-    parser = _parser()
-    args = parser.parse_args(argv[:cut])
-    try:
-        job = from_flags(Job, args)
-    except ValueError as error:
-        parser.error(str(error))
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    console = Console()
+def _work(
+    args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str], console: Console
+) -> int:
     started = time.monotonic()
-    try:
-        info = score(args.input, args.model, args.output, job, argv[cut + 1 :], console)
-    except engine.EngineError as error:
-        parser.error(str(error))
-    except (ValueError, OSError, OutputError, ModelServerError, ScoreError) as error:
-        print(f"dfdetect score: {error}", file=sys.stderr)
-        return 1
-    if not info:
+    (job,) = settings
+    info = score(args.input, args.model, args.output, job, beam_flags, console)
+    if not info:  # a dry run
         return 0
     for kind in ("verdicts", "rejects"):
         if info[kind]:
@@ -302,11 +246,8 @@ def main(argv: list[str] | None = None) -> int:
     if info["rejects"]:
         console.print(f"reasons: {storage.join(args.output, REJECTS_NAME)}", soft_wrap=True)
     seconds = time.monotonic() - started
-    console.print(
-        f"{args.output}: {info['videos']} videos in {seconds:.1f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
+    said = f"{args.output}: {info['videos']} videos in {seconds:.1f} s"
+    console.print(said, highlight=False, soft_wrap=True)
     return 0
 
 

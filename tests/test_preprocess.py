@@ -117,12 +117,13 @@ def test_the_order_of_the_videos_does_not_matter(shards, own_folder, tmp_path, m
     assert checksums(again, "*.tfrecord") == checksums(shards, "*.tfrecord")
 
 
-def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--", "@multiprocess", "--direct_num_workers=2"]])
+def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, tmp_path, flags):
     argv = ["--input", str(sample), *FLAGS, "--frames-per-clip", "16", "--crop-size", "224"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     # A group of its own, so that worker processes die with it.
     job = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.preprocess", *argv, "--output", str(killed)],
+        [sys.executable, "-m", "pipelines.preprocess", *argv, "--output", str(killed), *flags],
         cwd=Path(__file__).parents[1],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

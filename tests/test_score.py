@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from rich.console import Console
 
 from pipelines import inference, score, scores
+from pipelines.metrics import table
 from pipelines.output import PARTS
 from pipelines.scores import finished_parts, part_name
 from serving import local_server, predict
@@ -283,5 +284,5 @@ def test_what_a_run_did_is_counted_and_stored(scored):
     assert metrics["counts"]["rejects/unreadable"] == 1
     assert {"decode", "detect", "crop", "model", "video"} <= set(metrics["stages"])
     said = io.StringIO()
-    Console(file=said, width=100).print(score.metrics.table(metrics))
+    Console(file=said, width=100).print(table(metrics))
     assert "rejects/unreadable" in said.getvalue()
