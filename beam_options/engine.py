@@ -149,8 +149,8 @@ def rehearse(pipeline: beam.Pipeline, console: Console | None = None) -> Any:
 def run(pipeline: beam.Pipeline) -> PipelineResult:
     """Runs a pipeline to its end. Raises RuntimeError, or what the runner raises, if it fails."""
     # Beam starts its loopback workers as `python`, whichever that is.
-    here = os.path.dirname(sys.executable)
-    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
+    here, paths = os.path.dirname(sys.executable), os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([here, *(path for path in paths if path != here)])
     result = pipeline.run()
     state = result.wait_until_finish()
     if state not in (None, PipelineState.DONE):

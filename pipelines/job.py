@@ -46,6 +46,8 @@ class JobSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.update and self.overwrite:
+            raise ValueError("--update goes on from what --overwrite would remove; leave one out.")
 
 
 def run(

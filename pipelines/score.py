@@ -116,8 +116,10 @@ def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: Job) -> None
     options, preprocess = pipeline.options, asked.config.preprocess
     threads = job.threads or engine.worker_threads(options)
     faces: Any = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
+    model: Any = RunInference(handler(asked.model, job.model_name))
     if hints := options.view_as(engine.FaceStepOptions).hints:
-        faces = faces.with_resource_hints(**hints)
+        # Both, or crops would have to travel from one kind of worker to the other.
+        faces, model = (step.with_resource_hints(**hints) for step in (faces, model))
     tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
     kept = (
         tasks
@@ -130,9 +132,7 @@ def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: Job) -> None
         | "ExtractSegments" >> faces.with_outputs(REJECTS, main="segments")
     )
     scored = (
-        segments["segments"]
-        | "Score" >> RunInference(handler(asked.model, job.model_name))
-        | "SaveScores" >> beam.ParDo(SaveScores(output))
+        segments["segments"] | "Score" >> model | "SaveScores" >> beam.ParDo(SaveScores(output))
     )
     written = (
         (scored, kept)

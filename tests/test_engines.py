@@ -21,10 +21,13 @@ from rich.console import Console
 import beam_options
 from beam_options import engine
 from beam_options.engine import EngineError
+from pipelines import score
 from pipelines.config import PreprocessConfig
 from pipelines.output import PARTS
 from pipelines.preprocess import Job, build
 from pipelines.preprocess import main as preprocess_main
+from serving.client import ModelConfig
+from serving.verdict import Thresholds
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "2"]
@@ -317,6 +320,22 @@ def test_only_the_face_step_asks_for_a_gpu(quick_dry_run):
             "beam:resources:min_ram_bytes:v1": b"24000000000",
         }
     }
+
+
+def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
+    """Or crops would travel between the two."""
+    pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
+    config = ModelConfig(PreprocessConfig(), Thresholds())
+    asked = score._Asked("gs://bucket/model", "dfdetect/1", config)
+    score.build(pipeline, "gs://bucket/scores", asked, score.Job())
+    job = engine.rehearse(pipeline)
+    environments = job.proto_pipeline.components.environments
+    hinted = {
+        name.split("/")[0]
+        for name, step in steps(job).items()
+        if step.environment_id and environments[step.environment_id].resource_hints
+    }
+    assert hinted == {"ExtractSegments", "Score"}
 
 
 def test_the_console_of_a_runner_shows_how_crops_are_made(quick_dry_run):

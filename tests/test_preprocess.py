@@ -367,6 +367,7 @@ def test_overwriting_with_fewer_shards_leaves_no_old_one(shards, own_folder, tmp
         (["--jpeg-quality", "0"], "--jpeg-quality is 0; it must be from 1 to 100"),
         (["--split-fractions", "0.5,0.5"], "three shares that add up to 1"),
         (["--split-fractions", "a,b,c"], "three shares that add up to 1"),
+        (["--update", "--overwrite"], "leave one out"),
         (["--", "@nowhere"], "@nowhere: no such set of Beam flags"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
@@ -19,6 +20,8 @@ from pipelines.output import PARTS
 from pipelines.scores import finished_parts, part_name
 from serving import local_server, predict
 from serving.client import InProcessModel
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +104,20 @@ def test_several_files_hold_together_what_one_holds(scored, archive, exported, t
     assert_same(results(tmp_path / "out"), results(scored))
 
 
-def test_the_portable_job_service_gives_the_same_results(scored, archive, exported, tmp_path):
-    engine = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
-    assert run(archive, exported, tmp_path / "out", "--", *engine) == 0
-    assert_same(results(tmp_path / "out"), results(scored))
-
-
-def test_two_worker_processes_give_the_same_results(scored, archive, exported, tmp_path):
-    engine = ["@multiprocess", "--direct_num_workers=2"]
+@pytest.mark.parametrize(
+    "engine",
+    [
+        ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"],
+        ["@multiprocess", "--direct_num_workers=2"],
+        pytest.param(["@prism"], marks=pytest.mark.prism),
+        pytest.param(["@flink"], marks=pytest.mark.flink),
+    ],
+    ids=" ".join,
+)
+def test_every_engine_gives_the_same_results(
+    engine, scored, archive, exported, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
     assert run(archive, exported, tmp_path / "out", "--", *engine) == 0
     assert_same(results(tmp_path / "out"), results(scored))
 
@@ -119,6 +128,19 @@ def test_a_video_of_many_clips_travels_in_segments_and_ends_the_same(
     monkeypatch.setattr(scores, "SEGMENT_CLIPS", 1)
     assert run(archive, exported, tmp_path / "out") == 0
     assert_same(results(tmp_path / "out"), results(scored))
+
+
+def test_segments_are_bounded_in_clips_and_in_bytes(monkeypatch):
+    def sizes(*clips: int) -> list[list[int]]:
+        made = [SimpleNamespace(images=[bytes(size)]) for size in clips]
+        return [[len(clip.images[0]) for clip in part] for part in scores.in_segments(made)]
+
+    monkeypatch.setattr(scores, "SEGMENT_CLIPS", 3)
+    monkeypatch.setattr(scores, "SEGMENT_BYTES", 10)
+    assert sizes() == []
+    assert sizes(1, 1, 1, 1) == [[1, 1, 1], [1]]
+    assert sizes(5, 5, 1) == [[5, 5], [1]]
+    assert sizes(1, 99, 1) == [[1], [99], [1]]
 
 
 def test_a_model_that_fails_midway_stops_the_job_and_the_next_run_goes_on(
