@@ -4,7 +4,8 @@ python benchmarks/cost.py VIDEO ... [--cache FOLDER] [--videos 1000 100000 10000
 
 Measures process time and sizes from file to record, in one process of one thread, on the videos
 given and on the same people at 720p and 1080p, made as FaceForensics++ publishes its videos; then
-calculates hours, dollars and gigabytes for so many videos.
+what the launcher does before a job starts, for 100,000 videos; then calculates hours, dollars and
+gigabytes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import resource
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,11 +23,14 @@ from rich.console import Console
 from rich.table import Table
 from videos import like_faceforensics
 
+from pipelines import datasets
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import limit_threads
 from pipelines.faces.extract import FaceExtractor
+from pipelines.plan import make_plan, write_plan
 from pipelines.schema import serialize
+from pipelines.split import audit, split_videos
 
 # Dollars, batch workers in us-central1: list prices of https://cloud.google.com/dataflow/pricing
 # and https://cloud.google.com/storage/pricing, which change; read them before you rely on this.
@@ -55,6 +60,35 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def launch(videos: int) -> tuple[float, float, float]:
+    """(seconds, MB of memory, MB of plan) to read a manifest, deal splits and write the plan."""
+    before = _peak_mb()
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder, "videos.csv")
+        with manifest.open("w") as rows:
+            rows.write("uri,label,id,dataset,method,identities,source\n")
+            for i in range(videos):
+                person, method = divmod(i, 5)  # a real video and four manipulations of each
+                name = f"{person:08d}"
+                uri = f"gs://bucket/faceforensics/method{method}/c23/videos/{name}.mp4"
+                kind = f"fake,{i},set,method{method},{name};{person ^ 1:08d}"
+                real = f"real,{i},set,original,{name}"
+                rows.write(f"{uri},{kind if method else real},{person * 5}\n")
+        started = time.perf_counter()
+        (found,) = datasets.find_videos(manifest)
+        placed = split_videos(found, (0.7, 0.15, 0.15), 0, "identity", {})
+        audit(placed.videos, [])
+        datasets.write_manifest(placed.videos)
+        plan = Path(folder, "plan.jsonl")
+        write_plan(str(plan), make_plan(placed.videos, "0" * 16, folder))
+        seconds = time.perf_counter() - started
+        return seconds, _peak_mb() - before, plan.stat().st_size / 1e6
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def estimate(core_seconds: float, videos: int, vcpus: int) -> tuple[float, float, float]:
     """(hours, vCPU-hours, dollars) where all vCPUs are busy but while they start."""
     hours = videos * core_seconds / 3600 / vcpus + START_UP_H
@@ -69,6 +103,8 @@ def main() -> None:
     parser.add_argument("--videos", type=int, nargs="+", default=[1000, 100_000, 10_000_000])
     parser.add_argument("--vcpus", type=int, nargs="+", default=[16, 400, 4000], help="for each")
     args = parser.parse_args()
+    seconds, memory, plan = launch(100_000)  # first: later the memory has been larger already
+    print(f"launcher, 100,000 videos: {seconds:.1f} s, {memory:.0f} MB, plan of {plan:.0f} MB")
     limit_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         cache = args.cache or Path(folder)

@@ -4,13 +4,15 @@ python benchmarks/scaling.py [--times 1 2 4 8 16] [--workers 1 2] [--plot docs/s
 
 The generated set, so many times over, by FnApiRunner with worker processes of one thread each.
 Seconds per video are those from the first finished video to the last, when all workers are up; the
-wall time has the start of the processes too. MB: the largest worker at its largest.
+wall time has the start of the processes too. MB: the largest worker at its largest. The faster of
+--runs counts: what else a machine does can only slow a run down.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -26,21 +28,21 @@ from rich.table import Table
 from pipelines.output import PARTS
 
 
-def measure(times: list[int], workers: list[int], identities: int) -> list[tuple]:
+def measure(times: list[int], workers: list[int], identities: int, runs: int) -> list[tuple]:
     """(times, workers, videos, wall s, s per video, MB) for each."""
     from pipelines.sample.generate import generate
 
-    rows = []
+    best: dict[tuple, tuple] = {}
     with tempfile.TemporaryDirectory() as folder:
         videos = sorted(generate(Path(folder, "set"), identities).rglob("*.mp4"))
-        for n in times:
+        for run, n, count in itertools.product(range(runs), times, workers):
             manifest = Path(folder, f"{n}.csv")
             manifest.write_text(_manifest(videos, n))
-            for count in workers:
-                out = Path(folder, f"{n}-{count}")
-                rows.append((n, count, len(videos) * n, *_run(manifest, out, count)))
-                print(*rows[-1], file=sys.stderr)
-    return rows
+            found = _run(manifest, Path(folder, f"{run}-{n}-{count}"), count)
+            print(n, count, *found, file=sys.stderr)
+            row = (n, count, len(videos) * n)
+            best[row] = min(best.get(row, found), found, key=lambda figures: figures[1])
+    return [(*row, *found) for row, found in sorted(best.items())]
 
 
 def _manifest(videos: list[Path], times: int) -> str:
@@ -140,9 +142,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--identities", type=int, default=24, help="people, of three videos each")
+    parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--plot", type=Path, help="where to draw the curves")
     args = parser.parse_args()
-    rows = measure(args.times, args.workers, args.identities)
+    rows = measure(args.times, args.workers, args.identities, args.runs)
     _show(rows)
     if args.plot:
         _plot(rows, args.plot)
