@@ -22,6 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -127,10 +128,11 @@ def _plot(rows: list[tuple], path: Path) -> None:
         mine = [row for row in rows if row[1] == count]
         label = f"{count} worker" + "s" * (count > 1)
         videos = [row[2] for row in mine]
-        left.plot(videos, [row[4] * 1000 for row in mine], "o-", label=label)
-        right.plot(videos, [row[5] for row in mine], "o-", label=label)
+        left.plot(videos, np.array([row[4] for row in mine]) * 1000, "o-", label=label)
+        right.plot(videos, np.array([row[5] for row in mine]), "o-", label=label)
     for axes, title in ((left, "ms per video"), (right, "largest worker, MB")):
-        axes.set(title=title, xlabel="videos", xscale="log", ylim=(0, None))
+        top = 1.15 * max(line.get_ydata().max() for line in axes.lines)
+        axes.set(title=title, xlabel="videos", xscale="log", ylim=(0, top))
         axes.set_xticks(sorted({row[2] for row in rows}), sorted({row[2] for row in rows}))
         axes.minorticks_off()
         axes.legend(frameon=False)

@@ -69,12 +69,17 @@ def run(
         with shown:
             result = engine.run(pipeline)
     except Exception as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise JobError(
-            f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
-            "run the same command again to go on."
-        ) from error
+        raise stopped(output, error) from error
     metrics.report(result, storage.join(output, METRICS), console)
+
+
+def stopped(output: str, error: Exception) -> JobError:
+    """What to say of a job that ended with an error."""
+    cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
+    return JobError(
+        f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
+        "run the same command again to go on."
+    )
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from pipelines.config import PreprocessConfig, add_flags, option
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
-from pipelines.job import JobError, JobSettings, command, parser, run
+from pipelines.job import JobError, JobSettings, command, parser, run, stopped
 from pipelines.output import (
     AUDIT_NAME,
     EARLY_REJECTS,
@@ -231,14 +231,18 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
     from pipelines.duplicates import near_duplicates
 
     path = storage.join(output, FRAME_HASHES)
-    with beam.Pipeline(options=options) as pipeline:
-        _ = (
-            pipeline
-            | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
-            | "HashFrames" >> beam.ParDo(HashFrames())
-            | "Gather" >> beam.combiners.ToDict()
-            | "WriteHashes" >> beam.Map(lambda hashes: storage.write_json(path, hashes))
-        )
+    pipeline = beam.Pipeline(options=options)
+    _ = (
+        pipeline
+        | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
+        | "HashFrames" >> beam.ParDo(HashFrames())
+        | "Gather" >> beam.combiners.ToDict()
+        | "WriteHashes" >> beam.Map(lambda hashes: storage.write_json(path, hashes))
+    )
+    try:
+        engine.run(pipeline)
+    except Exception as error:
+        raise stopped(output, error) from error
     hashes = storage.read_json(path)
     storage.delete(path)
     return {

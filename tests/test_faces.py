@@ -1,5 +1,8 @@
 """Faces: found where they are, followed, turned upright, and cut out without a jump."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -34,6 +37,22 @@ def test_the_face_of_a_portrait_is_found_where_it_is(detector, astronaut):
     assert 80 < x1 < 95 and 165 < x2 < 175 and 55 < y1 < 72 and 160 < y2 < 178
     eyes, mouth = faces[0].landmarks[:2], faces[0].landmarks[3:]
     assert eyes[0, 0] < eyes[1, 0] and mouth[:, 1].min() > eyes[:, 1].max()
+
+
+def test_a_face_is_the_same_to_the_last_bit_for_any_number_of_threads():
+    """A face alone in its frame: one patch for the last network."""
+    code = """
+import sys, skimage.data
+from pipelines.faces.detect import MtcnnDetector, limit_threads
+limit_threads(int(sys.argv[1]))
+(faces,) = MtcnnDetector().detect([skimage.data.astronaut()[:256, 96:352]])
+print([(f.box.tobytes().hex(), f.landmarks.tobytes().hex(), f.score) for f in faces])
+"""
+    said = [
+        subprocess.run([sys.executable, "-c", code, n], capture_output=True, text=True).stdout
+        for n in ("1", "8")
+    ]
+    assert said[0] == said[1] and said[0].count("(") == 1
 
 
 def test_a_frame_without_a_face_gives_none_and_does_not_shift_its_neighbours(detector, astronaut):
