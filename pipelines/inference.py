@@ -6,6 +6,7 @@ Beam's own TensorFlow handlers expect a Keras model and cannot load an exported 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,14 @@ from serving.result import ClipScore, clip_scores
 
 RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
 PERMANENT = (InvalidRequest, NotFound, ValueError)  # what asking again does not mend
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Beam 2.77 says this wherever its model manager, which nobody asked for, lacks a package."""
+    return "memory usage cannot be fetched" not in record.getMessage()
+
+
+logging.getLogger().addFilter(_worth_saying)  # here, so that workers have it as well
 
 
 @dataclasses.dataclass(frozen=True)
