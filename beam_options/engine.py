@@ -23,6 +23,7 @@ from apache_beam.options.pipeline_options import (
     TestOptions,
     WorkerOptions,
 )
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from rich.console import Console
 
@@ -267,6 +268,10 @@ def _check_dataflow(options: PipelineOptions) -> None:
     ]
     if lacking:
         raise EngineError(f"Dataflow needs {' and '.join(lacking)}; see docs/dataflow.md.")
+    # Beam's own check of the names of job and project, which it would make after we have begun.
+    wrong = PipelineOptionsValidator(options, None).validate_cloud_options(cloud)
+    if wrong:
+        raise EngineError(f"Dataflow: {' '.join(wrong)}")
     if not cloud.temp_location.startswith("gs://"):
         raise EngineError(
             f"--temp_location={cloud.temp_location}: Dataflow needs a gs://BUCKET/FOLDER address."

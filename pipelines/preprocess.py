@@ -263,7 +263,7 @@ def _finish(output: str) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     flags = parser("preprocess", "Raw dataset videos to face-clip TFRecord shards.")
-    flags.add_argument("--input", required=True, help="the data set's root folder, or a CSV file")
+    flags.add_argument("--input", required=True, help="a data set's folder or CSV file; also gs://")
     flags.add_argument("--output", required=True, help="folder for the shards")
     add_flags(flags.add_argument_group("what to take and how to run"), Job)
     add_flags(flags.add_argument_group("how crops are made"), PreprocessConfig)

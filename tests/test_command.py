@@ -43,6 +43,9 @@ def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
         ("pipelines.faces.extract", ("apache_beam",)),
         ("pipelines.video", ("apache_beam", "tensorflow")),
         ("pipelines.preprocess", ("tensorflow",)),
+        ("pipelines.score", ("tensorflow",)),
+        ("pipelines.datasets", ("tensorflow", "apache_beam")),
+        ("serving.result", ("tensorflow", "apache_beam")),
     ],
 )
 def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):
