@@ -39,23 +39,19 @@ def prepare(output: str, done: str, folders: Sequence[str], overwrite: bool, upd
                 f"{output}: holds a finished result ({done}). Give another --output, --update to "
                 "take up what is new, or --overwrite to make it all again."
             )
-        storage.delete(mark)
+        storage.remove(mark)
         if overwrite:
-            storage.delete(storage.join(output, INDEX, "*.json"))
+            storage.delete(storage.join(output, INDEX), "*.json")
     for folder in folders:
         storage.make_folder(storage.join(output, folder))
-    storage.delete(
-        storage.join(output, PARTS, f"*{REJECT_MARK}"),
-        storage.join(output, "*.tmp"),
-        storage.join(output, JOB, "**.tmp"),
-    )
+    storage.delete(storage.join(output, PARTS), f"*{REJECT_MARK}")
+    storage.delete(storage.join(output, JOB), "**.tmp")
+    storage.delete(output, "*.tmp")
 
 
 def clear(output: str) -> None:
     """Removes what only an unfinished job needs."""
-    storage.delete(
-        storage.join(output, PARTS, "*"),
-        *(storage.join(output, name) for name in (PLAN, HEADER, EARLY_REJECTS)),
-    )
+    storage.delete(storage.join(output, PARTS), "*")
+    storage.remove(*(storage.join(output, name) for name in (PLAN, HEADER, EARLY_REJECTS)))
     if not storage.is_remote(output):
         os.rmdir(os.path.join(output, PARTS))

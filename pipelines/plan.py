@@ -71,11 +71,10 @@ def _video(fields: Mapping[str, Any]) -> Video:
 def _kept(output: str) -> dict[str, Piece]:
     """Part name -> where its records lie in the shards of an earlier run."""
     sizes = {
-        metadata.path: metadata.size_in_bytes
-        for metadata in storage.listing(storage.join(output, "*.tfrecord"))
+        metadata.path: metadata.size_in_bytes for metadata in storage.listing(output, "*.tfrecord")
     }
     kept: dict[str, Piece] = {}
-    for metadata in storage.listing(storage.join(output, INDEX, "*.json")):
+    for metadata in storage.listing(storage.join(output, INDEX), "*.json"):
         index = storage.read_json(metadata.path)
         shard = storage.join(output, index["shard"])
         if sizes.get(shard) == index["bytes"]:

@@ -244,7 +244,7 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
     except Exception as error:
         raise stopped(output, error) from error
     hashes = storage.read_json(path)
-    storage.delete(path)
+    storage.remove(path)
     return {
         "pairs": near_duplicates(hashes, {video.key: video.split for video in videos}),
         "unreadable": sorted(key for key, values in hashes.items() if not values),
@@ -254,9 +254,9 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
 def _finish(output: str) -> dict[str, Any]:
     """Reads dataset_info.json and removes shards of a run with another count."""
     info = storage.read_json(storage.join(output, INFO_NAME))
-    for name in storage.names(storage.join(output, "*.tfrecord")):
+    for name in storage.names(output, "*.tfrecord"):
         if is_shard_name(name) and name not in info["shards"]:
-            storage.delete(storage.join(output, name), storage.join(output, INDEX, f"{name}.json"))
+            storage.remove(storage.join(output, name), storage.join(output, INDEX, f"{name}.json"))
     clear(output)
     return info
 

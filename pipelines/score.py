@@ -158,8 +158,12 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
     """
     files: dict[str, FileMetadata] = {}
     for name in inputs:
-        folder = storage.listing(name.rstrip("/") + "/**") if "*" not in name else []
-        found = [f for f in folder or storage.listing(name) if f.path == name or is_video(f.path)]
+        if os.path.isfile(name):
+            found = [storage.describe(name)]
+        else:
+            within = [] if "*" in name else storage.listing(name.rstrip("/"))
+            there = within or storage.matching(name)
+            found = [file for file in there if file.path == name or is_video(file.path)]
         if not found:
             raise JobError(
                 f"--input {name}: no video there. Give a file, a folder or a pattern such as "
@@ -177,11 +181,11 @@ def _plan(files: Sequence[FileMetadata], asked: _Asked, output: str, job: Job) -
     )
     results = {
         line["key"]: line
-        for metadata in storage.listing(storage.join(output, "scores-*.jsonl"))
+        for metadata in storage.listing(output, "scores-*.jsonl")
         for line in storage.read_lines(metadata.path)
         if job.update
     }
-    parts = finished_parts(storage.names(storage.join(output, PARTS, "*.json")))
+    parts = finished_parts(storage.names(storage.join(output, PARTS), "*.json"))
     tasks = []
     for file in files:
         known = [file.path, file.size_in_bytes, file.last_updated_in_seconds, facts]
@@ -195,7 +199,7 @@ def _identity(model: str) -> list[Any]:
     if is_server(model):
         return []
     root = model.rstrip("/") + "/"
-    files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root + "**"))
+    files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
     prints = [name for name, _ in files if os.path.basename(name) == "fingerprint.pb"]
     digests = []
     for name in prints:  # SavedModel's own: a few bytes that tell its graph and its weights
@@ -207,9 +211,9 @@ def _identity(model: str) -> list[Any]:
 def _finish(output: str) -> dict[str, Any]:
     """Reads scores_info.json and removes parts, and files of a run with another count."""
     info = storage.read_json(storage.join(output, INFO_NAME))
-    for name in storage.names(storage.join(output, "scores-*-of-*")):
+    for name in storage.names(output, "scores-*-of-*"):
         if os.path.splitext(name)[0] not in info["files"]:
-            storage.delete(storage.join(output, name))
+            storage.remove(storage.join(output, name))
     clear(output)
     return info
 

@@ -97,9 +97,13 @@ def write_shard(output: str, name: str, pieces: Mapping[str, Piece]) -> dict[str
     """
     path, index_path = (storage.join(output, *p) for p in ((name,), (INDEX, f"{name}.json")))
     before = storage.read_json(index_path) if storage.exists(index_path) else {}
-    if before and before["pieces"].keys() == pieces.keys() and _has_size(path, before["bytes"]):
+    if (
+        before
+        and before["pieces"].keys() == pieces.keys()
+        and storage.size(path) == before["bytes"]
+    ):
         return {key: before[key] for key in ("bytes", "sha256")}
-    storage.delete(index_path)
+    storage.remove(index_path)
     written = storage.write_atomically(path, _chunks(pieces.values()))
     places, offset = {}, 0
     for part, piece in pieces.items():
@@ -108,10 +112,6 @@ def write_shard(output: str, name: str, pieces: Mapping[str, Piece]) -> dict[str
         offset += piece.bytes
     storage.write_json(index_path, {"shard": name, "pieces": places, **written})
     return written
-
-
-def _has_size(path: str, size: int) -> bool:
-    return [metadata.size_in_bytes for metadata in storage.listing(path)] == [size]
 
 
 def _chunks(pieces: Iterable[Piece]) -> Iterator[bytes]:

@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 join = FileSystems.join
@@ -45,8 +46,7 @@ def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
                 size += len(chunk)
         FileSystems.rename([temporary], [path])
     except BaseException:
-        if FileSystems.exists(temporary):
-            FileSystems.delete([temporary])
+        remove(temporary)
         raise
     return {"bytes": size, "sha256": digest.hexdigest()}
 
@@ -73,21 +73,60 @@ def read_lines(path: str) -> Iterator[Any]:
             yield json.loads(line)
 
 
-def listing(pattern: str) -> list[FileMetadata]:
+def matching(pattern: str) -> list[FileMetadata]:
     """The files that match: * stands for anything but a slash, ** for anything."""
     return FileSystems.match([pattern])[0].metadata_list
 
 
-def names(pattern: str) -> set[str]:
-    """The names, without folders, of the files that match."""
-    return {FileSystems.split(metadata.path)[1] for metadata in listing(pattern)}
+def listing(folder: str, pattern: str = "**") -> list[FileMetadata]:
+    """The files in a folder whose path below it matches, as in `matching`.
+
+    The local folder's own name may hold what would be a pattern, as in "clips [1080p]".
+    """
+    if is_remote(folder):
+        return matching(join(folder, pattern))
+    fits = re.compile(FileSystem.translate_pattern(pattern))
+    found = []
+    for path, folders, files in os.walk(folder):
+        if "**" not in pattern:
+            folders.clear()
+        paths = (os.path.join(path, name) for name in files)
+        found += [describe(p) for p in paths if fits.match(os.path.relpath(p, folder))]
+    return found
 
 
-def delete(*patterns: str) -> None:
-    """Deletes what matches; nothing matching is no error."""
-    paths = [metadata.path for pattern in patterns for metadata in listing(pattern)]
-    if paths:
-        FileSystems.delete(paths)
+def size(path: str) -> int | None:
+    """In bytes; None where there is no such file."""
+    if is_remote(path):
+        return next((file.size_in_bytes for file in matching(path)), None)
+    return os.path.getsize(path) if os.path.isfile(path) else None
+
+
+def describe(path: str) -> FileMetadata:
+    """Size and time of change of a local file."""
+    facts = os.stat(path)
+    return FileMetadata(path, facts.st_size, facts.st_mtime)
+
+
+def names(folder: str, pattern: str) -> set[str]:
+    """The names, without folders, of the files in a folder that match."""
+    return {FileSystems.split(metadata.path)[1] for metadata in listing(folder, pattern)}
+
+
+def delete(folder: str, *patterns: str) -> None:
+    """Deletes what matches in a folder; nothing matching is no error."""
+    remove(*(file.path for pattern in patterns for file in listing(folder, pattern)))
+
+
+def remove(*paths: str) -> None:
+    """Deletes files; one that is not there is no error."""
+    for path in paths:
+        if not is_remote(path):  # Beam would take the path for a pattern
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+    remote = [path for path in paths if is_remote(path) and exists(path)]
+    if remote:
+        FileSystems.delete(remote)
 
 
 def make_folder(path: str) -> None:
@@ -121,7 +160,7 @@ def local_folder(uri: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as temporary:
         # A model goes by the names of its folder and of the one above.
         folder = os.path.join(temporary, *root.split("/")[-3:-1])
-        for metadata in listing(root + "**"):
+        for metadata in listing(root):
             path = os.path.join(folder, metadata.path[len(root) :])
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as out, open_file(metadata.path) as source:

@@ -93,7 +93,7 @@ def upload(folder: Path, to: str) -> None:
 def checksums(folder: str) -> dict[str, str]:
     """Of all but job/."""
     digests = {}
-    for name in storage.names(f"{folder}/*"):
+    for name in storage.names(folder, "*"):
         with storage.open_file(f"{folder}/{name}") as handle:
             digests[name] = hashlib.sha256(handle.read()).hexdigest()
     return digests
@@ -111,7 +111,7 @@ def test_a_remote_data_set_becomes_the_shards_of_a_local_one(gcs, sample, tmp_pa
     assert remote.keys() == local.keys()
     differing = {name for name in remote if remote[name] != local[name]}
     assert differing == {"dataset_info.json", "manifest.csv"}  # these name the root
-    left = {m.path.removeprefix(f"{gcs}/data/job/") for m in storage.listing(f"{gcs}/data/job/**")}
+    left = {m.path.removeprefix(f"{gcs}/data/job/") for m in storage.listing(f"{gcs}/data/job")}
     assert {name.split("/")[0] for name in left} == {"index", "metrics.json", "options.json"}
 
 
@@ -225,7 +225,7 @@ def test_a_remote_folder_is_copied_under_its_own_name_and_removed(tmp_path):
 
 def test_a_remote_file_may_not_name_a_place_outside_of_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        storage, "listing", lambda _: [type("File", (), {"path": "other://set/../../a.mp4"})]
+        storage, "listing", lambda *_: [type("File", (), {"path": "other://set/../../a.mp4"})]
     )
     with pytest.raises(DatasetError, match="names a file outside of other://set"):
         datasets.find_videos("other://set")

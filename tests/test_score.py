@@ -281,6 +281,14 @@ def test_files_folders_and_patterns_name_each_video_once(archive):
     assert names("list.txt") == ["list.txt"]  # named by itself: it may be a video all the same
 
 
+def test_a_file_may_have_a_name_that_would_be_a_pattern(tmp_path):
+    (tmp_path / "videos [a]").mkdir()
+    video = tmp_path / "videos [a]" / "clip [1080p].mp4"
+    video.touch()
+    for name in (video, video.parent):
+        assert [file.path for file in score.find_files([str(name)])] == [str(video)]
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -109,6 +109,23 @@ def test_overwriting_makes_everything_anew(data, extracted):
     assert len(extracted) == 6
 
 
+def test_folders_may_have_names_that_would_be_patterns(tmp_path, face_video):
+    odd = tmp_path / "faces [1080p]*?"
+    (odd / "data" / "real").mkdir(parents=True)
+    shutil.copy(face_video, odd / "data" / "real" / "a [x].mp4")
+    assert run(odd) == 0
+    shutil.copy(face_video, odd / "data" / "real" / "b [y].mp4")
+    assert run(odd, "--update", "--shards", "1") == 0
+    assert len(list((odd / "out").iterdir())) == 3 + 4 + 1  # shards, lists, job/
+    assert verify(odd / "out", inspect.load_info(odd / "out")) == []
+    assert run(odd, "--overwrite") == 0
+    assert sorted(p.name for p in (odd / "out" / "job").iterdir()) == [
+        "index",
+        "metrics.json",
+        "options.json",
+    ]
+
+
 def test_updating_what_is_not_there_yet_makes_it(tmp_path, face_video):
     (tmp_path / "data" / "real").mkdir(parents=True)
     shutil.copy(face_video, tmp_path / "data" / "real")

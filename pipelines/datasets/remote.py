@@ -58,7 +58,7 @@ def in_terms_of(root: str, mirror: Path, dataset: Dataset) -> Dataset:
 
 
 def _copy(folder: str, mirror: Path) -> None:
-    files = storage.listing(f"{folder}/**")
+    files = storage.listing(folder)
     if not files:
         raise DatasetError(
             f"{folder}: holds nothing. Give the dataset's root folder or a CSV manifest."
