@@ -127,6 +127,17 @@ def test_every_engine_gives_the_same_results(engine, scored, archive, exported, 
     assert_same(results(out), results(scored))
 
 
+def test_a_process_loads_the_model_once(archive, exported, tmp_path, monkeypatch):
+    loaded, original = [], InProcessModel.__init__
+    monkeypatch.setattr(
+        InProcessModel,
+        "__init__",
+        lambda self, folder: loaded.append(folder) or original(self, folder),
+    )
+    assert run(archive, exported, tmp_path / "out") == 0
+    assert len(loaded) == 2  # by the launcher, to learn its settings, and by the worker
+
+
 def test_a_video_of_many_clips_travels_in_segments_and_ends_the_same(
     scored, archive, exported, tmp_path, monkeypatch
 ):
@@ -318,6 +329,7 @@ def test_what_a_run_did_is_counted_and_stored(scored):
     assert metrics["counts"]["videos"] == 5
     assert metrics["counts"]["rejects/unreadable"] == 1
     assert {"decode", "detect", "crop", "model", "video"} <= set(metrics["stages"])
+    assert metrics["stages"]["model"]["count"] < 5  # clips of several videos at a time
     said = io.StringIO()
     Console(file=said, width=100).print(table(metrics))
     assert "rejects/unreadable" in said.getvalue()
