@@ -87,6 +87,12 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
+def with_face_hints(step: Any, options: PipelineOptions) -> Any:
+    """A transform that asks of its workers what the flags ask for the face step, if anything."""
+    hints = options.view_as(FaceStepOptions).hints
+    return step.with_resource_hints(**hints) if hints else step
+
+
 def runner_name(options: PipelineOptions) -> str:
     return options.view_as(StandardOptions).runner
 

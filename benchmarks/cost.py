@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from rich.console import Console
 from rich.table import Table
-from videos import like_faceforensics
+from videos import at_published_sizes
 
 from pipelines import datasets
 from pipelines.clip import Video
@@ -107,13 +107,7 @@ def main() -> None:
     print(f"launcher, 100,000 videos: {seconds:.1f} s, {memory:.0f} MB, plan of {plan:.0f} MB")
     limit_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        cache = args.cache or Path(folder)
-        cache.mkdir(parents=True, exist_ok=True)
-        groups = {
-            "given": args.clips,
-            "720p": [like_faceforensics(v, cache, 1280, 720) for v in args.clips],
-            "1080p": [like_faceforensics(v, cache, 1920, 1080) for v in args.clips],
-        }
+        groups = at_published_sizes(args.clips, args.cache or Path(folder))
         measured = {name: measure(paths) for name, paths in groups.items()}
     report(measured, args.videos, args.vcpus)
 

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cv2
 import numpy as np
-from videos import like_faceforensics
+from videos import at_published_sizes
 
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
@@ -156,13 +156,7 @@ def main() -> None:
     parser.add_argument("--skip-plain", action="store_true", help="leave out the slow part")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        cache = args.cache or Path(folder)
-        cache.mkdir(parents=True, exist_ok=True)
-        groups = {
-            "given": args.videos,
-            "720p": [like_faceforensics(v, cache, 1280, 720) for v in args.videos],
-            "1080p": [like_faceforensics(v, cache, 1920, 1080) for v in args.videos],
-        }
+        groups = at_published_sizes(args.videos, args.cache or Path(folder))
         run(groups, folder, args.runs, args.skip_plain)
 
 

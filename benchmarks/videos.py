@@ -13,6 +13,16 @@ FRAMES = 300
 NOISE = 2.0  # grey levels; scaling up leaves none of a sensor's
 
 
+def at_published_sizes(videos: list[Path], cache: Path) -> dict[str, list[Path]]:
+    """The videos as given, and as FaceForensics++ publishes them; made once, kept in `cache`."""
+    cache.mkdir(parents=True, exist_ok=True)
+    return {
+        "given": videos,
+        "720p": [like_faceforensics(video, cache, 1280, 720) for video in videos],
+        "1080p": [like_faceforensics(video, cache, 1920, 1080) for video in videos],
+    }
+
+
 def like_faceforensics(source: Path, folder: Path, width: int, height: int) -> Path:
     """`source` played forth and back for 300 frames, as H.264 at crf 23 with a 250-frame GOP."""
     path = folder / f"{source.stem}-{width}x{height}.mp4"

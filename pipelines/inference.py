@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, RemoteModelHandler
@@ -108,20 +108,28 @@ def _score(batch: Sequence[Segment], model: Model) -> list[SegmentScores]:
     ]
 
 
-def _batching() -> dict[str, Any]:
-    """As many clips at a time as the model's client sends, whatever videos they are of."""
-    return {
-        "min_batch_size": BATCH,
-        "max_batch_size": BATCH,
-        "element_size_fn": lambda segment: max(1, len(segment.clips)),
-    }
+class _OfSegments:
+    """What Beam asks of either handler."""
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """As many clips at a time as the model's client sends, whatever videos they are of."""
+        return {
+            "min_batch_size": BATCH,
+            "max_batch_size": BATCH,
+            "element_size_fn": lambda segment: max(1, len(segment.clips)),
+        }
+
+    def get_num_bytes(self, batch: Sequence[Segment]) -> int:
+        """Beam would otherwise pickle every batch to learn its size."""
+        images = (image for segment in batch for clip in segment.clips for image in clip.images)
+        return sum(map(len, images))
 
 
-class LoadedModel(ModelHandler[Segment, SegmentScores, Model]):
+class LoadedModel(_OfSegments, ModelHandler[Segment, SegmentScores, Model]):
     """A SavedModel, loaded once in each worker process."""
 
     def __init__(self, folder: str):
-        super().__init__(**_batching())
+        super().__init__()
         self._folder = folder
 
     def load_model(self) -> Model:
@@ -135,11 +143,8 @@ class LoadedModel(ModelHandler[Segment, SegmentScores, Model]):
     ) -> Iterable[SegmentScores]:
         return _score(batch, model)
 
-    def get_num_bytes(self, batch: Sequence[Segment]) -> int:
-        return _encoded_bytes(batch)
 
-
-class ServedModel(RemoteModelHandler[Segment, SegmentScores, Model]):
+class ServedModel(_OfSegments, RemoteModelHandler[Segment, SegmentScores, Model]):
     """A model behind TensorFlow Serving's protocol, asked again after a while when it fails.
 
     Not asked again where the request itself is wrong. Workers slow down while the server fails.
@@ -149,11 +154,8 @@ class ServedModel(RemoteModelHandler[Segment, SegmentScores, Model]):
         super().__init__(
             namespace="dfdetect.model_server",
             num_retries=RETRIES,
-            retry_filter=lambda error: (
-                not isinstance(error, (InvalidRequest, NotFound, ValueError))
-            ),
+            retry_filter=lambda error: not isinstance(error, PERMANENT),
         )
-        self._batching_kwargs = _batching()  # this class takes none of them
         self._url, self._name = url, name
 
     def create_client(self) -> Model:
@@ -166,11 +168,3 @@ class ServedModel(RemoteModelHandler[Segment, SegmentScores, Model]):
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[SegmentScores]:
         return _score(batch, model)
-
-    def get_num_bytes(self, batch: Sequence[Segment]) -> int:
-        return _encoded_bytes(batch)
-
-
-def _encoded_bytes(batch: Sequence[Segment]) -> int:
-    """Beam would otherwise pickle every batch to learn its size."""
-    return sum(len(image) for segment in batch for clip in segment.clips for image in clip.images)

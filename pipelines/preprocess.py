@@ -150,9 +150,8 @@ def build(pipeline: beam.Pipeline, output: str, config: PreprocessConfig, job: J
     """Puts the steps of the job into a pipeline, from the plan in `output` to its shards."""
     options = pipeline.options
     threads = job.threads or engine.worker_threads(options)
-    faces: Any = beam.ParDo(ExtractFaces(output, config, job.shards, threads, job.time_limit))
-    if hints := options.view_as(engine.FaceStepOptions).hints:
-        faces = faces.with_resource_hints(**hints)
+    faces = beam.ParDo(ExtractFaces(output, config, job.shards, threads, job.time_limit))
+    faces = engine.with_face_hints(faces, options)
     extracted = (
         pipeline
         | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
@@ -171,10 +170,10 @@ def _split(
 ) -> tuple[list[Video], list[Reject]]:
     """All videos with their split, and the rejects of the adapters and of the splits."""
     keep: dict[str, str] = {}
-    if job.update and storage.exists(storage.join(output, MANIFEST_NAME)):
-        keep = _kept_splits(output)
     if job.keep_splits:
         keep = _kept_splits(job.keep_splits)
+    elif job.update and storage.exists(storage.join(output, MANIFEST_NAME)):
+        keep = _kept_splits(output)
     videos: list[Video] = []
     rejects: list[Reject] = []
     for dataset in found:

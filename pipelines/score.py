@@ -98,7 +98,7 @@ def score(
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = _plan(files, asked, output, job)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
-    keys = {task.key for task in tasks if task.result is None and not task.parts}
+    keys = {task.key for task in tasks if not task.done}
     run(pipeline, output, keys, f"{LAST}.json", len(tasks) - len(keys), console)
     return _finish(output)
 
@@ -115,20 +115,19 @@ def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: Job) -> None
     """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
     options, preprocess = pipeline.options, asked.config.preprocess
     threads = job.threads or engine.worker_threads(options)
-    faces: Any = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
-    model: Any = RunInference(handler(asked.model, job.model_name))
-    if hints := options.view_as(engine.FaceStepOptions).hints:
-        # Both, or crops would have to travel from one kind of worker to the other.
-        faces, model = (step.with_resource_hints(**hints) for step in (faces, model))
+    faces = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
+    model = RunInference(handler(asked.model, job.model_name))
+    # Both, or crops would have to travel from one kind of worker to the other.
+    faces, model = (engine.with_face_hints(step, options) for step in (faces, model))
     tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
     kept = (
         tasks
-        | "Done" >> beam.Filter(lambda task: task.result is not None or bool(task.parts))
+        | "Done" >> beam.Filter(lambda task: task.done)
         | "ReadKept" >> beam.ParDo(ReadKept(output))
     )
     segments = (
         tasks
-        | "ToDo" >> beam.Filter(lambda task: task.result is None and not task.parts)
+        | "ToDo" >> beam.Filter(lambda task: not task.done)
         | "ExtractSegments" >> faces.with_outputs(REJECTS, main="segments")
     )
     scored = (
@@ -179,12 +178,8 @@ def _plan(files: Sequence[FileMetadata], asked: _Asked, output: str, job: Job) -
         [asked.version, asked.config.preprocess.fingerprint, _identity(asked.model)]
         + [dataclasses.asdict(asked.config.thresholds)]
     )
-    results = {
-        line["key"]: line
-        for metadata in storage.listing(output, "scores-*.jsonl")
-        for line in storage.read_lines(metadata.path)
-        if job.update
-    }
+    earlier = storage.listing(output, "scores-*.jsonl") if job.update else []
+    results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
     parts = finished_parts(storage.names(storage.join(output, PARTS), "*.json"))
     tasks = []
     for file in files:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,10 +21,10 @@ from pipelines import metrics, storage
 from pipelines.clip import Clip, Reject, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.inference import Segment, SegmentScores
-from pipelines.output import PARTS, REJECT_MARK, REJECTS_NAME
+from pipelines.output import PARTS, REJECT_MARK
 from pipelines.shards import shard_of
 from pipelines.stopwatch import Stopwatch
-from pipelines.transforms import REJECTS, FaceStep, read_clips
+from pipelines.transforms import REJECTS, FaceStep, WriteLast, any_error_rejects, read_clips
 from serving.result import judge
 from serving.verdict import Thresholds
 
@@ -34,28 +34,28 @@ SEGMENT_CLIPS, SEGMENT_BYTES = 16, 16 << 20
 LAST = ".last"  # in the name of a video's last part
 _TRACK = pyarrow.struct(
     [
-        pyarrow.field("track", pyarrow.int32()),
-        pyarrow.field("verdict", pyarrow.string()),
-        pyarrow.field("probability_fake", pyarrow.float64()),
-        pyarrow.field("start_s", pyarrow.float64()),
-        pyarrow.field("end_s", pyarrow.float64()),
-        pyarrow.field("frames", pyarrow.int32()),
+        ("track", pyarrow.int32()),
+        ("verdict", pyarrow.string()),
+        ("probability_fake", pyarrow.float64()),
+        ("start_s", pyarrow.float64()),
+        ("end_s", pyarrow.float64()),
+        ("frames", pyarrow.int32()),
     ]
 )
 SCHEMA = pyarrow.schema(
     [
-        pyarrow.field("path", pyarrow.string()),
-        pyarrow.field("verdict", pyarrow.string()),
-        pyarrow.field("probability_fake", pyarrow.float64()),
-        pyarrow.field("model", pyarrow.string()),
-        pyarrow.field("fingerprint", pyarrow.string()),
-        pyarrow.field("frames_sampled", pyarrow.int32()),
-        pyarrow.field("frames_with_face", pyarrow.int32()),
-        pyarrow.field("start_s", pyarrow.float64()),
-        pyarrow.field("end_s", pyarrow.float64()),
-        pyarrow.field("tracks", pyarrow.list_(_TRACK)),
-        pyarrow.field("detail", pyarrow.string()),
-        pyarrow.field("key", pyarrow.string()),
+        ("path", pyarrow.string()),
+        ("verdict", pyarrow.string()),
+        ("probability_fake", pyarrow.float64()),
+        ("model", pyarrow.string()),
+        ("fingerprint", pyarrow.string()),
+        ("frames_sampled", pyarrow.int32()),
+        ("frames_with_face", pyarrow.int32()),
+        ("start_s", pyarrow.float64()),
+        ("end_s", pyarrow.float64()),
+        ("tracks", pyarrow.list_(_TRACK)),
+        ("detail", pyarrow.string()),
+        ("key", pyarrow.string()),
     ]
 )
 
@@ -71,6 +71,10 @@ class ScoreTask:
     key: str
     result: dict[str, Any] | None = None
     parts: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None or bool(self.parts)
 
 
 def read_score_plan(path: str) -> Iterator[ScoreTask]:
@@ -129,19 +133,18 @@ class ExtractSegments(FaceStep):
         index = 0
         waiting: list[Clip] = []  # the last is known to be last when no other comes
         try:
-            for clips in in_segments(read_clips(self._extractor, task.uri, watch)):
-                if waiting:
-                    yield Segment(task.key, task.uri, index, False, tuple(waiting))
-                    index += 1
-                waiting = clips
+            with any_error_rejects():
+                for clips in in_segments(read_clips(self._extractor, task.uri, watch)):
+                    if waiting:
+                        yield Segment(task.key, task.uri, index, False, tuple(waiting))
+                        index += 1
+                    waiting = clips
         except VideoError as error:
             if error.reason != "no_face":
                 raise
             watch.count("videos without a face")
             yield Segment(task.key, task.uri, 0, True, (), error.detail)
             return
-        except Exception as error:
-            raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
         yield Segment(task.key, task.uri, index, True, tuple(waiting))
 
 
@@ -233,10 +236,7 @@ class WriteScores(beam.PTransform):
         table = io.BytesIO()
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(results, SCHEMA), table)
         storage.write_atomically(storage.join(self._output, f"{name}.parquet"), [table.getvalue()])
-        verdicts: dict[str, int] = defaultdict(int)
-        for result in results:
-            verdicts[result["verdict"]] += 1
-        return name, dict(verdicts)
+        return name, dict(Counter(result["verdict"] for result in results))
 
     def _result(self, segments: list[SegmentScores]) -> dict[str, Any]:
         # A step that was done twice gives a segment twice.
@@ -249,44 +249,21 @@ class WriteScores(beam.PTransform):
         return {**json.loads(json.dumps(result.to_dict())), "key": first.key}
 
 
-class WriteScoresInfo(beam.PTransform):
+class WriteScoresInfo(WriteLast):
     """Writes rejects.jsonl and then scores_info.json, which marks the job finished."""
 
     def __init__(self, output: str, header: dict[str, Any]):
-        super().__init__()
-        self._output, self._header = output, header
+        super().__init__(output)
+        self._header = header
 
-    def expand(
-        self, files_and_rejects: tuple[beam.PCollection, beam.PCollection]
-    ) -> beam.PCollection:
-        files, rejects = files_and_rejects
-        return (
-            files.pipeline
-            | "Once" >> beam.Create([None])
-            | "WriteInfo"
-            >> beam.Map(
-                lambda _, files, rejects: self._write(dict(files), rejects),
-                beam.pvalue.AsList(files),
-                beam.pvalue.AsList(rejects),
-            )
-        )
-
-    def _write(self, files: dict[str, dict[str, int]], rejects: list[Reject]) -> None:
-        storage.write_lines(
-            storage.join(self._output, REJECTS_NAME), map(dataclasses.asdict, sorted(rejects))
-        )
-        verdicts: dict[str, int] = defaultdict(int)
-        for counted in files.values():
-            for verdict, number in counted.items():
-                verdicts[verdict] += number
-        reasons: dict[str, int] = defaultdict(int)
-        for line in rejects:
-            reasons[line.reason] += 1
+    def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
+        self._write_rejects(rejects)
+        verdicts: Counter[str] = sum(map(Counter, results.values()), Counter())
         info = {
             **self._header,
-            "videos": sum(verdicts.values()) + len(rejects),
+            "videos": verdicts.total() + len(rejects),
             "verdicts": verdicts,
-            "rejects": reasons,
-            "files": sorted(files),
+            "rejects": Counter(line.reason for line in rejects),
+            "files": sorted(results),
         }
         storage.write_json(storage.join(self._output, INFO_NAME), info)

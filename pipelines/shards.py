@@ -95,14 +95,11 @@ def write_shard(output: str, name: str, pieces: Mapping[str, Piece]) -> dict[str
     An index is there only while it fits its shard: it goes before the shard is replaced and comes
     back after, so a crash in between costs work and never mixes up records.
     """
-    path, index_path = (storage.join(output, *p) for p in ((name,), (INDEX, f"{name}.json")))
-    before = storage.read_json(index_path) if storage.exists(index_path) else {}
-    if (
-        before
-        and before["pieces"].keys() == pieces.keys()
-        and storage.size(path) == before["bytes"]
-    ):
-        return {key: before[key] for key in ("bytes", "sha256")}
+    path, index_path = storage.join(output, name), storage.join(output, INDEX, f"{name}.json")
+    if storage.exists(index_path):
+        before = storage.read_json(index_path)
+        if before["pieces"].keys() == pieces.keys() and storage.size(path) == before["bytes"]:
+            return {key: before[key] for key in ("bytes", "sha256")}
     storage.remove(index_path)
     written = storage.write_atomically(path, _chunks(pieces.values()))
     places, offset = {}, 0

@@ -135,6 +135,13 @@ def make_folder(path: str) -> None:
         os.makedirs(path, exist_ok=True)
 
 
+def fetch(uri: str, path: str) -> None:
+    """Copies a file to a local path, whose folders are made."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open_file(uri) as source, open(path, "wb") as out:
+        shutil.copyfileobj(source, out)
+
+
 @contextlib.contextmanager
 def local_copy(uri: str) -> Iterator[str]:
     """A local path to read `uri` from; a copy, removed afterwards, where it is remote."""
@@ -142,9 +149,9 @@ def local_copy(uri: str) -> Iterator[str]:
         yield uri
         return
     handle, path = tempfile.mkstemp(suffix=os.path.splitext(uri)[1])
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as out, open_file(uri) as source:
-            shutil.copyfileobj(source, out)
+        fetch(uri, path)
         yield path
     finally:
         os.unlink(path)
@@ -161,8 +168,5 @@ def local_folder(uri: str) -> Iterator[str]:
         # A model goes by the names of its folder and of the one above.
         folder = os.path.join(temporary, *root.split("/")[-3:-1])
         for metadata in listing(root):
-            path = os.path.join(folder, metadata.path[len(root) :])
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as out, open_file(metadata.path) as source:
-                shutil.copyfileobj(source, out)
+            fetch(metadata.path, os.path.join(folder, metadata.path[len(root) :]))
         yield folder

@@ -135,7 +135,7 @@ class ExtractFaces(FaceStep):
         """Raises VideoError whatever is amiss: one bad video must not stop the other thousands."""
         from pipelines.schema import serialize
 
-        try:
+        with any_error_rejects():
             for clip in read_clips(self._extractor, video.uri, watch):
                 record = serialize(video, clip, self._config.fingerprint)
                 if len(record) > MAX_RECORD_BYTES:
@@ -148,10 +148,17 @@ class ExtractFaces(FaceStep):
                     )
                 with watch.running("write"):  # which is what is done with it
                     yield record
-        except VideoError:
-            raise
-        except Exception as error:
-            raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def any_error_rejects() -> Iterator[None]:
+    """Makes a VideoError of whatever is raised inside and is none."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
 
 
 def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
@@ -236,38 +243,47 @@ def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-class WriteInfo(beam.PTransform):
-    """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
+class WriteLast(beam.PTransform):
+    """(results by name, rejects) -> calls `_write` once, with all of both."""
 
     def __init__(self, output: str):
         super().__init__()
         self._output = output
 
     def expand(
-        self, shards_and_rejects: tuple[beam.PCollection, beam.PCollection]
+        self, results_and_rejects: tuple[beam.PCollection, beam.PCollection]
     ) -> beam.PCollection:
-        shards, rejects = shards_and_rejects
+        results, rejects = results_and_rejects
         return (
-            shards.pipeline
+            results.pipeline
             | "Once" >> beam.Create([None])
             | "WriteInfo"
             >> beam.Map(
-                lambda _, shards, rejects: self._write(dict(shards), rejects),
-                beam.pvalue.AsList(shards),
+                lambda _, results, rejects: self._write(dict(results), rejects),
+                beam.pvalue.AsList(results),
                 beam.pvalue.AsList(rejects),
             )
         )
 
-    def _write(self, shards: dict[str, dict], rejects: list[Reject]) -> dict[str, Any]:
+    def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
+        """To be overridden: writes the files that tell of the whole job."""
+        raise NotImplementedError(type(self))
+
+    def _write_rejects(self, rejects: Iterable[Reject]) -> None:
+        lines = map(dataclasses.asdict, sorted(rejects))
+        storage.write_lines(storage.join(self._output, REJECTS_NAME), lines)
+
+
+class WriteInfo(WriteLast):
+    """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
+
+    def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
         early = storage.read_lines(storage.join(self._output, EARLY_REJECTS))
-        rejects = sorted([*(Reject(**line) for line in early), *rejects])
-        storage.write_lines(
-            storage.join(self._output, REJECTS_NAME), map(dataclasses.asdict, rejects)
-        )
+        rejects = [*(Reject(**line) for line in early), *rejects]
+        self._write_rejects(rejects)
         header = storage.read_json(storage.join(self._output, HEADER))
-        info = dataset_info(header, shards, rejects)
+        info = dataset_info(header, results, rejects)
         storage.write_json(storage.join(self._output, INFO_NAME), info)
-        return info
 
 
 def dataset_info(

@@ -8,13 +8,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import BATCH, InProcessModel, Model, ModelServerError, RestClient
-from serving.result import ClipScore, VideoResult, batched, clip_scores, judge
+from serving.result import ClipScore, VideoResult, clip_scores, judge
 from serving.verdict import Thresholds
 
 
@@ -37,7 +38,8 @@ def predict_video(
     scores: list[ClipScore] = []
     detail = ""
     try:
-        for clips in batched(iter(extractor.clips(path)), BATCH):
+        found = iter(extractor.clips(path))
+        while clips := list(islice(found, BATCH)):
             scores += clip_scores(clips, model.predict([clip.images for clip in clips]))
     except VideoError as error:
         if error.reason != "no_face":

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from pipelines.clip import Clip
 from serving.client import Prediction
 from serving.verdict import Thresholds, decide, track_scores, video_score
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +123,3 @@ def _track(
         end_s=max(score.end_s for score in scores),
         frames=sum(score.frames for score in scores),
     )
-
-
-def batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items; the last may be shorter."""
-    while batch := list(islice(items, size)):
-        yield batch

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,9 +69,8 @@ def _copy(folder: str, mirror: Path) -> None:
         if metadata.path.endswith("/"):  # stands for an empty folder
             path.mkdir(parents=True, exist_ok=True)
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() in LISTS:
-            with storage.open_file(metadata.path) as source, path.open("wb") as out:
-                shutil.copyfileobj(source, out)
+            storage.fetch(metadata.path, str(path))
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
