@@ -5,7 +5,7 @@ CODE := dfdetect.py setup.py pipelines trainer serving beam_options tests benchm
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
-.PHONY: demo test test-slow test-engines prism flink-jar lint lock clean
+.PHONY: demo test test-slow test-torch test-engines prism flink-jar lint lock clean
 
 # Everything else starts from an environment that is exactly the lock file's.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -19,6 +19,14 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# PyTorch is no part of the environment; only what compares with it brings it along.
+$(VENV)/.torch: $(VENV)/.installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock torch torchvision
+	touch $@
+
+test-torch: $(VENV)/.torch
+	$(BIN)/python -m pytest -m torch
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -13,7 +13,8 @@ COMMANDS = {
     "datasets": ("pipelines.datasets.listing", "what is in a folder of videos, before any work"),
     "preprocess": ("pipelines.preprocess", "videos -> face-clip TFRecord shards (Apache Beam)"),
     "inspect": ("pipelines.inspect", "what is in the shards; verify them; draw a contact sheet"),
-    "train": ("trainer.train", "shards -> a trained model"),
+    "import-weights": ("trainer.weights", "torchvision's or timm's ResNeXt weights -> ours"),
+    "train": ("trainer.train", "shards -> a trained model; goes on with an unfinished run"),
     "evaluate": ("trainer.evaluate", "a trained model on a split -> metrics and report"),
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
     "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
@@ -23,7 +24,7 @@ COMMANDS = {
 
 
 def _usage() -> str:
-    lines = [f"  {name:12} {what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name:14} {what}" for name, (_, what) in COMMANDS.items()]
     return "usage: dfdetect COMMAND [--help] ...\n\n" + "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ from pipelines.plan import Task, read_plan
 from pipelines.shards import (
     MAX_RECORD_BYTES,
     Piece,
+    place_in_shard,
     read_part,
     shard_name,
     shard_of,
@@ -218,7 +219,7 @@ class WriteShards(beam.PTransform):
         self, key: tuple[str, int], found: Iterable[dict[str, Any] | None]
     ) -> tuple[str, dict[str, Any]]:
         split, index = key
-        videos = sorted((facts for facts in found if facts), key=lambda facts: facts["video"])
+        videos = sorted(filter(None, found), key=lambda facts: place_in_shard(facts["video"]))
         name = shard_name(split, index, self._shards)
         watch = Stopwatch()
         with watch.running("shard"):
@@ -230,7 +231,11 @@ class WriteShards(beam.PTransform):
 
 def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
     clips = sum(video["piece"].records for video in videos)
+    clip_labels: Counter[str] = Counter()
+    for video in videos:
+        clip_labels[str(video["label"])] += video["piece"].records
     return {
+        "clip_labels": dict(clip_labels),
         "clips": clips,
         "records": clips,
         "videos": len(videos),
@@ -295,14 +300,17 @@ def dataset_info(
         parts = [summary for summary in shards.values() if summary["split"] == split]
         totals = {
             field: sum((Counter(part[field]) for part in parts), Counter())
-            for field in ("labels", "methods", "datasets")
+            for field in ("labels", "clip_labels", "methods", "datasets")
         }
         splits[split] = {
             "videos": sum(part["videos"] for part in parts),
             "clips": sum(part["clips"] for part in parts),
             "identities": len({name for part in parts for name in part["identities"]}),
             "sources": len({name for part in parts for name in part["sources"]}),
-            "labels": {name: totals["labels"][str(label)] for label, name in LABEL_NAMES.items()},
+            **{
+                field: {name: totals[field][str(label)] for label, name in LABEL_NAMES.items()}
+                for field in ("labels", "clip_labels")
+            },
             "methods": dict(totals["methods"]),
             "datasets": dict(totals["datasets"]),
         }

@@ -23,7 +23,7 @@ LIMITS = (
 
 
 # A network that a CPU trains from scratch in minutes.
-SETTINGS: dict = {"preset": "resnext_small", "lstm_units": 64, "learning_rate": 1e-3}
+SETTINGS: dict = {"backbone": "resnext_small", "temporal_units": 64, "learning_rate": 1e-3}
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def trained_run(tmp_path_factory, sample_shards) -> Path:
     from trainer.config import TrainConfig
     from trainer.train import train
 
-    config = TrainConfig(preset="resnext_tiny", lstm_units=8, epochs=1)
+    config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1)
     return train(sample_shards, tmp_path_factory.mktemp("run") / "run", config, verbose=False)
 
 

@@ -23,7 +23,7 @@ ELSEWHERE = {"@dataflow", "@dataflow_gpu", "@flink", "@prism", "@spark"}
 QUICKER = {
     "sample-data": ["--identities", "6", "--frames", "4"],
     "preprocess": ["--crop-size", "64", "--frames-per-clip", "4"],
-    "train": ["--preset", "resnext_tiny", "--epochs", "1"],
+    "train": ["--backbone", "resnext_tiny", "--epochs", "1"],
 }
 
 

@@ -8,49 +8,114 @@ from typing import Any, ClassVar
 
 from pipelines.config import check_fields, option
 
-PRESETS = (
+RESNEXTS = (
     "resnext_tiny",
     "resnext_small",
     "resnext26_32x4d",
     "resnext50_32x4d",
     "resnext101_32x8d",
 )
+BACKBONES = (
+    *RESNEXTS,
+    *(f"efficientnet_b{i}" for i in range(8)),
+    "efficientnet_v2s",
+)
+TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides what training does. Raises ValueError for what cannot work."""
 
-    preset: str = option("resnext50_32x4d", "image backbone", choices=PRESETS)
-    lstm_units: int = option(256, "units of the LSTM over a clip's frames")
-    batch_size: int = option(8, "clips in a training step")
-    epochs: int = option(20, "most passes over the training clips")
-    learning_rate: float = option(3e-4, "peak learning rate of AdamW, decayed along a cosine")
-    weight_decay: float = option(1e-4, "decoupled weight decay of AdamW")
+    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES)
+    pretrained: str = option(
+        "",
+        "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
+        ".weights.h5 file of `dfdetect import-weights`, or `imagenet` (EfficientNets only)",
+    )
+    temporal: str = option("lstm", "model of time over the frames", choices=TEMPORALS)
+    temporal_units: int = option(256, "units of the model of time")
+    temporal_layers: int = option(1, "recurrent layers or transformer blocks")
     dropout: float = option(0.3, "share of features dropped before the heads, 0 to below 1")
-    patience: int = option(8, "epochs without a better validation loss before training stops")
-    frame_loss_weight: float = option(0.5, "weight of the auxiliary loss on single frames")
-    seed: int = option(0, "seed of weights, shuffling and augmentation")
-    augment: bool = option(True, "vary training clips: flip, light, small shifts and zooms")
+
+    fakes: str = option(
+        "dataset",
+        "what stands for fake in training: the data set's fakes, real clips blended with "
+        "themselves, or both",
+        choices=("dataset", "self-blend", "both"),
+    )
+    balance: str = option(
+        "weights",
+        "how real and fake come to count the same: by weights in the loss, by showing clips of "
+        "the rarer label more often, or not at all",
+        choices=("weights", "sampling", "none"),
+    )
+    augment: bool = option(True, "vary training clips: light, sharpness, compression and so on")
     shuffle_labels: bool = option(
         False, "permute training labels over videos; a sound set-up then scores an AUC near 0.5"
     )
-    cache: bool = option(True, "keep decoded clips in memory when they take less than 2 GB")
+
+    batch_size: int = option(8, "clips in a training step, over all devices")
+    epochs: int = option(20, "most epochs")
+    epoch_steps: int = option(0, "steps in an epoch; 0: as many as show each clip once")
+    learning_rate: float = option(3e-4, "peak learning rate of AdamW")
+    warmup: float = option(0.05, "share of the steps in which the learning rate rises to its peak")
+    backbone_rate: float = option(1.0, "the backbone's learning rate, as a share of the others'")
+    freeze_epochs: int = option(0, "epochs at the beginning in which the backbone stays as it is")
+    weight_decay: float = option(1e-4, "decoupled weight decay of AdamW; not of norms and biases")
+    clip_norm: float = option(1.0, "largest norm of all gradients together")
+    label_smoothing: float = option(0.0, "how far training labels are moved towards 0.5, 0 to 0.5")
+    frame_loss_weight: float = option(0.5, "weight of the auxiliary loss on single frames")
+    ema: float = option(
+        0.0, "momentum of a moving average of the weights, which is then the model; 0: no average"
+    )
+    patience: int = option(8, "epochs without a better validation loss before training stops")
+    seed: int = option(0, "seed of weights, order and augmentation")
+
+    precision: str = option(
+        "auto",
+        "type to compute in; auto: bfloat16 where the hardware has it, else float32",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    strategy: str = option(
+        "auto",
+        "devices; auto: a TPU, else all GPUs, else the CPU",
+        choices=("auto", "cpu", "gpu", "mirrored", "tpu"),
+    )
+    checkpoint_minutes: float = option(10.0, "most minutes of work that a killed run loses")
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "lstm_units": (1, 8192),
+        "temporal_units": (1, 8192),
+        "temporal_layers": (1, 64),
+        "dropout": (0.0, 0.95),
         "batch_size": (1, 4096),
         "epochs": (1, 100_000),
+        "epoch_steps": (0, 10_000_000),
         "learning_rate": (1e-9, 10.0),
+        "warmup": (0.0, 1.0),
+        "backbone_rate": (0.0, 1.0),
+        "freeze_epochs": (0, 100_000),
         "weight_decay": (0.0, 1.0),
-        "dropout": (0.0, 0.95),
-        "patience": (1, 100_000),
+        "clip_norm": (1e-6, 1e6),
+        "label_smoothing": (0.0, 0.5),
         "frame_loss_weight": (0.0, 100.0),
+        "ema": (0.0, 0.99999),
+        "patience": (1, 100_000),
         "seed": (0, 2**31 - 1),
+        "checkpoint_minutes": (0.0, 1e6),
     }
+    # What a run may be gone on with otherwise than it began.
+    FREE: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.freeze_epochs >= self.epochs:
+            raise ValueError(
+                f"--freeze-epochs is {self.freeze_epochs}; it must be less than --epochs, "
+                f"{self.epochs}."
+            )
+        if self.shuffle_labels and self.fakes != "dataset":
+            raise ValueError("--shuffle-labels permutes the data set's labels: --fakes dataset.")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,23 +1,24 @@
-"""Shards -> batches of decoded clips."""
+"""Shards -> decoded clips."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from pipelines import schema
-from pipelines.clip import FAKE, REAL
+from pipelines.clip import LABEL_NAMES
 from pipelines.config import PreprocessConfig
-from trainer.augment import augment_clip
 
 INFO_NAME = "dataset_info.json"
-CACHE_LIMIT_BYTES = 2 << 30
+READERS = 8  # shards read at the same time
+# What is read of a record.
+CONTEXT = ("video/id", "video/dataset", "video/method", "clip/index", "track/id", "label")
+FRAMES = ("frame/image", "frame/landmarks", "frame/crop_transform")
 
 
 def load_dataset_info(data: str | os.PathLike, fingerprint: str | None = None) -> dict[str, Any]:
@@ -66,17 +67,16 @@ def shard_paths(data: str | os.PathLike, info: Mapping[str, Any], split: str) ->
     ]
 
 
-def class_weights(info: Mapping[str, Any]) -> dict[int, float]:
-    """Weight of each label so that both count the same in training. Raises ValueError when the
-    training split lacks a label."""
-    labels = info["splits"]["train"]["labels"]
-    counts = {REAL: labels["real"], FAKE: labels["fake"]}
-    if not all(counts.values()):
+def clip_counts(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> dict[int, int]:
+    """Clips of each label in a split. Raises ValueError where an older version wrote the info."""
+    try:
+        counts = info["splits"][split]["clip_labels"]
+    except KeyError as error:
         raise ValueError(
-            f"The training split has {counts[REAL]} real and {counts[FAKE]} fake videos; "
-            "it needs both."
-        )
-    return {label: sum(counts.values()) / (2 * count) for label, count in counts.items()}
+            f"{Path(data) / INFO_NAME}: says nothing of a split's clips by label ({error}); an "
+            "earlier version wrote it. Run `dfdetect preprocess` again with --update."
+        ) from error
+    return {label: counts[name] for label, name in LABEL_NAMES.items()}
 
 
 def decode_frames(images: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,21 +106,22 @@ def decode_frames(images: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.scatter_nd(where, decoded, shape), found
 
 
-def _parse(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor]:
+def parse_clip(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor]:
+    """A record -> clips uint8 (T, H, W, 3), mask bool (T,), landmarks float32 (T, 5, 2) in crop
+    px, label, video, method, track, clip. Missing frames at the end are padded."""
     context_spec, frame_spec = schema.feature_spec()
-    wanted = ("video/id", "video/dataset", "video/method", "clip/index", "track/id", "label")
     context, sequence, _ = tf.io.parse_sequence_example(
         record[None],
-        {name: context_spec[name] for name in wanted},
-        {"frame/image": frame_spec["frame/image"]},
+        {name: context_spec[name] for name in CONTEXT},
+        {name: frame_spec[name] for name in FRAMES},
     )
-    images = sequence["frame/image"][0, :frames]
-    images = tf.pad(images, [[0, frames - tf.shape(images)[0]]])  # pads with ""
-    images = tf.ensure_shape(images, (frames,))
+    images, landmarks, transforms = (_to_length(sequence[name][0], frames) for name in FRAMES)
     clip, found = decode_frames(images, side)
     return {
         "clips": tf.ensure_shape(clip, (frames, side, side, 3)),
         "mask": found,
+        "landmarks": tf.einsum("tij,tpj->tpi", transforms[..., :2], landmarks)
+        + transforms[:, None, :, 2],
         "label": context["label"][0],
         "video": context["video/dataset"][0] + "/" + context["video/id"][0],
         "method": context["video/method"][0],
@@ -129,98 +130,35 @@ def _parse(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor]:
     }
 
 
-def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
-    """Labels of the shards' videos, dealt out anew at random: video -> label."""
-    labels: dict[str, int] = {}
-    for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
-        context = tf.train.SequenceExample.FromString(record).context.feature
-        dataset, video = (
-            context[name].bytes_list.value[0].decode() for name in ("video/dataset", "video/id")
-        )
-        labels[f"{dataset}/{video}"] = context["label"].int64_list.value[0]
-    videos = sorted(labels)
-    dealt = np.random.default_rng(seed).permutation([labels[video] for video in videos])
-    return dict(zip(videos, dealt.tolist(), strict=True))
+def _to_length(values: tf.Tensor, frames: int) -> tf.Tensor:
+    """(N, ...) -> (frames, ...): cut, or padded with zeros or ""."""
+    values = values[:frames]
+    rest = [[0, 0]] * (values.shape.rank - 1)
+    padded = tf.pad(values, [[0, frames - tf.shape(values)[0]], *rest])
+    return tf.ensure_shape(padded, (frames, *values.shape[1:]))
 
 
-def _with_labels(dataset: tf.data.Dataset, labels: Mapping[str, int]) -> tf.data.Dataset:
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            tf.constant(list(labels)), tf.constant(list(labels.values()), tf.int64)
-        ),
-        default_value=-1,
+def read_records(paths: Sequence[str] | tf.Tensor) -> tf.data.Dataset:
+    """Serialized records of several shards by turns, in an order that the paths decide."""
+    return tf.data.Dataset.from_tensor_slices(paths).interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=READERS,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
-    return dataset.map(lambda clip: {**clip, "label": table.lookup(clip["video"])})
 
 
-def clips_dataset(
-    data: str | os.PathLike,
-    split: str,
-    *,
-    shuffle_seed: int | None = None,
-    cache: bool = False,
-    augment: bool = False,
-    shuffle_labels: bool = False,
-) -> tf.data.Dataset:
-    """Single clips of a split as dicts: clips uint8 (T, H, W, 3), mask bool (T,), label, video,
-    method, track, clip. With a seed the order is shuffled anew, but repeatably, in each pass."""
+def clips_dataset(data: str | os.PathLike, split: str) -> tf.data.Dataset:
+    """All clips of a split, one by one, always in the same order: dicts as `parse_clip` gives."""
     info = load_dataset_info(data)
     side, frames = info["config"]["crop_size"], info["config"]["frames_per_clip"]
     paths = shard_paths(data, info, split)
     if not paths:
         raise ValueError(f"{data} has no {split} clips.")
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    dataset = files.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=min(4, len(paths)),
+    dataset = read_records(paths).map(
+        lambda record: parse_clip(record, side, frames),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    count = info["splits"][split]["clips"]
-    fits = count * frames * side * side * 3 < CACHE_LIMIT_BYTES
-    keep = cache and fits
-    if shuffle_seed is not None and not keep:  # encoded clips are small to hold in the buffer
-        dataset = dataset.shuffle(min(count, 2048), seed=shuffle_seed)
-    dataset = dataset.map(
-        lambda record: _parse(record, side, frames),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    if shuffle_labels:
-        dataset = _with_labels(dataset, permuted_labels(paths, shuffle_seed or 0))
-    if keep:
-        dataset = dataset.cache()
-        if shuffle_seed is not None:
-            dataset = dataset.shuffle(count, seed=shuffle_seed)
-    if augment:
-        seeds = tf.data.Dataset.random(seed=shuffle_seed, rerandomize_each_iteration=True)
-        seeds = seeds.batch(2, drop_remainder=True)
-        dataset = tf.data.Dataset.zip(dataset, seeds).map(
-            lambda clip, seed: {**clip, "clips": augment_clip(clip["clips"], seed)},
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
     records = sum(info["shards"][Path(path).name]["records"] for path in paths)
     return dataset.apply(tf.data.experimental.assert_cardinality(records))
-
-
-def training_batches(
-    clips: tf.data.Dataset, batch_size: int, weights: Mapping[int, float] | None = None
-) -> tf.data.Dataset:
-    """What `Model.fit` takes: (inputs, targets, sample weights).
-
-    The target of "frame_logit" (B, T) is the clip's label, or -1 where there is no frame.
-    """
-    scale = tf.constant([weights[REAL], weights[FAKE]] if weights else [1.0, 1.0], tf.float32)
-
-    def prepare(batch):
-        label = tf.cast(batch["label"], tf.float32)
-        frame_label = tf.where(batch["mask"], label[:, None], -1.0)
-        weight = tf.gather(scale, batch["label"])
-        return (
-            {"clips": batch["clips"], "mask": batch["mask"]},
-            {"logit": label, "frame_logit": frame_label},
-            {"logit": weight, "frame_logit": weight},
-        )
-
-    return clips.batch(batch_size).map(prepare).prefetch(2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import PreprocessConfig
-from trainer.train import CONFIG_NAME, MODEL_NAME
+from trainer.run import CONFIG_NAME, MODEL_NAME
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"

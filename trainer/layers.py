@@ -1,4 +1,4 @@
-"""Layers that Keras lacks or makes slow: grouped convolution and time folding."""
+"""Layers that Keras lacks or makes slow: grouped convolution, batch norm, time folding, pooling."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ IMPLEMENTATIONS = ("auto", "native", "merged")
 
 
 @functools.cache
-def native_grouping_works() -> bool:
-    """Whether tf.nn.conv2d takes grouped kernels here, forward and backward: on a GPU, or where
-    TensorFlow uses oneDNN, which by default it does on some x86 processors and not on others."""
-    if tf.config.list_physical_devices("GPU"):
+def native_grouping_works(dtype: str = "float32") -> bool:
+    """Whether tf.nn.conv2d takes grouped kernels of this type here, forward and backward: on a
+    GPU or TPU, or where TensorFlow uses oneDNN, which by default it does on some x86 processors
+    and not on others."""
+    if any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")):
         return True
     # Tried rather than looked up: TensorFlow has no public word on whether oneDNN is in use.
     with tf.init_scope():
         try:
-            _try_native_grouping(tf.ones((1, 4, 4, 64)), tf.ones((3, 3, 8, 64)))
+            _try_native_grouping(tf.ones((1, 4, 4, 64), dtype), tf.ones((3, 3, 8, 64), dtype))
         except tf.errors.OpError:
             return False
     return True
@@ -63,6 +64,8 @@ class GroupedConv2D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}; it must be odd.")
         if filters % groups:
             raise ValueError(f"filters is {filters}; it must be a multiple of groups, {groups}.")
         if implementation not in IMPLEMENTATIONS:
@@ -87,16 +90,18 @@ class GroupedConv2D(keras.layers.Layer):
         )
 
     def call(self, x):
-        x = pad_symmetric(x, self.kernel_size)
+        padding = "SAME"  # is symmetric where the kernel moves by one, and needs no copy of x
+        if self.strides > 1:
+            x, padding = pad_symmetric(x, self.kernel_size), "VALID"
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), x.dtype)
         native = self.implementation == "native" or (
-            self.implementation == "auto" and native_grouping_works()
+            self.implementation == "auto" and native_grouping_works(x.dtype.name)
         )
         if native or self.groups == 1:
-            return tf.nn.conv2d(x, kernel, self.strides, "VALID")
-        return self._merged(x, kernel)
+            return tf.nn.conv2d(x, kernel, self.strides, padding)
+        return self._merged(x, kernel, padding)
 
-    def _merged(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    def _merged(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
         channels = x.shape[-1]
         pieces = max(1, min(self.groups, channels // 32))
         while self.groups % pieces:
@@ -108,7 +113,7 @@ class GroupedConv2D(keras.layers.Layer):
             axis=1,
         )
         outputs = [
-            tf.nn.conv2d(part, tf.tile(weights, [1, 1, merged, 1]) * mask, self.strides, "VALID")
+            tf.nn.conv2d(part, tf.tile(weights, [1, 1, merged, 1]) * mask, self.strides, padding)
             for part, weights in zip(
                 tf.split(x, pieces, axis=-1), tf.split(kernel, pieces, axis=-1), strict=True
             )
@@ -134,20 +139,36 @@ class GroupedConv2D(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("trainer")
-class FoldTime(keras.layers.Layer):
-    """Scales pixels and makes frames of clips: uint8 (B, T, H, W, 3) -> float (B * T, H, W, 3).
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras' batch normalization of x (B, H, W, C), by TensorFlow's fused kernel.
 
-    Values become (x / 255 - mean) / std with the ImageNet statistics.
+    Keras 3 spells it out in a dozen operations, each of which reads or writes all of x.
+    As in the reference implementations the running variance takes the unbiased one of the batch.
     """
 
-    MEAN = (0.485, 0.456, 0.406)
-    STD = (0.229, 0.224, 0.225)
+    def call(self, x, training=None, mask=None):
+        scale, offset, mean, variance = (
+            tf.convert_to_tensor(weight)
+            for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        if not (training and self.trainable):
+            return tf.compat.v1.nn.fused_batch_norm(
+                x, scale, offset, mean, variance, self.epsilon, is_training=False
+            )[0]
+        y, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
+            x, scale, offset, epsilon=self.epsilon, is_training=True
+        )
+        self.moving_mean.assign(mean + (batch_mean - mean) * (1 - self.momentum))
+        self.moving_variance.assign(variance + (batch_variance - variance) * (1 - self.momentum))
+        return y
 
-    def call(self, clips):
-        shape = clips.shape
-        x = ops.reshape(ops.cast(clips, "float32"), (-1, *shape[2:]))
-        x = (x / 255.0 - ops.array(self.MEAN, "float32")) / ops.array(self.STD, "float32")
-        return ops.cast(x, self.compute_dtype)
+
+@keras.saving.register_keras_serializable("trainer")
+class FoldTime(keras.layers.Layer):
+    """Makes frames of clips: (B, T, ...) -> (B * T, ...), of the layer's own type."""
+
+    def call(self, x):
+        return ops.cast(ops.reshape(x, (-1, *x.shape[2:])), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (None, *input_shape[2:])
@@ -172,29 +193,62 @@ class UnfoldTime(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("trainer")
-class MaskedLSTM(keras.layers.Layer):
-    """LSTM over the real frames: x (B, T, D), keep (B, T) bool -> mean of its outputs (B, units).
+class Positions(keras.layers.Layer):
+    """Adds a learned vector for each place in time: (B, T, D) -> (B, T, D)."""
 
-    Where `keep` is false the state stays as it was, and the frame does not count in the mean; a
-    clip without any real frame gives zeros.
+    def build(self, input_shape):
+        self.positions = self.add_weight(
+            shape=tuple(input_shape[1:]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="positions",
+        )
+
+    def call(self, x):
+        return x + ops.cast(self.positions, x.dtype)
+
+
+@keras.saving.register_keras_serializable("trainer")
+class MaskedMean(keras.layers.Layer):
+    """Mean over the real frames: x (B, T, D), keep (B, T) bool -> (B, D); zeros where none is."""
+
+    supports_masking = True  # a recurrent layer's mask over time ends here
+
+    def compute_mask(self, *args, **kwargs):
+        return None
+
+    def call(self, x, keep):
+        keep = ops.cast(keep, x.dtype)[..., None]  # (B, T, 1)
+        return ops.sum(x * keep, axis=1) / ops.maximum(ops.sum(keep, axis=1), 1.0)
+
+    def compute_output_shape(self, x_shape, keep_shape):
+        return (x_shape[0], x_shape[2])
+
+
+@keras.saving.register_keras_serializable("trainer")
+class AttentionPool(keras.layers.Layer):
+    """Learned average over time (Ilse et al. 2018): x (B, T, D), keep (B, T) bool -> (B, D).
+
+    A frame weighs exp(w . tanh(V x)); one without a face weighs nothing, and a clip without any
+    gives zeros.
     """
 
     def __init__(self, units: int, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        # cuDNN wants masks that are right-padded; faces are also lost in the middle of a clip.
-        self.lstm = keras.layers.LSTM(units, return_sequences=True, use_cudnn=False, name="lstm")
+        self.hidden = keras.layers.Dense(units, "tanh", dtype=self.dtype_policy, name="hidden")
+        self.score = keras.layers.Dense(1, use_bias=False, dtype=self.dtype_policy, name="score")
 
     def build(self, x_shape, keep_shape):
-        self.lstm.build(x_shape)
+        self.hidden.build(x_shape)
+        self.score.build((*x_shape[:2], self.units))
 
     def call(self, x, keep):
-        h = self.lstm(x, mask=keep)  # (B, T, units)
-        keep = ops.cast(keep, h.dtype)[..., None]  # (B, T, 1)
-        return ops.sum(h * keep, axis=1) / ops.maximum(ops.sum(keep, axis=1), 1.0)
+        score = ops.cast(self.score(self.hidden(x))[..., 0], "float32")  # (B, T)
+        weights = ops.softmax(ops.where(keep, score, -1e9)) * ops.cast(keep, "float32")
+        return ops.einsum("bt,btd->bd", ops.cast(weights, x.dtype), x)
 
     def compute_output_shape(self, x_shape, keep_shape):
-        return (x_shape[0], self.units)
+        return (x_shape[0], x_shape[2])
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}

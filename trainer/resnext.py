@@ -10,7 +10,7 @@ import dataclasses
 import keras
 from keras import layers
 
-from trainer.layers import GroupedConv2D
+from trainer.layers import BatchNorm, GroupedConv2D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ SPECS = {
 
 
 def _norm(x, name: str, momentum: float):
-    return layers.BatchNormalization(epsilon=1e-5, momentum=momentum, name=name)(x)
+    return BatchNorm(epsilon=1e-5, momentum=momentum, name=name)(x)
 
 
 def _conv(x, filters: int, kernel: int, strides: int, name: str):

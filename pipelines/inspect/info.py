@@ -11,7 +11,10 @@ from pipelines.clip import SPLITS
 from pipelines.output import INFO_NAME
 
 AGAIN = "Copy the file again from where it was made, or run `dfdetect preprocess` again."
-COUNTS = ("videos", "clips", "identities", "sources", "labels", "methods", "datasets")
+COUNTS = (
+    *("videos", "clips", "identities", "sources"),
+    *("labels", "clip_labels", "methods", "datasets"),
+)
 
 
 def load_info(folder: str | Path) -> dict:

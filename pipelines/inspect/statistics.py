@@ -24,14 +24,14 @@ class Tally:
     """What the records of a split hold."""
 
     videos: dict[str, Video] = dataclasses.field(default_factory=dict)  # by key
-    clips: int = 0
+    clip_labels: Counter[int] = dataclasses.field(default_factory=Counter)
     found: int = 0  # frames with a face
     lengths: Counter[int] = dataclasses.field(default_factory=Counter)  # frames of a clip
     sides_px: Counter[int] = dataclasses.field(default_factory=Counter)  # longer side of a box
 
     def add(self, video: Video, clip: Clip) -> None:
         self.videos[video.key] = video
-        self.clips += 1
+        self.clip_labels[video.label] += 1
         self.lengths[len(clip.images)] += 1
         boxes = clip.boxes[clip.found]
         self.found += len(boxes)
@@ -44,10 +44,11 @@ class Tally:
         labels = Counter(video.label for video in videos)
         return {
             "videos": len(videos),
-            "clips": self.clips,
+            "clips": self.clip_labels.total(),
             "identities": len({(v.dataset, name) for v in videos for name in v.identities}),
             "sources": len({v.source_key for v in videos}),
             "labels": {word: labels[label] for label, word in LABEL_NAMES.items()},
+            "clip_labels": {word: self.clip_labels[label] for label, word in LABEL_NAMES.items()},
             "methods": dict(Counter(video.method for video in videos)),
             "datasets": dict(Counter(video.dataset for video in videos)),
         }

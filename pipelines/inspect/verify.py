@@ -151,6 +151,8 @@ def _missums(info: dict[str, Any], split: str) -> Iterator[str]:
     )
     if records != part["clips"]:
         yield f"{part['clips']} clips, but its shards {records} records"
+    if (added := sum(part["clip_labels"].values())) != part["clips"]:
+        yield f"{part['clips']} clips, but its clip_labels add up to {added}"
     for what in ("labels", "methods", "datasets"):
         if (added := sum(part[what].values())) != part["videos"]:
             yield f"{part['videos']} videos, but its {what} add up to {added}"

@@ -1,0 +1,94 @@
+"""All that a training needs to go on exactly where it was, in one file.
+
+Not Keras' BackupAndRestore: it knows no steps within an epoch and neither metrics nor history.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import CheckpointError
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training is: steps done since its beginning, and a row for each finished epoch."""
+
+    step: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def _groups(model: Any) -> dict[str, list[Any]]:
+    """Variables by group, each in a fixed order; Keras counts seeds among a model's variables."""
+    return {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+
+
+def _tensors(model: Any) -> Iterator[tuple[str, Any]]:
+    for group, variables in _groups(model).items():
+        for index, variable in enumerate(variables):
+            yield f"{group}/{index:04d}", variable
+
+
+def save(path: Path, model: Any, progress: Progress) -> None:
+    """Writes the compiled model's whole state, at once or not at all.
+
+    Raises CheckpointError where a number is not finite: the file before it is worth more.
+    """
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for name, variable in _tensors(model):
+        value = np.asarray(variable.numpy(), order="C")
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise CheckpointError(f"{variable.path} holds numbers that are not finite.")
+        tensors[name] = value
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, {"progress": json.dumps(dataclasses.asdict(progress))})
+    os.replace(temporary, path)
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the training of a checkpoint was; the beginning where there is none."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return Progress()
+    try:
+        with safe_open(path, "numpy") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one: {error}. Start anew with --overwrite."
+        ) from error
+
+
+def load(path: Path, model: Any, groups: tuple[str, ...]) -> None:
+    """Puts what `save` wrote into the compiled model's variables, in place.
+
+    groups: of "model", "optimizer" and "metrics". Raises CheckpointError where they differ.
+    """
+    from safetensors import safe_open
+
+    wanted = {n: v for n, v in _tensors(model) if n.partition("/")[0] in groups}
+    with safe_open(path, "numpy") as file:
+        there = {name for name in file.keys() if name.partition("/")[0] in groups}
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in there}
+        expected = {name: tuple(variable.shape) for name, variable in wanted.items()}
+        if shapes != expected:
+            raise CheckpointError(
+                f"{path}: holds another network's state than these settings give "
+                f"({len(shapes)} arrays, expected {len(expected)}). Start anew with --overwrite."
+            )
+        for name, variable in wanted.items():
+            variable.assign(file.get_tensor(name))
