@@ -67,6 +67,9 @@ def check_fields(config: Any) -> None:
     for field in dataclasses.fields(config):
         choices = field.metadata.get("choices")
         value = getattr(config, field.name)
+        if field.type in (bool, "bool") and not isinstance(value, bool):
+            flag = "--" + field.name.replace("_", "-")
+            raise ValueError(f"{flag} is {value!r}; it must be true or false.")
         if choices and value not in choices:
             flag = "--" + field.name.replace("_", "-")
             raise ValueError(f"{flag} is {value!r}; choose one of {', '.join(choices)}.")

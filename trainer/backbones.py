@@ -49,7 +49,7 @@ def _resnext(name: str, shape: tuple[int, int, int], pretrained: str) -> keras.M
 
 
 def _efficientnet(name: str, shape: tuple[int, int, int], pretrained: str) -> keras.Model:
-    """Keras' own network, which scales pixel values itself, with the batch norm of ours."""
+    """Keras' own network, which scales pixel values itself, as `_copy` has its layers."""
     ours = pretrained.endswith(KERAS_SUFFIX)
     if pretrained not in ("", IMAGENET) and not os.path.isfile(pretrained):
         raise FileNotFoundError(f"{pretrained}: there is no such file.")
@@ -65,13 +65,28 @@ def _efficientnet(name: str, shape: tuple[int, int, int], pretrained: str) -> ke
             "Fetch Keras' file on another machine and give its path, or train without."
         ) from error
 
-    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = BatchNorm if type(layer) is layers.BatchNormalization else type(layer)
-        return kind.from_config(layer.get_config())
-
-    network = keras.models.clone_model(original, clone_function=copy)
-    network.set_weights(original.get_weights())
+    network = keras.models.clone_model(original, clone_function=_copy)
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights(original.get_layer(layer.name).get_weights())
     if ours:
         load_backbone(network, pretrained)
     pixels = keras.Input(shape, name="pixels")
     return keras.Model(pixels, network(pixels), name=BACKBONE)
+
+
+def _copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Ours for a layer of Keras' EfficientNets.
+
+    B0 to B7 hold the statistics of pixels as weights, which are only right with the published
+    ones, and which lack a factor that Keras has as a layer more for "imagenet" alone
+    (tensorflow/tensorflow#49930). Here they are constants, whatever the weights come from.
+    """
+    if type(layer) is layers.Normalization:
+        mean = [value / 255 for value in PIXEL_MEAN]
+        variance = [(value / 255) ** 2 for value in PIXEL_STD]
+        return layers.Normalization(mean=mean, variance=variance, dtype=layer.dtype_policy)
+    if type(layer) is layers.Rescaling and isinstance(layer.scale, list):
+        return layers.Identity(dtype=layer.dtype_policy)
+    kind = BatchNorm if type(layer) is layers.BatchNormalization else type(layer)
+    return kind.from_config(layer.get_config())

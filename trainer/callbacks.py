@@ -31,6 +31,15 @@ def without_gain(history: list[dict[str, float]]) -> int:
     return 0 if best is None else len(history) - 1 - best
 
 
+def last_good(path: Path) -> str:
+    """A sentence on the checkpoint that is left after numbers went wrong, and what to do."""
+    advice = "Lower --learning-rate or --clip-norm and start another run."
+    if not path.is_file():
+        return f"There is no checkpoint yet. {advice}"
+    step = checkpoint.read_progress(path).step
+    return f"The last good checkpoint is {path}, of step {step}. {advice}"
+
+
 class KeepBest(keras.callbacks.Callback):
     """Writes a row of history for each epoch, and the model whenever it is the best so far.
 
@@ -40,16 +49,24 @@ class KeepBest(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, keeper: keras.Model, path: Path, state: checkpoint.Progress, patience: int | None
+        self,
+        keeper: keras.Model,
+        path: Path,
+        checkpoint_path: Path,
+        state: checkpoint.Progress,
+        patience: int | None,
     ):
         super().__init__()
-        self._keeper, self._path = keeper, path
+        self._keeper, self._path, self._checkpoint = keeper, path, checkpoint_path
         self._state, self._patience = state, patience
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         if not math.isfinite(row["val_loss"]):
-            raise TrainError(f"The validation loss of epoch {epoch + 1} is {row['val_loss']}.")
+            raise TrainError(
+                f"The validation loss is {row['val_loss']} at step {self._state.step}. "
+                f"{last_good(self._checkpoint)}"
+            )
         self._state.history.append(row)
         if without_gain(self._state.history) == 0:
             self._keep()
@@ -98,7 +115,9 @@ class Checkpoints(keras.callbacks.Callback):
         self._state.step += 1
         loss = (logs or {})["loss"]
         if not math.isfinite(loss):
-            raise TrainError(f"The loss is {loss} at step {self._state.step}. {self._last()}")
+            raise TrainError(
+                f"The loss is {loss} at step {self._state.step}. {last_good(self._path)}"
+            )
         if time.monotonic() - self._saved >= self._every_s:
             self._save()
 
@@ -109,15 +128,10 @@ class Checkpoints(keras.callbacks.Callback):
         try:
             checkpoint.save(self._path, self.model, self._state)
         except CheckpointError as error:
-            raise TrainError(f"After step {self._state.step} {error} {self._last()}") from error
+            raise TrainError(
+                f"After step {self._state.step} {error} {last_good(self._path)}"
+            ) from error
         self._saved = time.monotonic()
-
-    def _last(self) -> str:
-        advice = "Lower --learning-rate or --clip-norm and start another run."
-        if not self._path.is_file():
-            return f"There is no checkpoint yet. {advice}"
-        step = checkpoint.read_progress(self._path).step
-        return f"The last good checkpoint is {self._path}, of step {step}. {advice}"
 
 
 class HistoryFile(keras.callbacks.Callback):

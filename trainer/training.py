@@ -46,6 +46,15 @@ def segments(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[S
                 yield Segment(a, b, first, last, frozen)
 
 
+def check_shares(batch_size: int, devices: int) -> None:
+    """Raises TrainError where a step's clips cannot be shared evenly among the devices."""
+    if batch_size % devices:
+        raise TrainError(
+            f"A step takes {batch_size} clips, which {devices} devices cannot share evenly; give "
+            f"--batch-size as a multiple of {devices}."
+        )
+
+
 class Training:
     """A training in the run folder `out`: from the beginning, or `going_on` from its checkpoint.
 
@@ -72,12 +81,7 @@ class Training:
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
         self._clips = TrainingClips(data, config)
-        replicas = self._strategy.num_replicas_in_sync
-        if self._clips.batch_size % replicas:
-            raise TrainError(
-                f"A step takes {self._clips.batch_size} clips, which {replicas} devices cannot "
-                f"share evenly; give --batch-size as a multiple of {replicas}."
-            )
+        check_shares(self._clips.batch_size, self._strategy.num_replicas_in_sync)
         self._validation = validation_batches(
             data, config, self._clips.batch_size, full=is_tpu(self._strategy)
         )
@@ -182,6 +186,7 @@ class Training:
             callbacks.KeepBest(
                 self._keeper,
                 self._out / run.BEST_NAME,
+                self._checkpoint,
                 state,
                 None if segment.frozen else config.patience,
             ),

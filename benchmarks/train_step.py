@@ -1,0 +1,203 @@
+"""A training step of ResNeXt-50 and an LSTM: ours against the same network in PyTorch.
+
+python benchmarks/train_step.py [--torch-python PYTHON] [--rounds 7]
+
+2 clips of 8 frames at 224 px, float32, two threads, one step of each program in turn; PyTorch with
+channels_last and the fused AdamW. PYTHON is an interpreter that has torch and torchvision (`make
+test-torch` puts them into this project's environment). Also: bfloat16 where the CPU has it, how
+long `fit` takes to the first finished step at 16 frames, and what share of the machine's matrix
+multiplication the step reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+CLIPS, FRAMES, SIDE, UNITS = 2, 8, 224, 256
+# Multiply-adds of a frame: ResNeXt-50 32x4d at 224 px (Xie et al. 2017, table 1: 4.2 billion).
+# A multiply-add is two operations, and a step is about three forward passes.
+FLOPS_PER_FRAME = 2 * 4.23e9
+
+
+def tensorflow_step(precision: str):
+    import numpy as np
+    import tensorflow as tf
+
+    from trainer.backbones import BACKBONE
+    from trainer.config import TrainConfig
+    from trainer.model import build_model
+    from trainer.objective import compile_model
+    from trainer.optimizer import make_optimizer
+    from trainer.sampling import to_fit
+
+    config = TrainConfig(batch_size=CLIPS, temporal_units=UNITS)
+    model = build_model(config, SIDE, FRAMES, precision)
+    optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), 1000)
+    compile_model(model, optimizer, config.frame_loss_weight)
+    rng = np.random.default_rng(0)
+    batch = {
+        "clips": tf.constant(rng.integers(0, 256, (CLIPS, FRAMES, SIDE, SIDE, 3), np.uint8)),
+        "mask": tf.ones((CLIPS, FRAMES), tf.bool),
+        "label": tf.range(CLIPS, dtype=tf.int64) % 2,
+    }
+    data = [to_fit(batch)]
+    model.make_train_function()
+    return lambda: float(model.train_function(data)["loss"])
+
+
+def torch_step():
+    import numpy as np
+    import torch
+    import torchvision
+    from torch import nn
+
+    torch.set_num_threads(2)
+
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = torchvision.models.resnext50_32x4d(weights=None)
+            width, self.backbone.fc = self.backbone.fc.in_features, nn.Identity()
+            self.lstm = nn.LSTM(width, UNITS, batch_first=True)
+            self.frame, self.clip = nn.Linear(UNITS, 1), nn.Linear(UNITS, 1)
+            self.dropout = nn.Dropout(0.3)
+
+        def forward(self, x):  # (B, T, C, H, W)
+            features = self.backbone(x.flatten(0, 1)).view(*x.shape[:2], -1)
+            sequence, _ = self.lstm(self.dropout(features))
+            return self.clip(self.dropout(sequence.mean(1)))[:, 0], self.frame(sequence)[..., 0]
+
+    net = Detector().to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(net.parameters(), 3e-4, weight_decay=1e-4, fused=True)
+    rng = np.random.default_rng(0)
+    clips = torch.from_numpy(rng.integers(0, 256, (CLIPS, FRAMES, SIDE, SIDE, 3), np.uint8))
+    label = torch.arange(CLIPS, dtype=torch.float32) % 2
+    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    loss_of = nn.functional.binary_cross_entropy_with_logits
+
+    def step() -> float:
+        x = ((clips.float() - mean) / std).permute(0, 1, 4, 2, 3)  # is channels_last in memory
+        clip, frames = net(x)
+        loss = loss_of(clip, label) + 0.5 * loss_of(frames, label[:, None].expand_as(frames))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def first_step_s(frames: int = 16) -> float:
+    """Seconds from `fit` to the end of its first step, of one clip."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from trainer.backbones import BACKBONE
+    from trainer.config import TrainConfig
+    from trainer.model import build_model
+    from trainer.objective import compile_model
+    from trainer.optimizer import make_optimizer
+    from trainer.sampling import to_fit
+
+    config = TrainConfig(batch_size=1, temporal_units=UNITS)
+    model = build_model(config, SIDE, frames)
+    compile_model(model, make_optimizer(config, model, model.get_layer(BACKBONE), 10), 0.5)
+    batch = {
+        "clips": tf.constant(np.zeros((1, frames, SIDE, SIDE, 3), np.uint8)),
+        "mask": tf.ones((1, frames), tf.bool),
+        "label": tf.zeros((1,), tf.int64),
+    }
+    ended: list[float] = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            ended.append(time.perf_counter())
+
+    started = time.perf_counter()
+    data = tf.data.Dataset.from_tensors(to_fit(batch))
+    model.fit(data, verbose=0, shuffle=False, callbacks=[Watch()])
+    return ended[0] - started
+
+
+def gemm_gflops(side: int = 2048) -> float:
+    """The best of several products of float32 matrices, in 10^9 operations a second."""
+    import tensorflow as tf
+
+    a = tf.random.normal((side, side))
+    product = tf.function(lambda: tf.reduce_max(tf.matmul(a, a)))
+    seconds = min(_timed(lambda: product().numpy()) for _ in range(12))
+    return 2 * side**3 / seconds / 1e9
+
+
+def _timed(work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def worker(name: str) -> None:
+    from benchmarks.turns import answer
+
+    if name == "first":
+        answer(first_step_s)
+    elif name == "gemm":
+        answer(gemm_gflops)
+    else:
+        step = torch_step() if name == "torch" else tensorflow_step(name)
+        answer(lambda: _timed(step))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        worker(args.worker)
+        return
+    from benchmarks.turns import in_turn, ratio
+    from trainer.hardware import CPU_BFLOAT16, cpu_flags
+
+    def program(name: str, python: str = sys.executable) -> tuple[list[str], dict[str, str]]:
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+        environment["TF_ENABLE_ONEDNN_OPTS"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
+        return [python, __file__, "--worker", name], environment
+
+    programs = {"gemm": program("gemm"), "float32": program("float32")}
+    programs["torch"] = program("torch", args.torch_python)
+    capable = any(flag in cpu_flags() for flag in CPU_BFLOAT16)
+    if capable:
+        programs["bfloat16"] = program("bfloat16")
+    figures = in_turn(programs, args.rounds)
+    frames = CLIPS * FRAMES
+    for name, values in figures.items():
+        if name != "gemm":
+            seconds = statistics.median(values)
+            print(f"{name:9} {seconds:6.2f} s a step  {frames / seconds:5.2f} frames/s")
+    print("PyTorch / ours:", ratio(figures["torch"], figures["float32"]), "(times: more is better)")
+    if capable:
+        print("float32 / bfloat16:", ratio(figures["float32"], figures["bfloat16"]))
+    else:
+        print("float32 / bfloat16: not measured, this CPU computes no bfloat16")
+    reached = [3 * FLOPS_PER_FRAME * frames / s / 1e9 for s in figures["float32"]]
+    print(
+        f"{FLOPS_PER_FRAME / 1e9:.1f} GFLOP a frame forward; matrix product "
+        f"{statistics.median(figures['gemm']):.0f} GFLOP/s; the step reaches "
+        f"{statistics.median(reached):.0f} GFLOP/s, a share of {ratio(reached, figures['gemm'])}"
+    )
+    first = in_turn({"first": program("first")}, rounds=1, warmup=0)["first"][0]
+    print(f"fit to the first finished step, 16 frames: {first:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
