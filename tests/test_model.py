@@ -1,127 +1,193 @@
-"""The layers and the network."""
+"""The whole detector: its outputs, its training, and the same numbers with and without oneDNN."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-keras = pytest.importorskip("keras")
+from trainer.backbones import BACKBONE
+from trainer.config import TrainConfig
+from trainer.export import load_model
+from trainer.model import build_model
+from trainer.objective import ClipAUC, clip_loss, compile_model, frame_loss
+from trainer.optimizer import make_optimizer
 
-from trainer.config import TrainConfig  # noqa: E402
-from trainer.layers import FoldTime, GroupedConv2D, MaskedLSTM, UnfoldTime  # noqa: E402
-from trainer.model import build_model  # noqa: E402
-from trainer.resnext import build_resnext  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
+B, T, SIDE = 4, 3, 16
+CONFIG = TrainConfig(backbone="resnext_tiny", temporal_units=8, learning_rate=1e-2, warmup=0.0)
+KEEP = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1], [0, 1, 1]], bool)
+LABELS = np.array([0, 1, 1, 0], "float32")
+CLIPS = np.random.default_rng(0).integers(0, 256, (B, T, SIDE, SIDE, 3), dtype=np.uint8)
+INPUTS = {"clips": CLIPS, "mask": KEEP}
+TARGETS = {"logit": LABELS, "frame_logit": np.where(KEEP, LABELS[:, None], -1.0)}
 
-CONFIG = TrainConfig(preset="resnext_tiny", lstm_units=8)
+
+def detector(precision: str = "float32", **changes) -> keras.Model:
+    """A tiny one, ready to train."""
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(CONFIG, **changes)
+    model = build_model(config, SIDE, T, precision)
+    optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), steps=10)
+    compile_model(model, optimizer, config.frame_loss_weight)
+    return model
 
 
 @pytest.fixture(scope="module")
-def model():
-    keras.utils.set_random_seed(0)
-    return build_model(CONFIG, crop_size=32, frames=4)
+def trained() -> tuple[keras.Model, list[np.ndarray], list[dict[str, float]]]:
+    """A detector after ten steps with the same clips, its first weights, and what it reported."""
+    model = detector()
+    before = model.get_weights()
+    logs = [model.train_on_batch(INPUTS, TARGETS, return_dict=True) for _ in range(10)]
+    return model, before, logs
 
 
-def _clips(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (2, 4, 32, 32, 3), dtype=np.uint8)
+def test_a_training_step_reaches_every_weight(trained):
+    model, before, _ = trained
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.abs(weight.numpy() - old).max() > 0, weight.path
 
 
-def _reference(x: np.ndarray, kernel: np.ndarray, groups: int, strides: int) -> np.ndarray:
-    pad = kernel.shape[0] // 2
-    x = np.pad(x, [(0, 0), (pad, pad), (pad, pad), (0, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))
-    windows = windows[:, ::strides, ::strides]  # (B, H', W', C, k, k)
-    parts = [
-        np.einsum("bhwcij,ijcf->bhwf", window, weights)
-        for window, weights in zip(
-            np.split(windows, groups, 3), np.split(kernel, groups, 3), strict=True
-        )
-    ]
-    return np.concatenate(parts, -1)
+def test_training_on_the_same_clips_lowers_the_loss(trained):
+    _, _, logs = trained
+    assert logs[-1]["loss"] < 0.7 * logs[0]["loss"]
 
 
-@pytest.mark.parametrize("implementation", ["auto", "merged"])
-@pytest.mark.parametrize(
-    "channels, filters, groups, strides, side",
-    [(64, 64, 32, 1, 8), (64, 64, 8, 2, 8), (48, 96, 4, 2, 7), (16, 16, 16, 1, 5), (8, 8, 1, 2, 6)],
-)
-def test_grouped_convolution_is_a_convolution_of_each_group(
-    channels, filters, groups, strides, side, implementation
-):
-    import tensorflow as tf
-
-    layer = GroupedConv2D(filters, 3, groups, strides, implementation)
-    x = np.random.default_rng(0).normal(size=(2, side, side, channels)).astype("float32")
-    layer.build(x.shape)
-    got = tf.function(layer.call)(tf.constant(x)).numpy()
-    expected = _reference(x, layer.kernel.numpy(), groups, strides)
-    np.testing.assert_allclose(got, expected, atol=1e-4)
-    assert got.shape == layer.compute_output_shape(x.shape)
+def test_the_loss_is_the_clips_and_a_share_of_the_frames(trained):
+    _, _, logs = trained
+    parts = logs[0]["logit_loss"] + CONFIG.frame_loss_weight * logs[0]["frame_logit_loss"]
+    assert logs[0]["loss"] == pytest.approx(parts, rel=1e-5)
 
 
-def test_both_grouped_implementations_have_the_same_gradient():
-    import tensorflow as tf
-
-    x = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 6, 64)).astype("float32"))
-    layers = [GroupedConv2D(64, 3, 8, 2, name) for name in ("auto", "merged")]
-    for layer in layers:
-        layer.build(x.shape)
-    layers[1].set_weights(layers[0].get_weights())
-
-    @tf.function
-    def gradient(layer):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(x) ** 2)
-        return tape.gradient(loss, layer.kernel.value)
-
-    a, b = (gradient(layer).numpy() for layer in layers)
-    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2)
-
-
-def test_grouped_convolution_refuses_channels_it_cannot_group():
-    with pytest.raises(ValueError, match="must be a multiple of groups"):
-        GroupedConv2D(10, 3, 4)
-    with pytest.raises(ValueError, match="The input has 6 channels"):
-        GroupedConv2D(8, 3, 4).build((1, 8, 8, 6))
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [GroupedConv2D(8, 3, 4, 2, "merged"), FoldTime(), UnfoldTime(4), MaskedLSTM(5)],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_a_layer_comes_back_from_its_config(layer):
-    again = type(layer).from_config(layer.get_config())
-    assert again.get_config() == layer.get_config()
-
-
-def test_resnext50_has_the_papers_parameters():
-    network = build_resnext("resnext50_32x4d", (64, 64, 3), classes=1000)
-    count = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
-    assert count == 25_028_904
-
-
-def test_padding_frames_do_not_change_the_clip_score(model):
-    mask = np.array([[1, 1, 1, 0], [1, 0, 1, 1]], bool)
-    clips = _clips()
-    other = np.where(mask[..., None, None, None], clips, 255 - clips)
-    a = model({"clips": clips, "mask": mask}, training=False)["logit"]
-    b = model({"clips": other, "mask": mask}, training=False)["logit"]
-    np.testing.assert_allclose(a, b, atol=1e-6)
-    assert a.shape == (2,)
-
-
-def test_the_order_of_frames_changes_the_clip_score(model):
-    mask = np.ones((2, 4), bool)
-    a = model({"clips": _clips(), "mask": mask}, training=False)["logit"]
-    b = model({"clips": _clips()[:, ::-1], "mask": mask}, training=False)["logit"]
-    assert np.abs(a - b).max() > 1e-7
-
-
-def test_a_saved_model_gives_the_same_scores(model, tmp_path):
-    from trainer.export import load_model
-
+def test_a_saved_detector_gives_the_same_scores(trained, tmp_path):
+    model, _, _ = trained
     model.save(tmp_path / "model.keras")
-    inputs = {"clips": _clips(), "mask": np.ones((2, 4), bool)}
-    again = load_model(tmp_path / "model.keras")
-    for name, expected in model(inputs, training=False).items():
-        np.testing.assert_allclose(again(inputs, training=False)[name], expected, atol=1e-6)
+    again = load_model(tmp_path / "model.keras")(INPUTS, training=False)
+    for name, expected in model(INPUTS, training=False).items():
+        np.testing.assert_allclose(again[name], expected, atol=1e-6)
+
+
+def test_bfloat16_gives_nearly_the_scores_of_float32(trained):
+    model, _, _ = trained
+    other = build_model(CONFIG, SIDE, T, "bfloat16")
+    other.set_weights(model.get_weights())
+    expected = model(INPUTS, training=False)["logit"]
+    np.testing.assert_allclose(other(INPUTS, training=False)["logit"], expected, atol=0.1)
+
+
+def test_weights_are_float32_when_computed_in_bfloat16():
+    model = build_model(CONFIG, SIDE, T, "bfloat16")
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+
+
+def test_a_step_in_bfloat16_has_a_finite_loss():
+    logs = detector("bfloat16").train_on_batch(INPUTS, TARGETS, return_dict=True)
+    assert np.isfinite(logs["loss"])
+
+
+@pytest.mark.parametrize("pretrained", ["", "missing.safetensors"])
+def test_building_leaves_the_precision_of_others_as_it_was(pretrained):
+    before = keras.config.dtype_policy().name
+    try:
+        build_model(
+            TrainConfig(backbone="resnext_tiny", pretrained=pretrained), SIDE, T, "bfloat16"
+        )
+    except FileNotFoundError:
+        pass
+    assert keras.config.dtype_policy().name == before
+
+
+# What is made small.
+
+
+def cross_entropy(target, logit):
+    probability = 1 / (1 + np.exp(-np.asarray(logit, "float64")))
+    return -target * np.log(probability) - (1 - target) * np.log(1 - probability)
+
+
+def test_the_loss_of_clips_is_their_cross_entropy():
+    target, logit = np.array([0, 1, 0.9]), np.array([0.3, -2.0, 1.0])
+    got = clip_loss(tf.constant(target, tf.float32), tf.constant(logit, tf.float32))
+    np.testing.assert_allclose(got, cross_entropy(target, logit), rtol=1e-5)
+
+
+def test_the_loss_of_frames_is_the_mean_over_real_ones():
+    target, logit = np.array([[0, -1, 1], [1, 1, 1]]), np.array([[1.0, 9, -2], [0, 1, 2]])
+    got = frame_loss(tf.constant(target, tf.float32), tf.constant(logit, tf.float32))
+    losses = cross_entropy(target, logit)
+    np.testing.assert_allclose(got, [losses[0, [0, 2]].mean(), losses[1].mean()], rtol=1e-5)
+
+
+def test_the_loss_of_a_clip_without_frames_is_zero():
+    assert frame_loss(-tf.ones((1, 3)), tf.ones((1, 3))).numpy() == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_smoothed_targets_leave_the_auc_as_it_is(smoothing):
+    metric = ClipAUC(from_logits=True)
+    targets = tf.constant([0.0, 0.0, 1.0, 1.0]) * (1 - 2 * smoothing) + smoothing
+    metric.update_state(targets, tf.constant([-2.0, 1.0, 0.0, 3.0]))
+    assert float(metric.result()) == pytest.approx(0.75, abs=0.01)
+
+
+# oneDNN is chosen before TensorFlow starts, so that each choice needs a process.
+
+ONEDNN = """
+import json
+import tensorflow as tf
+from tests.test_model import INPUTS, TARGETS, detector
+from trainer.export import set_implementation
+from trainer.layers import native_grouping_works
+
+model = detector(dropout=0.0, temporal="mean")
+result = {"native": native_grouping_works()}
+result["loss"] = model.train_on_batch(INPUTS, TARGETS, return_dict=True)["loss"]
+for implementation in ("auto", "merged"):
+    set_implementation(model, implementation)
+    graph = tf.function(lambda inputs: model(inputs, training=False))
+    result[implementation] = graph(INPUTS)["logit"].numpy().tolist()
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture(scope="module")
+def by_onednn() -> dict[str, dict]:
+    """What a training step and the trained detector give with TF_ENABLE_ONEDNN_OPTS 0 and 1."""
+    running = {
+        choice: subprocess.Popen(
+            [sys.executable, "-c", ONEDNN],
+            cwd=ROOT,
+            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": choice},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for choice in "01"
+    }
+    outputs = {choice: process.communicate(timeout=300)[0] for choice, process in running.items()}
+    assert all(process.returncode == 0 for process in running.values())
+    return {choice: json.loads(output.splitlines()[-1]) for choice, output in outputs.items()}
+
+
+def test_without_onednn_grouped_kernels_are_not_native(by_onednn):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("a GPU takes grouped kernels in any case")
+    assert not by_onednn["0"]["native"]
+
+
+@pytest.mark.parametrize("choice", "01")
+def test_merged_groups_give_what_auto_gives(by_onednn, choice):
+    result = by_onednn[choice]
+    np.testing.assert_allclose(result["merged"], result["auto"], atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["loss", "auto"])
+def test_training_gives_the_same_with_and_without_onednn(by_onednn, part):
+    np.testing.assert_allclose(by_onednn["0"][part], by_onednn["1"][part], atol=1e-3)

@@ -44,6 +44,16 @@ class DetectorAdamW(keras.optimizers.AdamW):
     def _apply_weight_decay(self, variables) -> None:
         pass  # is part of update_step, where each variable's own rate is known
 
+    def _clip_gradients(self, grads):
+        return grads  # is part of _all_reduce_sum_gradients
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Keras clips each device's gradients before it sums them: a step on two devices would
+        not be that on one with the same clips."""
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        grads, variables = zip(*reduced, strict=True)
+        return list(zip(super()._clip_gradients(list(grads)), variables, strict=True))
+
     def update_step(self, gradient, variable, learning_rate) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype

@@ -209,19 +209,24 @@ def _with_labels(clips: tf.data.Dataset, labels: Mapping[str, int]) -> tf.data.D
 
 
 def validation_batches(
-    data: str | os.PathLike, config: TrainConfig, batch_size: int, full: bool = False
+    data: str | os.PathLike, config: TrainConfig, batch_size: int, devices: int = 1
 ) -> tf.data.Dataset:
     """The validation split in what `Model.fit` takes: nothing is augmented, weighted or smoothed.
 
     Where the split has no fakes and training makes its own, real clips blended with themselves
-    stand for them, the same ones every time. full: leave out a last batch that is not full, for
-    devices that need it. Raises ValueError where there are no clips.
+    stand for them, the same ones every time. Several devices want full batches: a last one that
+    is not full is left out. Raises ValueError where there are no clips, or not enough.
     """
     counts = clip_counts(data, load_dataset_info(data), "val")
     clips = clips_dataset(data, "val")
     if config.fakes != "dataset" and not counts[FAKE]:
         clips = clips.concatenate(clips.enumerate().map(_blend, tf.data.AUTOTUNE))
-    batches = clips.batch(batch_size, drop_remainder=full)
+    if devices > 1:
+        there = sum(counts.values())
+        batch_size = min(batch_size, there - there % devices)
+        if not batch_size:
+            raise ValueError(f"{data} has {there} val clips; {devices} devices need one each.")
+    batches = clips.batch(batch_size, drop_remainder=devices > 1)
     return batches.map(lambda batch: to_fit(batch)).prefetch(2)
 
 
@@ -244,7 +249,8 @@ def to_fit(
     frame_target = tf.where(batch["mask"], target[:, None], -1.0)
     weight = tf.gather(tf.constant(weights, tf.float32), batch["label"])
     return (
-        {"clips": batch["clips"], "mask": batch["mask"]},
+        # Not bool: Keras averages a batch over the devices before it begins, which bool forbids.
+        {"clips": batch["clips"], "mask": tf.cast(batch["mask"], tf.uint8)},
         {"logit": target, "frame_logit": frame_target},
         {"logit": weight, "frame_logit": weight},
     )

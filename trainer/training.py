@@ -15,7 +15,7 @@ from trainer import callbacks, checkpoint, run
 from trainer.backbones import BACKBONE
 from trainer.config import TrainConfig
 from trainer.errors import TrainError
-from trainer.hardware import choose_precision, is_tpu, make_strategy
+from trainer.hardware import choose_precision, make_strategy
 from trainer.model import build_model
 from trainer.objective import compile_model
 from trainer.optimizer import make_optimizer
@@ -81,10 +81,9 @@ class Training:
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
         self._clips = TrainingClips(data, config)
-        check_shares(self._clips.batch_size, self._strategy.num_replicas_in_sync)
-        self._validation = validation_batches(
-            data, config, self._clips.batch_size, full=is_tpu(self._strategy)
-        )
+        replicas = self._strategy.num_replicas_in_sync
+        check_shares(self._clips.batch_size, replicas)
+        self._validation = validation_batches(data, config, self._clips.batch_size, replicas)
         shape = info["config"]["crop_size"], info["config"]["frames_per_clip"]
         bare = dataclasses.replace(config, pretrained="")
         with self._strategy.scope():

@@ -1,0 +1,107 @@
+"""How fast training clips are made, and whether a training step ever waits for them.
+
+python benchmarks/input_pipeline.py DATA [--fakes both] [--steps 6]
+
+DATA: shards from `dfdetect preprocess`, of 224 px for figures that compare with docs/. Clips a
+second that the pipeline makes with every core to itself, against the clips that resnext50_32x4d
+can look at a second (inference of the same clips); then, in a training with the same settings, the
+share of a step's time that it waits for its clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--fakes", default="both", choices=("dataset", "self-blend", "both"))
+    parser.add_argument("--steps", type=int, default=6)
+    args = parser.parse_args()
+
+    import keras
+    import tensorflow as tf
+
+    from trainer.backbones import BACKBONE
+    from trainer.config import TrainConfig
+    from trainer.data import load_dataset_info
+    from trainer.model import build_model
+    from trainer.objective import compile_model
+    from trainer.optimizer import make_optimizer
+    from trainer.sampling import TrainingClips
+
+    config = TrainConfig(batch_size=2, fakes=args.fakes)
+    info = load_dataset_info(args.data)["config"]
+    clips = TrainingClips(args.data, config)
+    model = build_model(config, info["crop_size"], info["frames_per_clip"])
+    optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), 1000)
+    compile_model(model, optimizer, config.frame_loss_weight)
+
+    made, inputs = _made(clips)
+    look = tf.function(lambda: model(inputs, training=False)["logit"])
+    look()
+    looked = _rate(lambda: look().numpy(), config.batch_size, rounds=5)
+
+    class Watch(keras.callbacks.Callback):
+        """Keras takes a step's clips between the end of the step before and its beginning."""
+
+        waits: list[float] = []
+        steps: list[float] = []
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.began = time.perf_counter()
+            if batch > 1:  # the first two compile
+                self.waits.append(self.began - self.ended)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.ended = time.perf_counter()
+            if batch > 1:
+                self.steps.append(self.ended - self.began)
+
+    watch = Watch()
+    model.fit(
+        clips.batches(),
+        steps_per_epoch=args.steps + 2,
+        verbose=0,
+        shuffle=False,
+        callbacks=[watch],
+    )
+    share = sum(watch.waits) / (sum(watch.waits) + sum(watch.steps))
+    print(
+        f"{info['frames_per_clip']} frames of {info['crop_size']} px, --fakes {args.fakes}: "
+        f"{made:.1f} clips/s made, {looked:.2f} looked at, ratio {made / looked:.1f}"
+    )
+    print(
+        f"training: {statistics.median(watch.steps):.2f} s a step of {config.batch_size} clips, "
+        f"{1000 * statistics.median(watch.waits):.1f} ms of waiting, a share of {100 * share:.2f} %"
+    )
+
+
+def _made(clips) -> tuple[float, dict]:
+    """(clips a second, inputs of a batch); the pipeline ends with it."""
+    batches = iter(clips.batches())
+    for _ in range(3):  # fills what is made ahead
+        inputs = next(batches)[0]
+    return _rate(lambda: next(batches), clips.batch_size, rounds=30), inputs
+
+
+def _rate(work, clips: int, rounds: int) -> float:
+    started = time.perf_counter()
+    for _ in range(rounds):
+        work()
+    return rounds * clips / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()
