@@ -16,6 +16,8 @@ COMMANDS = {
     "import-weights": ("trainer.weights", "torchvision's or timm's ResNeXt weights -> ours"),
     "train": ("trainer.train", "shards -> a trained model; goes on with an unfinished run"),
     "evaluate": ("trainer.evaluate", "a trained model on a split -> metrics and report"),
+    "compare": ("trainer.compare", "two trained models on the same data"),
+    "calibrate": ("trainer.calibrate", "fits a model's probabilities and thresholds"),
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
     "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
     "score": ("pipelines.score", "an archive of videos -> verdicts, as a Beam job"),

@@ -43,6 +43,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     from serving.client import RestClient
     from serving.local_server import start_in_thread
     from serving.predict import predict_video
+    from trainer.calibrate import calibrate, describe
     from trainer.config import TrainConfig
     from trainer.evaluate import evaluate
     from trainer.export import export
@@ -57,12 +58,15 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         config = PreprocessConfig(frames_per_clip=8, crop_size=112, margin=0.2)
         info = preprocess(str(videos), str(data), config, console=console)
         console.print(summary(info))
-    with _stage(console, "3. Train: ResNeXt over frames, LSTM over time (Keras)", run):
+    with _stage(
+        console, "3. Train: ResNeXt over frames, LSTM over time; calibrate", run
+    ):
         train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))
+        console.print(describe(calibrate(run, data)))
     with _stage(console, "4. Evaluate on people the model has never seen", output / "report.html"):
         metrics = evaluate(run, data, output, split="test")
     with _stage(console, "5. Export a SavedModel for TensorFlow Serving", models):
-        version = export(run, models)
+        version = export(run, models, metrics=output / "metrics.json")
     with _stage(console, "6. Ask the served model about two unseen videos", version):
         from pipelines.faces.extract import FaceExtractor
 

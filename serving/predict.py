@@ -49,12 +49,13 @@ def predict_video(
     return judge(str(path), scores, thresholds, model.version(), fingerprint, detail)
 
 
-def describe(result: VideoResult) -> str:
-    """A result in a line for people."""
+def describe(result: VideoResult, calibrated: bool) -> str:
+    """A result in a line for people; calibrated: whether the model's P(fake) is."""
     if result.probability_fake is None:
         return f"{result.path}: {result.verdict}. {result.detail}"
+    note = "" if calibrated else " (uncalibrated)"
     return (
-        f"{result.path}: {result.verdict}, P(fake) = {result.probability_fake:.2f} (uncalibrated), "
+        f"{result.path}: {result.verdict}, P(fake) = {result.probability_fake:.2f}{note}, "
         f"{len(result.tracks)} face(s) in {result.frames_with_face} of {result.frames_sampled} "
         f"sampled frames, {result.start_s:.1f}-{result.end_s:.1f} s"
     )
@@ -83,7 +84,7 @@ def _predict_all(videos: list[str], model: Model, say: bool) -> tuple[list[dict]
         seconds = round(time.monotonic() - started, 3)
         results.append({**result.to_dict(), "seconds": seconds})
         if say:
-            print(describe(result), flush=True)
+            print(describe(result, config.thresholds.calibrated), flush=True)
     return results, failed
 
 

@@ -17,10 +17,14 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
-    """REAL at or below `real_below`, FAKE at or above `fake_above`; stored with the model."""
+    """REAL at or below `real_below`, FAKE at or above `fake_above`; stored with the model.
+
+    calibrated: whether they, and P(fake), were fitted to a validation split.
+    """
 
     real_below: float = 0.4
     fake_above: float = 0.6
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.real_below < self.fake_above <= 1:
@@ -32,7 +36,8 @@ class Thresholds:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Thresholds:
         """From a model's verdict.json; what else it holds is not read."""
-        return cls(float(values["real_below"]), float(values["fake_above"]))
+        calibrated = values.get("calibration") is not None
+        return cls(float(values["real_below"]), float(values["fake_above"]), calibrated)
 
 
 def track_scores(track_ids: Sequence[int], probabilities: Sequence[float]) -> dict[int, float]:

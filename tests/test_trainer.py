@@ -114,7 +114,7 @@ def test_clips_are_padded_and_lost_frames_masked(data):
 def test_a_run_holds_all_that_made_it(run, data):
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("config.json", "config.yaml", "versions.json", "tensorboard"),
+        *("config.json", "config.yaml", "versions.json", "seen.json", "tensorboard"),
         *("history.json", "history.csv", "model.keras"),
     }
     config = json.loads((run / "config.json").read_text())

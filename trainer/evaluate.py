@@ -1,172 +1,409 @@
-"""A trained model on one split -> metrics, predictions, plots and a report."""
+"""A trained model on data sets -> metrics with intervals, predictions and a report."""
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainer.export import load_model, load_run
-from trainer.train import CONFIG_NAME, write_json
-
-SAMPLE_NOTE = (
-    "The generated set only exercises the system. These numbers say nothing about real deepfakes."
+from pipelines.clip import FAKE, LABEL_NAMES, REAL, SPLITS
+from serving.verdict import Verdict
+from trainer.detector import Detector, load_detector
+from trainer.intervals import LEVEL, Bootstrap
+from trainer.metrics import calibration_bins, score_metrics
+from trainer.predictions import (
+    Predictions,
+    ScoredClip,
+    ScoredVideo,
+    crops_of,
+    deciding_clip,
+    predict,
+    rescore,
 )
-NAMES = ("roc_auc", "accuracy", "balanced_accuracy", "precision", "recall", "f1")
+from trainer.report import (
+    LEVELS,
+    SAMPLE_NOTE,
+    TITLES,
+    leakage_line,
+    with_interval,
+    write_report,
+)
+from trainer.run import write_json
+from trainer.seen import Seen, hash_key, read_seen
+from trainer.slices import measure_slice, slices
 
-
-def predict_clips(model: Any, data: str | os.PathLike, split: str, batch: int = 8) -> list[dict]:
-    """P(fake) of each clip that has a frame, with its ids, in the shards' order."""
-    import tensorflow as tf
-
-    from trainer.data import clips_dataset
-
-    @tf.function(reduce_retracing=True)
-    def score(clips, mask):
-        return tf.sigmoid(model({"clips": clips, "mask": mask}, training=False)["logit"])
-
-    rows = []
-    for item in clips_dataset(data, split).batch(batch).prefetch(2):
-        scores = score(item["clips"], item["mask"]).numpy()
-        for i in np.flatnonzero(item["mask"].numpy().any(axis=1)):
-            rows.append(
-                {
-                    "video": item["video"][i].numpy().decode(),
-                    "method": item["method"][i].numpy().decode(),
-                    "track": int(item["track"][i]),
-                    "clip": int(item["clip"][i]),
-                    "label": int(item["label"][i]),
-                    "probability_fake": float(scores[i]),
-                }
-            )
-    return rows
-
-
-def videos_of(clips: Sequence[dict]) -> list[dict]:
-    """One row per video, scored by the rule that serving uses."""
-    from serving.verdict import video_score
-
-    groups: dict[str, list[dict]] = {}
-    for clip in clips:
-        groups.setdefault(clip["video"], []).append(clip)
-    return [
-        {
-            "video": video,
-            "method": rows[0]["method"],
-            "label": rows[0]["label"],
-            "clips": len(rows),
-            "probability_fake": float(
-                video_score([r["track"] for r in rows], [r["probability_fake"] for r in rows])
-            ),
-        }
-        for video, rows in sorted(groups.items())
-    ]
-
-
-def _measure(rows: Sequence[dict]) -> dict[str, Any]:
-    from trainer.metrics import score_metrics
-
-    return score_metrics([r["label"] for r in rows], [r["probability_fake"] for r in rows])
-
-
-def _is_sample(info: dict, clips: Sequence[dict]) -> bool:
-    names = {str(info.get("dataset", "")), *(c["video"].split("/")[0] for c in clips)}
-    notes = " ".join(map(str, info.get("problems", []))).lower()
-    return any("sample" in name.lower() for name in names) or "generated" in notes
+SCHEMA = "dfdetect-metrics/1"
+NAMES = ("roc_auc", "eer", "accuracy", "precision", "recall", "f1", "ece")  # that are printed
+WORST = 10  # errors shown
+CROPS = 4  # of each
 
 
 def evaluate(
-    run: str | os.PathLike, data: str | os.PathLike, out: str | os.PathLike, split: str = "test"
+    run: str | os.PathLike,
+    data: str | os.PathLike | Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    split: str | Sequence[str] = "test",
+    robustness: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Scores a split with a run's model (a run folder or a .keras file) and writes to `out`:
-    metrics.json, predictions.csv (videos), clips.csv, three plots and report.html.
+    """Measures a model (run folder, .keras file or SavedModel) on splits of data sets and writes
+    metrics.json, predictions.csv (videos), clips.csv, plots, report.html and report.md to `out`.
 
-    Returns what metrics.json holds. Raises FileNotFoundError or ValueError where it cannot.
+    robustness: also under each condition of trainer.robustness. seed: of the intervals and the
+    conditions. Returns what metrics.json holds, see docs/evaluation.md. Raises FileNotFoundError
+    or ValueError where it cannot.
     """
-    from trainer.data import load_dataset_info
-    from trainer.metrics import method_aucs
-
-    run, out = Path(run), Path(out)
-    if run.suffix == ".keras":
-        if not run.is_file():
-            raise FileNotFoundError(f"{run} is missing: finish `dfdetect train` first.")
-        beside = run.parent / CONFIG_NAME
-        config = json.loads(beside.read_text()) if beside.is_file() else {}
-        info = load_dataset_info(data, config.get("fingerprint"))
-        model = load_model(run)
-    else:
-        model, config = load_run(run)
-        info = load_dataset_info(data, config["fingerprint"])
-    clips = predict_clips(model, data, split)
-    if not clips:
-        raise ValueError(f"{data}: no {split} clip holds a face.")
-    videos = videos_of(clips)
-    labels = np.array([v["label"] for v in videos])
-    scores = np.array([v["probability_fake"] for v in videos])
-    video = _measure(videos)
-    metrics = {
-        "split": split,
-        "videos": len(videos),
-        "clips": len(clips),
-        "sample_data": _is_sample(info, clips),
-        "shuffled_labels": bool(config.get("train", {}).get("shuffle_labels", False)),
-        "fingerprint": info["fingerprint"],
-        "clip": {**_measure(clips), "clips": len(clips)},
-        "video": {**video, "videos": len(videos)},
-        "methods": method_aucs(labels, scores, [v["method"] for v in videos]),
-    }
+    detector = load_detector(run)
+    folders = [data] if isinstance(data, str | os.PathLike) else list(data)
+    splits = [split] if isinstance(split, str) else list(split)
+    predictions = predict(detector, folders, splits, _conditions(robustness), seed)
+    metrics = measure(detector, predictions, Bootstrap(seed=seed))
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _write_csv(out / "predictions.csv", videos)
-    _write_csv(out / "clips.csv", clips)
-    _write_report(out, metrics, config, labels, scores)
+    write_csv(out / "predictions.csv", map(_video_row, predictions.videos))
+    write_csv(out / "clips.csv", (_clip_row(c) for c in predictions.clips if len(c.times_s)))
+    write_report(out, metrics, predictions.scored, _crops(predictions, metrics["worst_errors"]))
     write_json(out / "metrics.json", metrics)
     return metrics
 
 
-def _write_csv(path: Path, rows: Sequence[dict]) -> None:
+def _conditions(robustness: bool) -> Sequence[Any]:
+    if not robustness:
+        return ()
+    from trainer.robustness import CONDITIONS
+
+    return CONDITIONS
+
+
+def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) -> dict[str, Any]:
+    """What metrics.json holds, made of the predictions alone."""
+    videos, scored = predictions.videos, predictions.scored
+    threshold = detector.thresholds.fake_above
+    levels = _levels(predictions, threshold, bootstrap)
+    parts = slices(videos, threshold, bootstrap)
+    trained_on = _trained_on(detector)
+    return {
+        "schema": SCHEMA,
+        "split": " + ".join(predictions.splits),
+        "videos": len(scored),
+        "clips": levels["clip"]["count"],
+        "frames": levels["frame"]["count"],
+        "no_face_known": predictions.listed,
+        "unusable": predictions.unusable,
+        "sample_data": _is_sample(predictions),
+        "shuffled_labels": bool(detector.config.get("train", {}).get("shuffle_labels", False)),
+        "fingerprint": predictions.infos[0]["fingerprint"],
+        "fingerprint_checked": detector.fingerprint is not None,
+        "leakage": leakage(read_seen(detector.folder), scored),
+        "thresholds": {
+            "real_below": detector.thresholds.real_below,
+            "fake_above": detector.thresholds.fake_above,
+        },
+        "calibration": detector.calibration,
+        "bootstrap": {
+            "resamples": bootstrap.resamples,
+            "seed": bootstrap.seed,
+            "level": LEVEL,
+            "unit": "source video",
+            "units": len({video.video.source_key for video in scored}),
+        },
+        **levels,
+        "verdicts": verdicts(videos),
+        "reliability": calibration_bins(_labels(scored), _scores(scored)),
+        "methods": {
+            part["name"]: {
+                "videos": part["videos"],
+                "roc_auc": part["roc_auc"],
+                "recall": part["recall"],
+            }
+            for part in parts["method"]
+        },
+        "slices": parts,
+        "cross_dataset": [
+            _cross_row(predictions, number, trained_on, threshold, bootstrap)
+            for number in range(len(predictions.folders))
+        ],
+        "robustness": _robustness(predictions, threshold, bootstrap),
+        "worst_errors": worst_errors(predictions),
+        "model": {
+            "name": detector.name,
+            "trained_on": trained_on,
+            "train": dict(detector.config.get("train", {})),
+            "preprocess": dict(predictions.infos[0]["config"]),
+            "train_split": detector.config.get("splits", {}).get("train"),
+        },
+    }
+
+
+def _labels(videos: Sequence[ScoredVideo]) -> np.ndarray:
+    return np.array([video.video.label for video in videos], int)
+
+
+def _scores(videos: Sequence[ScoredVideo]) -> np.ndarray:
+    return np.array([video.score for video in videos], float)
+
+
+def _levels(
+    predictions: Predictions, threshold: float, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """The metrics with intervals of frames, clips and videos, each of them for itself."""
+    clips = [clip for clip in predictions.clips if len(clip.times_s)]
+    frames = [len(clip.times_s) for clip in clips]
+    labels = np.array([clip.video.label for clip in clips])
+    sources = np.array([clip.video.source_key for clip in clips])
+    videos = predictions.scored
+    tables: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
+        "frame": (
+            np.repeat(labels, frames),
+            np.concatenate([clip.frame_probabilities for clip in clips]),
+            np.repeat(sources, frames),
+        ),
+        "clip": (labels, np.array([clip.probability_fake for clip in clips]), sources),
+        "video": (_labels(videos), _scores(videos), np.array([v.video.source_key for v in videos])),
+    }
+    return {
+        level: {
+            **score_metrics(truth, scores, threshold),
+            f"{level}s": len(truth),
+            "intervals": bootstrap.intervals(truth, scores, units, threshold),
+        }
+        for level, (truth, scores, units) in tables.items()
+    }
+
+
+def verdicts(videos: Sequence[ScoredVideo]) -> dict[str, Any]:
+    """How often each verdict is given, by truth; shares are of all videos, NO_FACE among them."""
+    counts = {
+        name: {
+            verdict.value: sum(v.verdict == verdict and v.video.label == label for v in videos)
+            for verdict in Verdict
+        }
+        for label, name in LABEL_NAMES.items()
+    }
+    correct = counts["real"][Verdict.REAL] + counts["fake"][Verdict.FAKE]
+    given = Counter(video.verdict for video in videos)
+    decided = given[Verdict.REAL] + given[Verdict.FAKE]
+    total = len(videos)
+    return {
+        "counts": counts,
+        "videos": total,
+        "decided": decided,
+        "inconclusive_share": given[Verdict.INCONCLUSIVE] / total if total else None,
+        "no_face_share": given[Verdict.NO_FACE] / total if total else None,
+        "correct_share": correct / total if total else None,
+        "correct_share_of_decided": correct / decided if decided else None,
+    }
+
+
+def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
+    """How many of the videos, their sources and people the training has seen; None of it is
+    known where the model keeps no record. Names are compared within a data set."""
+    given = {
+        "videos": {hash_key("video", v.video.dataset, v.video.id) for v in videos},
+        "sources": {
+            hash_key("source", v.video.dataset, v.video.source_id)
+            for v in videos
+            if v.video.source_id
+        },
+        "identities": {
+            hash_key("identity", v.video.dataset, name)
+            for v in videos
+            for name in v.video.identities
+        },
+    }
+    return {
+        "known": seen is not None,
+        **{
+            kind: {
+                "seen": len(hashes & getattr(seen, kind)) if seen is not None else None,
+                "of": len(hashes),
+            }
+            for kind, hashes in given.items()
+        },
+    }
+
+
+def _trained_on(detector: Detector) -> list[str]:
+    """Names of the data sets in the training split; none where they are not known."""
+    train = detector.config.get("splits", {}).get("train") or {}
+    return sorted(train.get("datasets", {}))
+
+
+def _cross_row(
+    predictions: Predictions,
+    number: int,
+    trained_on: Sequence[str],
+    threshold: float,
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    videos = [video for video in predictions.videos if video.data == number]
+    datasets = sorted({video.video.dataset for video in videos})
+    return {
+        "data": predictions.folders[number],
+        "trained_on": list(trained_on),
+        "tested_on": datasets,
+        "seen_dataset": bool(set(datasets) & set(trained_on)) if trained_on else None,
+        **measure_slice(videos, videos, threshold, bootstrap),
+    }
+
+
+def _robustness(
+    predictions: Predictions, threshold: float, bootstrap: Bootstrap
+) -> dict[str, Any] | None:
+    if not predictions.conditions:
+        return None
+    videos = predictions.scored
+    labels, sources = _labels(videos), [video.video.source_key for video in videos]
+
+    def row(scores: Any) -> dict[str, Any]:
+        values = score_metrics(labels, scores, threshold)
+        intervals = bootstrap.intervals(labels, scores, sources, threshold)
+        return {
+            "roc_auc": values["roc_auc"],
+            "interval": intervals.get("roc_auc"),
+            "recall": values["recall"],
+            "false_alarm_rate": values["false_alarm_rate"],
+        }
+
+    return {
+        "clean": row(_scores(videos)),
+        "conditions": [
+            {
+                "kind": condition.kind,
+                "level": condition.level,
+                "label": condition.label,
+                **row(rescore(videos, predictions.clips, probabilities)),
+            }
+            for condition, probabilities in zip(
+                predictions.conditions, predictions.under_conditions, strict=True
+            )
+        ],
+    }
+
+
+def worst_errors(predictions: Predictions, most: int = WORST) -> list[dict[str, Any]]:
+    """The videos with a wrong verdict, the most certain errors first, and the clip to blame."""
+    wrong = {REAL: Verdict.FAKE, FAKE: Verdict.REAL}
+    errors = [video for video in predictions.scored if video.verdict == wrong[video.video.label]]
+    errors.sort(key=lambda v: (-abs(v.score - v.video.label), v.video.key))  # type: ignore[operator]
+    rows = []
+    for video in errors[:most]:
+        number = deciding_clip(video, predictions.clips)
+        clip = predictions.clips[number]
+        shown = np.unique(np.linspace(0, len(clip.times_s) - 1, CROPS).round().astype(int))
+        rows.append(
+            {
+                "dataset": video.video.dataset,
+                "video": video.video.id,
+                "method": video.video.method,
+                "compression": video.video.compression,
+                "truth": LABEL_NAMES[video.video.label],
+                "verdict": str(video.verdict),
+                "probability_fake": video.score,
+                "clip": number,
+                "start_s": float(clip.times_s.min()),
+                "end_s": float(clip.times_s.max()),
+                "frames": [
+                    {
+                        "number": int(i),
+                        "time_s": float(clip.times_s[i]),
+                        "probability_fake": float(clip.frame_probabilities[i]),
+                    }
+                    for i in shown
+                ],
+            }
+        )
+    return rows
+
+
+def _crops(predictions: Predictions, errors: Sequence[Mapping[str, Any]]) -> list[list[bytes]]:
+    """The encoded crops of the frames of each error."""
+    chosen = [predictions.clips[error["clip"]] for error in errors]
+    wanted: dict[tuple[int, str], list[int]] = {}
+    for clip in chosen:
+        wanted.setdefault((clip.data, clip.video.split), []).append(clip.position)
+    found = {
+        key: crops_of(predictions.folders[key[0]], predictions.infos[key[0]], key[1], positions)
+        for key, positions in wanted.items()
+    }
+    return [
+        [found[clip.data, clip.video.split][clip.position][f["number"]] for f in error["frames"]]
+        for clip, error in zip(chosen, errors, strict=True)
+    ]
+
+
+def _is_sample(predictions: Predictions) -> bool:
+    names = {clip.video.dataset for clip in predictions.clips}
+    names |= {str(info.get("dataset", "")) for info in predictions.infos}
+    notes = " ".join(str(note) for i in predictions.infos for note in i.get("problems", []))
+    return any("sample" in name.lower() for name in names) or "generated" in notes.lower()
+
+
+def _video_row(row: ScoredVideo) -> dict[str, Any]:
+    return {
+        **_facts(row),
+        "verdict": str(row.verdict),
+        "probability_fake": row.score,
+        "clips": len(row.clips),
+        "tracks": row.tracks,
+        "frames": row.frames,
+        "face_px": row.face_px,
+        "start_s": row.start_s,
+        "end_s": row.end_s,
+    }
+
+
+def _clip_row(row: ScoredClip) -> dict[str, Any]:
+    return {
+        **_facts(row),
+        "track": row.track,
+        "clip": row.clip,
+        "probability_fake": row.probability_fake,
+        "frames": len(row.times_s),
+        "face_px": row.face_px,
+        "start_s": float(row.times_s.min()),
+        "end_s": float(row.times_s.max()),
+    }
+
+
+def _facts(row: ScoredVideo | ScoredClip) -> dict[str, Any]:
+    names = ("dataset", "id", "method", "compression", "split", "source_id", "label")
+    return {name: getattr(row.video, name) for name in names}
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows of the same columns; None becomes an empty cell."""
+    lines = list(rows)
     with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(handle, list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(lines)
 
 
-def _write_report(
-    out: Path, metrics: dict, config: dict, labels: np.ndarray, scores: np.ndarray
-) -> None:
-    from trainer.report import draw_plots, render
-
-    plots = draw_plots(metrics["video"]["confusion_matrix"], labels, scores)
-    for name, png in plots.items():
-        (out / f"{name}.png").write_bytes(png)
-    notes = [SAMPLE_NOTE] if metrics["sample_data"] else []
-    if metrics["shuffled_labels"]:
-        notes.append("The training labels were shuffled: an AUC near 0.5 is what is hoped for.")
-    (out / "report.html").write_text(render(metrics, config, plots, notes, NAMES))
-
-
-def _print_table(metrics: dict) -> None:
+def _print_table(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    console.print(leakage_line(metrics["leakage"]), markup=False)
     table = Table(title=f"{metrics['split']} split")
-    for heading in ("level", "count", *NAMES):
-        table.add_column(heading, justify="left" if heading == "level" else "right")
-    for level in ("clip", "video"):
-        part = metrics[level]
-        values = ("n/a" if part[n] is None else f"{part[n]:.3f}" for n in NAMES)
-        table.add_row(level, str(part["count"]), *values)
+    table.add_column("")
+    for level in LEVELS:
+        table.add_column(level, justify="right")
+    table.add_row("count", *(str(metrics[level]["count"]) for level in LEVELS))
+    for name in NAMES:
+        table.add_row(TITLES[name], *(with_interval(metrics[level], name) for level in LEVELS))
     console.print(table)
-    for method, part in metrics["methods"].items():
-        auc = "n/a" if part["roc_auc"] is None else f"{part['roc_auc']:.3f}"
-        console.print(f"{method}: video AUC {auc} over {part['videos']} fakes", markup=False)
+    for method in metrics["slices"]["method"]:
+        auc = with_interval(method, "roc_auc")
+        console.print(f"{method['name']}: video AUC {auc}, {method['videos']} fakes", markup=False)
     if metrics["sample_data"]:
         console.print(SAMPLE_NOTE)
 
@@ -174,22 +411,39 @@ def _print_table(metrics: dict) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect evaluate",
-        description="Measures a trained model on a split and writes a report.",
+        description="Measures a trained model on data sets and writes a report.",
         allow_abbrev=False,
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="run folder from `dfdetect train`")
-    source.add_argument("--model", help="a .keras file instead of a run folder")
-    parser.add_argument("--data", required=True, help="folder of shards from `dfdetect preprocess`")
+    source.add_argument(
+        "--model", help="a run folder, a .keras file or a SavedModel of `dfdetect export`"
+    )
     parser.add_argument(
-        "--split", default="test", choices=("train", "val", "test"), help="(default: %(default)s)"
+        "--data",
+        required=True,
+        action="append",
+        help="folder of shards from `dfdetect preprocess`; may be given several times",
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["test"], choices=SPLITS, help="(default: test)"
     )
     parser.add_argument("--out", required=True, help="folder for the report")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure under compression, blur, noise and so on too; takes many times as long",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of intervals and noise (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
-    if args.model and not args.model.endswith(".keras"):
-        parser.error(f"--model is {args.model}; it must be a .keras file.")
+    if args.seed < 0:
+        parser.error(f"--seed is {args.seed}; it must be 0 or more.")
     try:
-        metrics = evaluate(args.run or args.model, args.data, args.out, args.split)
+        metrics = evaluate(
+            args.run or args.model, args.data, args.out, args.split, args.robustness, args.seed
+        )
     except (FileNotFoundError, ValueError) as error:
         print(f"dfdetect evaluate: {error}", file=sys.stderr)
         return 1

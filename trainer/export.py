@@ -12,16 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import PreprocessConfig
-from trainer.run import CONFIG_NAME, MODEL_NAME
+from trainer.calibration import Calibration, load_calibration
+from trainer.run import CONFIG_NAME, MODEL_NAME, write_json
+from trainer.seen import SEEN_NAME
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"
-# Between the two thresholds a verdict is INCONCLUSIVE.
+CARD_NAME = "model_card.md"
+# Of a model that is not calibrated. Between the two thresholds a verdict is INCONCLUSIVE.
 VERDICT = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
 
 
 class ExportError(Exception):
     """A run that cannot be exported."""
+
+
+def verdict_of(calibration: Calibration | None) -> dict[str, Any]:
+    """What verdict.json says: the two thresholds, and how they and the temperature were found."""
+    if calibration is None:
+        return VERDICT
+    thresholds = {name: getattr(calibration, name) for name in ("real_below", "fake_above")}
+    return {**thresholds, "calibration": calibration.to_dict()}
 
 
 def load_run(run: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
@@ -52,7 +63,7 @@ def set_implementation(model: Any, implementation: str) -> None:
             layer.implementation = implementation
 
 
-def _endpoints(model: Any, texts: dict[str, str]) -> dict[str, Any]:
+def _endpoints(model: Any, texts: dict[str, str], temperature: float) -> dict[str, Any]:
     """Signature name -> function with a fixed input signature."""
     import tensorflow as tf
 
@@ -70,9 +81,9 @@ def _endpoints(model: Any, texts: dict[str, str]) -> dict[str, Any]:
         with tf.control_dependencies([checked]):
             outputs = model({"clips": clips, "mask": mask}, training=False)
         return {
-            "probability_fake": tf.sigmoid(outputs["logit"]),
+            "probability_fake": tf.sigmoid(outputs["logit"] / temperature),
             "logit": tf.identity(outputs["logit"]),
-            "frame_probability": tf.sigmoid(outputs["frame_logit"])
+            "frame_probability": tf.sigmoid(outputs["frame_logit"] / temperature)
             * tf.cast(mask, outputs["frame_logit"].dtype),
         }
 
@@ -112,7 +123,11 @@ def _endpoints(model: Any, texts: dict[str, str]) -> dict[str, Any]:
 
 
 def export(
-    run: str | os.PathLike, out: str | os.PathLike, name: str = "dfdetect", verbose: bool = False
+    run: str | os.PathLike,
+    out: str | os.PathLike,
+    name: str = "dfdetect",
+    metrics: str | os.PathLike | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Writes `out`/`name`/<next number>/ and returns it.
 
@@ -120,6 +135,11 @@ def export(
     "serving_default" takes encoded crops, strings (B, T), "" for no frame; "tensors" takes
     `clips` uint8 (B, T, H, W, 3) and `mask` bool (B, T); "examples" takes serialized records.
     "config" returns how to make crops and verdicts, so that a client needs only a URL.
+
+    Probabilities are those of the run's calibration where it has one; the logit is the model's.
+    Beside the model go its card, with the figures of `metrics`, a metrics.json of `dfdetect
+    evaluate`, and how it was trained and on whom, the latter as hashes.
+    Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported.
     """
     import keras
 
@@ -130,23 +150,27 @@ def export(
             f"{run}: the model was trained on crops of fingerprint {config['fingerprint']}; this "
             f"version makes {preprocess.fingerprint}. Preprocess and train again."
         )
+    calibration = load_calibration(run)
     # Native grouped kernels fail on servers without oneDNN; merged groups run on every one.
     set_implementation(model, "merged")
     facts = {"config": preprocess.to_dict(), "fingerprint": preprocess.fingerprint}
-    texts = {"preprocess_json": json.dumps(facts), "verdict_json": json.dumps(VERDICT)}
+    verdict = verdict_of(calibration)
+    texts = {"preprocess_json": json.dumps(facts), "verdict_json": json.dumps(verdict)}
+    temperature = calibration.temperature if calibration else 1.0
     base = Path(out) / name
     base.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
     try:
         archive = keras.export.ExportArchive()
         archive.track(model)
-        for signature, function in _endpoints(model, texts).items():
+        for signature, function in _endpoints(model, texts, temperature).items():
             archive.add_endpoint(signature, function)
         archive.write_out(str(temporary), verbose=verbose)
         extra = temporary / "assets.extra"
         extra.mkdir()
         (extra / PREPROCESS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
-        (extra / VERDICT_NAME).write_text(json.dumps(VERDICT, indent=2) + "\n")
+        (extra / VERDICT_NAME).write_text(json.dumps(verdict, indent=2) + "\n")
+        _write_record(extra, Path(run), config, _read_metrics(metrics), name)
         temporary.chmod(0o755)
         taken = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
         version = base / str(max(taken, default=0) + 1)
@@ -155,6 +179,28 @@ def export(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return version
+
+
+def _read_metrics(path: str | os.PathLike | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path}: is no metrics.json of `dfdetect evaluate`: {error}") from error
+
+
+def _write_record(
+    extra: Path, run: Path, config: dict[str, Any], metrics: dict[str, Any] | None, name: str
+) -> None:
+    """The model card, and what `dfdetect evaluate` needs to know of a model's training."""
+    from trainer.model_card import model_card
+
+    (extra / CARD_NAME).write_text(model_card(metrics, name))
+    known = {key: value for key, value in config.items() if key != "data"}  # a path of no use here
+    write_json(extra / CONFIG_NAME, known)
+    if (run / SEEN_NAME).is_file():
+        shutil.copy(run / SEEN_NAME, extra / SEEN_NAME)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -168,11 +214,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--name", default="dfdetect", help="the model's name (default: %(default)s)"
     )
+    parser.add_argument(
+        "--metrics", help="metrics.json of `dfdetect evaluate`, for the model's card"
+    )
     args = parser.parse_args(argv)
     if not args.name or "/" in args.name or args.name.startswith("."):
         parser.error(f"--name is {args.name!r}; use a plain folder name.")
     try:
-        version = export(args.run, args.out, args.name)
+        version = export(args.run, args.out, args.name, args.metrics)
     except (FileNotFoundError, ValueError, ExportError) as error:
         print(f"dfdetect export: {error}", file=sys.stderr)
         return 1

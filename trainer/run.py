@@ -19,7 +19,10 @@ BEST_NAME = "best.keras"  # until the run is finished
 CHECKPOINT_NAME = "checkpoint.safetensors"  # until the run is finished
 CONFIG_NAME = "config.json"
 SETTINGS_NAME = "config.yaml"  # for --config
-PARTS = (MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, "history.json", "history.csv", SETTINGS_NAME)
+PARTS = (
+    *(MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, SETTINGS_NAME),
+    *("history.json", "history.csv", "seen.json", "calibration.json"),
+)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -29,6 +29,7 @@ def train(
     from rich.console import Console
 
     from trainer.data import load_dataset_info
+    from trainer.seen import collect, write_seen
     from trainer.training import Training
 
     out, config = Path(out), config or TrainConfig()
@@ -45,6 +46,7 @@ def train(
         run.write_json(out / run.CONFIG_NAME, {**facts, **training.facts()})
         run.write_json(out / "versions.json", run.versions())
         run.write_settings(out / run.SETTINGS_NAME, config, data)
+        write_seen(out, collect(data))
     training.run()
     return out
 

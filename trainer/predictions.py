@@ -1,0 +1,428 @@
+"""A model's scores of a data set's clips and videos: what all figures are computed from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.clip import Video
+from pipelines.output import MANIFEST_NAME, REJECTS_NAME
+from serving.verdict import Thresholds, Verdict, decide, track_scores, video_score
+from trainer.detector import Detector
+
+BATCH = 8  # clips
+SEPARATOR = "\x1f"  # between identities while they are one string
+USED_STAGES = ("decode", "faces")  # of rejects: earlier ones concern what is in no split
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredClip:
+    """A clip, what is known of it and what the model says; of its frames, those with a face.
+
+    data: which of the data sets it is from. position: of its record in the split, as
+    `read_records` reads it. times_s, frame_probabilities: (F,). face_px: the face box's shorter
+    side, mean over the frames; None where no box is known.
+    """
+
+    video: Video
+    data: int
+    position: int
+    track: int
+    clip: int
+    probability_fake: float
+    times_s: np.ndarray
+    frame_probabilities: np.ndarray
+    face_px: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredVideo:
+    """A video and what the system says of it; without a face there is no score.
+
+    clips: their numbers in the list that the video was made of. face_px: mean over the clips.
+    """
+
+    video: Video
+    data: int
+    score: float | None
+    verdict: Verdict
+    clips: tuple[int, ...] = ()
+    tracks: int = 0
+    frames: int = 0
+    face_px: float | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model says of the splits of some data sets.
+
+    clips: those of all; `ScoredVideo.clips` are their numbers. videos: also those without a face,
+    as far as the data sets keep a list of them (`listed`). unusable: videos that are in neither,
+    counted by reason. conditions: of trainer.robustness, and `under_conditions`, P(fake) of the
+    clips under each, (conditions, clips).
+    """
+
+    folders: tuple[str, ...]
+    infos: tuple[dict[str, Any], ...]
+    splits: tuple[str, ...]
+    clips: list[ScoredClip]
+    videos: list[ScoredVideo]
+    listed: bool
+    unusable: dict[str, int]
+    conditions: tuple[Any, ...]
+    under_conditions: np.ndarray
+
+    @property
+    def scored(self) -> list[ScoredVideo]:
+        """The videos that have a score."""
+        return [video for video in self.videos if video.score is not None]
+
+
+def predict(
+    detector: Detector,
+    folders: Sequence[str | os.PathLike],
+    splits: Sequence[str],
+    conditions: Sequence[Any] = (),
+    seed: int = 0,
+) -> Predictions:
+    """Scores the splits of all data sets.
+
+    Raises ValueError where crops do not fit the model, a split is empty, or two data sets hold
+    the same video; FileNotFoundError where there are no shards.
+    """
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ValueError(f"{', '.join(map(str, folders))}: give each data set once.")
+    infos = [_fitting_info(detector, folder) for folder in folders]
+    # Before the work, so that what cannot be read stops it at once.
+    parts = [
+        (number, split, _records(folders[number], infos[number], split))
+        for number in range(len(folders))
+        for split in splits
+    ]
+    missing = [unscored_videos(folders[number], split, number) for number, split, _ in parts]
+    clips: list[ScoredClip] = []
+    corrupted: list[np.ndarray] = []
+    for number, split, records in parts:
+        rows, under = score_clips(detector, records, split, number, conditions, seed)
+        clips += rows
+        corrupted.append(under)
+    _check_apart(clips, folders)
+    if not any(len(clip.times_s) for clip in clips):
+        raise ValueError(
+            f"{', '.join(map(str, folders))}: no {' or '.join(splits)} clip holds a face."
+        )
+    return Predictions(
+        folders=tuple(map(str, folders)),
+        infos=tuple(infos),
+        splits=tuple(splits),
+        clips=clips,
+        videos=score_videos(clips, detector.thresholds)
+        + [video for found in missing if found for video in found[0]],
+        listed=all(found is not None for found in missing),
+        unusable=dict(sorted(sum((found[1] for found in missing if found), Counter()).items())),
+        conditions=tuple(conditions),
+        under_conditions=np.concatenate(corrupted, axis=1),
+    )
+
+
+def _fitting_info(detector: Detector, folder: str | os.PathLike) -> dict[str, Any]:
+    from trainer.data import load_dataset_info
+
+    info = load_dataset_info(folder, detector.fingerprint)
+    found = (info["config"]["frames_per_clip"], info["config"]["crop_size"])
+    if found != detector.shape:
+        raise ValueError(
+            f"{folder}: clips of {found[0]} frames of {found[1]} px, the model takes "
+            f"{detector.shape[0]} of {detector.shape[1]} px. Preprocess with the model's settings."
+        )
+    return info
+
+
+def _check_apart(clips: Sequence[ScoredClip], folders: Sequence[str | os.PathLike]) -> None:
+    """Raises ValueError where a video is in two data sets: it would be one with more clips."""
+    first: dict[tuple[str, ...], int] = {}
+    for clip in clips:
+        number = first.setdefault(video_key(clip.video), clip.data)
+        if number != clip.data:
+            raise ValueError(
+                f"{clip.video.key} ({clip.video.method}) is in {folders[number]} and in "
+                f"{folders[clip.data]}: give each video once."
+            )
+
+
+def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> Any:
+    """The split's serialized records. Raises ValueError where it has none."""
+    from trainer.data import read_records, shard_paths
+
+    paths = shard_paths(data, info, split)
+    if not paths:
+        there = [name for name, part in info["splits"].items() if part.get("clips")]
+        raise ValueError(
+            f"{data} has no {split} clips; there are clips of {', '.join(there) or 'no split'}."
+        )
+    return read_records(paths)
+
+
+def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
+    """A record -> what `parse_clip` gives, and what the tables say of a clip; times_s (T,) and
+    boxes (T, 4) are cut or padded as its frames are."""
+    import tensorflow as tf
+
+    from pipelines import schema
+    from trainer.data import _to_length, parse_clip
+
+    names = ("video/id", "video/dataset", "video/compression", "identities", "source_id")
+    context_spec, frame_spec = schema.feature_spec()
+    context, sequence, _ = tf.io.parse_sequence_example(
+        record[None],
+        {name: context_spec[name] for name in names},
+        {name: frame_spec[name] for name in ("frame/time_s", "frame/box")},
+    )
+    return {
+        **parse_clip(record, side, frames),
+        "id": context["video/id"][0],
+        "dataset": context["video/dataset"][0],
+        "compression": context["video/compression"][0],
+        "source": context["source_id"][0],
+        "identities": tf.strings.reduce_join(context["identities"][0], separator=SEPARATOR),
+        "times_s": _to_length(sequence["frame/time_s"][0], frames),
+        "boxes": _to_length(sequence["frame/box"][0], frames),
+    }
+
+
+def score_clips(
+    detector: Detector,
+    records: Any,
+    split: str,
+    number: int = 0,
+    conditions: Sequence[Any] = (),
+    seed: int = 0,
+) -> tuple[list[ScoredClip], np.ndarray]:
+    """Every clip of a data set of serialized records, read once and scored, in its order; and
+    P(fake) of them under each condition of trainer.robustness, (conditions, clips).
+
+    number: kept with the clips as `data`.
+    """
+    import tensorflow as tf
+
+    frames, side = detector.shape
+    batches = (
+        records.map(
+            lambda record: _parse(record, frames, side),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .batch(BATCH)
+        .prefetch(2)
+    )
+    corruptions = [_corruption(condition) for condition in conditions]
+    clips: list[ScoredClip] = []
+    corrupted: list[np.ndarray] = []
+    for step, batch in enumerate(batches):
+        pixels, mask = batch["clips"], batch["mask"]
+        probabilities, of_frames = detector.predict(pixels, mask)
+        corrupted.append(
+            np.array(
+                [
+                    detector.predict(corrupt(pixels, tf.constant(seed + step)), mask)[0]
+                    for corrupt in corruptions
+                ]
+            ).reshape(len(corruptions), len(probabilities))
+        )
+        clips += _rows(batch, probabilities, of_frames, split, number, len(clips))
+    return clips, np.concatenate(corrupted, axis=1)
+
+
+def _corruption(condition: Any) -> Callable[[Any, Any], Any]:
+    import tensorflow as tf
+
+    from trainer.robustness import corrupt
+
+    return tf.function(lambda clips, seed: corrupt(clips, condition, seed), reduce_retracing=True)
+
+
+def _rows(
+    batch: Mapping[str, Any],
+    probabilities: np.ndarray,
+    of_frames: np.ndarray,
+    split: str,
+    number: int,
+    first: int,
+) -> list[ScoredClip]:
+    values = {name: tensor.numpy() for name, tensor in batch.items() if name != "clips"}
+    boxes = values["boxes"]
+    sides = np.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])  # (B, T)
+    rows = []
+    for i, probability in enumerate(probabilities):
+        found = values["mask"][i]
+        known = sides[i][found & (sides[i] > 0)]
+        text = {
+            name: values[name][i].decode()
+            for name in ("id", "dataset", "method", "compression", "source", "identities")
+        }
+        rows.append(
+            ScoredClip(
+                video=Video(
+                    id=text["id"],
+                    uri="",
+                    label=int(values["label"][i]),
+                    dataset=text["dataset"],
+                    method=text["method"],
+                    compression=text["compression"],
+                    identities=tuple(filter(None, text["identities"].split(SEPARATOR))),
+                    source_id=text["source"],
+                    split=split,
+                ),
+                data=number,
+                position=first + i,
+                track=int(values["track"][i]),
+                clip=int(values["clip"][i]),
+                probability_fake=float(probability),
+                times_s=values["times_s"][i][found],
+                frame_probabilities=of_frames[i][found],
+                face_px=float(known.mean()) if len(known) else None,
+            )
+        )
+    return rows
+
+
+def group_clips(clips: Sequence[ScoredClip]) -> dict[tuple[str, ...], list[int]]:
+    """Numbers of the clips of each video.
+
+    A video is told by dataset, method, compression and id together: the methods of FaceForensics++
+    name their videos alike, and so do its compressions.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, clip in enumerate(clips):
+        groups.setdefault(video_key(clip.video), []).append(number)
+    return groups
+
+
+def video_key(video: Video) -> tuple[str, ...]:
+    return (video.dataset, video.method, video.compression, video.id)
+
+
+def score_videos(clips: Sequence[ScoredClip], thresholds: Thresholds) -> list[ScoredVideo]:
+    """The videos of the clips, scored by the rule that serving uses, sorted by key."""
+    return [
+        _score_video(clips, numbers, thresholds)
+        for _, numbers in sorted(group_clips(clips).items())
+    ]
+
+
+def _score_video(
+    clips: Sequence[ScoredClip], numbers: Sequence[int], thresholds: Thresholds
+) -> ScoredVideo:
+    rows = [clips[number] for number in numbers]
+    seen = [row for row in rows if len(row.times_s)]
+    if not seen:
+        return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, tuple(numbers))
+    score = video_score([row.track for row in seen], [row.probability_fake for row in seen])
+    sizes = [row.face_px for row in seen if row.face_px is not None]
+    return ScoredVideo(
+        video=rows[0].video,
+        data=rows[0].data,
+        score=score,
+        verdict=decide(score, thresholds),
+        clips=tuple(numbers),
+        tracks=len({row.track for row in seen}),
+        frames=sum(len(row.times_s) for row in seen),
+        face_px=float(np.mean(sizes)) if sizes else None,
+        start_s=float(min(row.times_s.min() for row in seen)),
+        end_s=float(max(row.times_s.max() for row in seen)),
+    )
+
+
+def rescore(
+    videos: Sequence[ScoredVideo], clips: Sequence[ScoredClip], probabilities: np.ndarray
+) -> list[float]:
+    """Scores of the videos that have one, were P(fake) of the clips `probabilities` (N,)."""
+    scores = []
+    for video in videos:
+        if video.score is not None:
+            seen = [n for n in video.clips if len(clips[n].times_s)]
+            tracks = [clips[n].track for n in seen]
+            scores.append(video_score(tracks, probabilities[seen].tolist()))
+    return scores
+
+
+def deciding_clip(video: ScoredVideo, clips: Sequence[ScoredClip]) -> int:
+    """Of the track that gave the video its score, the number of the clip with the highest one."""
+    seen = [n for n in video.clips if len(clips[n].times_s)]
+    tracks = track_scores([clips[n].track for n in seen], [clips[n].probability_fake for n in seen])
+    decided = max(tracks, key=lambda track: tracks[track])
+    of_track = [n for n in seen if clips[n].track == decided]
+    return max(of_track, key=lambda n: clips[n].probability_fake)
+
+
+def crops_of(
+    data: str | os.PathLike, info: Mapping[str, Any], split: str, positions: Sequence[int]
+) -> dict[int, list[bytes]]:
+    """By position: the encoded crops of a clip's frames with a face.
+
+    Goes through the shards a second time but decodes nothing, which takes less than keeping all
+    crops in memory for the few that are shown.
+    """
+    from pipelines import schema
+
+    wanted = set(positions)
+    found: dict[int, list[bytes]] = {}
+    for position, record in enumerate(_records(data, info, split) if wanted else ()):
+        if position in wanted:
+            clip = schema.parse(record.numpy())[1]
+            found[position] = [image for image in clip.images if image]
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def unscored_videos(
+    data: str | os.PathLike, split: str, number: int = 0
+) -> tuple[list[ScoredVideo], Counter[str]] | None:
+    """The split's videos that are not in the shards: those without a face, and a count of the
+    others by the reason why they could not be used. None where no list of the videos is kept.
+
+    Raises ValueError where the list or the rejects cannot be read.
+    """
+    from pipelines.datasets.lists import LABELS, read_table
+
+    path, rejects = Path(data) / MANIFEST_NAME, Path(data) / REJECTS_NAME
+    if not (path.is_file() and rejects.is_file()):
+        return None
+    try:
+        lines = [json.loads(line) for line in rejects.read_text().splitlines()]
+        reasons = {r["video"]: r["reason"] for r in lines if r["stage"] in USED_STAGES}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{rejects} is not what `dfdetect preprocess` writes ({error!r}): run it again."
+        ) from error
+    faceless, others = [], Counter[str]()
+    for _, row in read_table(path, ("uri", "label")):
+        reason = reasons.get(f"{row.get('dataset')}/{row.get('id')}")
+        if reason is None or row.get("split") != split:
+            continue
+        if reason != "no_face":
+            others[reason] += 1
+            continue
+        video = Video(
+            id=row["id"],
+            uri="",
+            label=LABELS[row["label"].lower()],
+            dataset=row["dataset"],
+            method=row.get("method", ""),
+            compression=row.get("compression", ""),
+            identities=tuple(filter(None, row.get("identities", "").split(";"))),
+            source_id=row.get("source", ""),
+            split=split,
+        )
+        faceless.append(ScoredVideo(video, number, None, Verdict.NO_FACE))
+    return faceless, others
