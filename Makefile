@@ -17,9 +17,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/dfdetect demo --overwrite --output runs/demo $(DEMO_FLAGS)
 
-# Two files at a time: most tests keep one core busy.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 # PyTorch is no part of the environment; only what compares with it brings it along.
 $(VENV)/.torch: $(VENV)/.installed

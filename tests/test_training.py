@@ -61,7 +61,7 @@ def kill_when(command: list[str], reached) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(
     finished, sample_shards, tmp_path, epoch
 ):
