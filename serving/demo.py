@@ -58,9 +58,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         config = PreprocessConfig(frames_per_clip=8, crop_size=112, margin=0.2)
         info = preprocess(str(videos), str(data), config, console=console)
         console.print(summary(info))
-    with _stage(
-        console, "3. Train: ResNeXt over frames, LSTM over time; calibrate", run
-    ):
+    with _stage(console, "3. Train: ResNeXt over frames, LSTM over time; calibrate", run):
         train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))
         console.print(describe(calibrate(run, data)))
     with _stage(console, "4. Evaluate on people the model has never seen", output / "report.html"):
