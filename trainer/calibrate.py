@@ -19,7 +19,6 @@ import numpy as np
 from pipelines.clip import FAKE, LABEL_NAMES
 from serving.verdict import Thresholds, Verdict, decide, video_score
 from trainer.calibration import (
-    CALIBRATION_NAME,
     Calibration,
     apply,
     check_share,
@@ -28,7 +27,7 @@ from trainer.calibration import (
     log_loss,
     sha256_of,
 )
-from trainer.run import MODEL_NAME, write_json
+from trainer.run import CALIBRATION_NAME, MODEL_NAME, write_json
 
 SPLIT = "val"
 MAX_FPR = 0.05

@@ -20,9 +20,8 @@ import numpy as np
 
 from pipelines.clip import FAKE, REAL
 from serving.verdict import Thresholds
-from trainer.run import MODEL_NAME
+from trainer.run import CALIBRATION_NAME, MODEL_NAME
 
-CALIBRATION_NAME = "calibration.json"
 TEMPERATURES = (0.05, 20.0)  # no fit goes beyond them
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import time
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trainer import checkpoint
 from trainer.errors import CheckpointError, TrainError
+from trainer.run import write_csv
 
 LINE_EVERY_S = 60.0  # where the output is no terminal
 
@@ -142,12 +142,7 @@ class HistoryFile(keras.callbacks.Callback):
         self._path, self._state = path, state
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        with temporary.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, list(self._state.history[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._state.history)
-        os.replace(temporary, self._path)
+        write_csv(self._path, self._state.history)
 
 
 class ShowProgress(keras.callbacks.Callback):

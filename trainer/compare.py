@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.clip import SPLITS
 from trainer.detector import Detector, load_detector
-from trainer.evaluate import leakage
+from trainer.evaluate import add_data_flags, leakage
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval
 from trainer.metrics import score_metrics
 from trainer.predictions import Predictions, predict, video_key
@@ -178,15 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("a", help="a run folder, a .keras file or a SavedModel")
     parser.add_argument("b", help="the other model")
-    parser.add_argument(
-        "--data",
-        required=True,
-        action="append",
-        help="folder of shards from `dfdetect preprocess`; may be given several times",
-    )
-    parser.add_argument(
-        "--split", nargs="+", default=["test"], choices=SPLITS, help="(default: test)"
-    )
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, help="folder for the comparison")
     parser.add_argument("--seed", type=int, default=0, help="of intervals (default: %(default)s)")
     args = parser.parse_args(argv)

@@ -115,7 +115,7 @@ def parse_clip(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor
         {name: context_spec[name] for name in CONTEXT},
         {name: frame_spec[name] for name in FRAMES},
     )
-    images, landmarks, transforms = (_to_length(sequence[name][0], frames) for name in FRAMES)
+    images, landmarks, transforms = (to_length(sequence[name][0], frames) for name in FRAMES)
     clip, found = decode_frames(images, side)
     return {
         "clips": tf.ensure_shape(clip, (frames, side, side, 3)),
@@ -130,7 +130,7 @@ def parse_clip(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor
     }
 
 
-def _to_length(values: tf.Tensor, frames: int) -> tf.Tensor:
+def to_length(values: tf.Tensor, frames: int) -> tf.Tensor:
     """(N, ...) -> (frames, ...): cut, or padded with zeros or ""."""
     values = values[:frames]
     rest = [[0, 0]] * (values.shape.rank - 1)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from trainer.report import (
     with_interval,
     write_report,
 )
-from trainer.run import write_json
+from trainer.run import write_csv, write_json
 from trainer.seen import Seen, hash_key, read_seen
 from trainer.slices import measure_slice, slices
 
@@ -378,15 +377,6 @@ def _facts(row: ScoredVideo | ScoredClip) -> dict[str, Any]:
     return {name: getattr(row.video, name) for name in names}
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows of the same columns; None becomes an empty cell."""
-    lines = list(rows)
-    with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-
-
 def _print_table(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -408,6 +398,19 @@ def _print_table(metrics: dict[str, Any]) -> None:
         console.print(SAMPLE_NOTE)
 
 
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """--data and --split: the videos that a model is measured on."""
+    parser.add_argument(
+        "--data",
+        required=True,
+        action="append",
+        help="folder of shards from `dfdetect preprocess`; may be given several times",
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["test"], choices=SPLITS, help="(default: test)"
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect evaluate",
@@ -419,15 +422,7 @@ def main(argv: list[str] | None = None) -> int:
     source.add_argument(
         "--model", help="a run folder, a .keras file or a SavedModel of `dfdetect export`"
     )
-    parser.add_argument(
-        "--data",
-        required=True,
-        action="append",
-        help="folder of shards from `dfdetect preprocess`; may be given several times",
-    )
-    parser.add_argument(
-        "--split", nargs="+", default=["test"], choices=SPLITS, help="(default: test)"
-    )
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, help="folder for the report")
     parser.add_argument(
         "--robustness",

@@ -13,8 +13,7 @@ from typing import Any
 
 from pipelines.config import PreprocessConfig
 from trainer.calibration import Calibration, load_calibration
-from trainer.run import CONFIG_NAME, MODEL_NAME, write_json
-from trainer.seen import SEEN_NAME
+from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"

@@ -178,7 +178,7 @@ def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
     import tensorflow as tf
 
     from pipelines import schema
-    from trainer.data import _to_length, parse_clip
+    from trainer.data import parse_clip, to_length
 
     names = ("video/id", "video/dataset", "video/compression", "identities", "source_id")
     context_spec, frame_spec = schema.feature_spec()
@@ -194,8 +194,8 @@ def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
         "compression": context["video/compression"][0],
         "source": context["source_id"][0],
         "identities": tf.strings.reduce_join(context["identities"][0], separator=SEPARATOR),
-        "times_s": _to_length(sequence["frame/time_s"][0], frames),
-        "boxes": _to_length(sequence["frame/box"][0], frames),
+        "times_s": to_length(sequence["frame/time_s"][0], frames),
+        "boxes": to_length(sequence["frame/box"][0], frames),
     }
 
 

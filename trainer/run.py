@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import json
 import os
 import platform
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ BEST_NAME = "best.keras"  # until the run is finished
 CHECKPOINT_NAME = "checkpoint.safetensors"  # until the run is finished
 CONFIG_NAME = "config.json"
 SETTINGS_NAME = "config.yaml"  # for --config
+SEEN_NAME = "seen.json"
+CALIBRATION_NAME = "calibration.json"
 PARTS = (
-    *(MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, SETTINGS_NAME),
-    *("history.json", "history.csv", "seen.json", "calibration.json"),
+    *(MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, SETTINGS_NAME, SEEN_NAME, CALIBRATION_NAME),
+    *("history.json", "history.csv"),
 )
 
 
@@ -29,6 +33,17 @@ def write_json(path: Path, value: Any) -> None:
     """Writes at once or not at all. Raises ValueError on NaN."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows of the same columns at once or not at all; None becomes an empty cell."""
+    lines = list(rows)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
     os.replace(temporary, path)
 
 

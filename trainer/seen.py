@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trainer.run import write_json
+from trainer.run import SEEN_NAME, write_json
 
-SEEN_NAME = "seen.json"
 KINDS = ("video", "source", "identity")
 
 
