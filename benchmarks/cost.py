@@ -26,7 +26,7 @@ from videos import at_published_sizes
 from pipelines import datasets
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
-from pipelines.faces.detect import limit_threads
+from pipelines.faces.detect import compute_reproducibly
 from pipelines.faces.extract import FaceExtractor
 from pipelines.plan import make_plan, write_plan
 from pipelines.schema import serialize
@@ -105,7 +105,7 @@ def main() -> None:
     args = parser.parse_args()
     seconds, memory, plan = launch(100_000)  # first: later the memory has been larger already
     print(f"launcher, 100,000 videos: {seconds:.1f} s, {memory:.0f} MB, plan of {plan:.0f} MB")
-    limit_threads(1)
+    compute_reproducibly()
     with tempfile.TemporaryDirectory() as folder:
         groups = at_published_sizes(args.clips, args.cache or Path(folder))
         measured = {name: measure(paths) for name, paths in groups.items()}

@@ -28,7 +28,7 @@ from videos import at_published_sizes
 
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
-from pipelines.faces.detect import MtcnnDetector, iou, limit_threads, shrink
+from pipelines.faces.detect import MtcnnDetector, compute_reproducibly, iou, shrink
 from pipelines.faces.extract import FaceExtractor
 from pipelines.faces.follow import detect_through
 from pipelines.schema import serialize
@@ -127,7 +127,7 @@ _worker: FaceExtractor
 
 def _start_worker(warm_up: Path) -> None:
     global _worker
-    limit_threads(1)
+    compute_reproducibly()
     _worker = FaceExtractor(CONFIG, threads=1)
     _worker.extract(str(warm_up))
 

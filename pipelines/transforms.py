@@ -58,18 +58,22 @@ class FaceStep(beam.DoFn):
     threads: for each worker process; 0 for one per core.
     """
 
+    # Whether faces are the same to the last bit everywhere. A model in the same process would
+    # be slower for it.
+    reproducible = False
+
     def __init__(self, config: PreprocessConfig, threads: int, time_limit_s: float):
         self._config, self._threads, self._time_limit_s = config, threads, time_limit_s
         self._shared = Shared()
 
     def setup(self) -> None:
         # Here and not above: workers load TensorFlow, the launcher need not.
-        from pipelines.faces.detect import limit_threads
+        from pipelines.faces.detect import compute_reproducibly
         from pipelines.faces.extract import FaceExtractor
 
         def load() -> FaceExtractor:
-            if self._threads:
-                limit_threads(self._threads)
+            if self.reproducible or self._threads == 1:
+                compute_reproducibly()
             return FaceExtractor(
                 self._config, threads=self._threads, time_limit_s=self._time_limit_s
             )
@@ -86,6 +90,8 @@ class ExtractFaces(FaceStep):
 
     A part that is there is not made again.
     """
+
+    reproducible = True
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ LIMITS = (
 )
 
 
+PREPROCESS = ("--frames-per-clip", "8", "--crop-size", "112", "--margin", "0.2")
 # A network that a CPU trains from scratch in minutes.
 SETTINGS: dict = {"backbone": "resnext_small", "temporal_units": 64, "learning_rate": 1e-3}
 
@@ -36,9 +38,6 @@ def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
 
 def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     """Runs every stage and returns the metrics. Prints as it goes."""
-    from pipelines.config import PreprocessConfig
-    from pipelines.inspect.report import summary
-    from pipelines.preprocess import preprocess
     from pipelines.sample.generate import generate
     from serving.client import RestClient
     from serving.local_server import start_in_thread
@@ -55,9 +54,9 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     with _stage(console, f"1. Videos of {identities} generated people, real and faked", videos):
         generate(videos, identities=identities, seed=seed)
     with _stage(console, "2. Preprocess: videos -> aligned face clips (Apache Beam)", data):
-        config = PreprocessConfig(frames_per_clip=8, crop_size=112, margin=0.2)
-        info = preprocess(str(videos), str(data), config, console=console)
-        console.print(summary(info))
+        # A process of its own: it computes otherwise than training, see `compute_reproducibly`.
+        command = [sys.executable, "-m", "pipelines.preprocess", *PREPROCESS]
+        subprocess.run([*command, "--input", str(videos), "--output", str(data)], check=True)
     with _stage(console, "3. Train: ResNeXt over frames, LSTM over time; calibrate", run):
         train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))
         console.print(describe(calibrate(run, data)))

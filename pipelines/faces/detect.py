@@ -7,11 +7,13 @@ used, because it runs frame by frame and loses faces when `min_face_size` is rai
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib.resources
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import cv2
@@ -21,7 +23,10 @@ import tensorflow as tf
 
 PYRAMID_FACTOR = 0.709  # the paper's
 P_CELL, P_STRIDE = 12, 2  # what one P-Net output looks at, and the step between two, px
-MAX_PATCHES = 512  # patches a network is given at once: bounds the memory
+
+# What a network is given at once. Calls run side by side in threads of our own: so a process in
+# which each operation has one thread is no slower, and memory is bounded.
+P_PIXELS, PATCHES = 256 << 10, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,12 +198,22 @@ def _patches(frames: Frames, owners: np.ndarray, boxes: np.ndarray, side: int) -
     return out
 
 
-def limit_threads(threads: int) -> None:
-    """Lets this process compute with so many threads, unless TensorFlow is at work already."""
-    cv2.setNumThreads(threads)
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+def compute_reproducibly() -> None:
+    """Makes what this process finds the same to the last bit on a machine with any number of cores.
+
+    TensorFlow and oneDNN divide an operation among their threads, and where the parts end decides
+    which instructions add up a number. So here an operation has one thread. That can be set only
+    before TensorFlow's first operation in the process; later it is logged as a warning.
+    """
+    cv2.setNumThreads(1)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    except RuntimeError:
+        if tf.config.threading.get_intra_op_parallelism_threads() != 1:
+            logging.getLogger(__name__).warning(
+                "TensorFlow is at work in this process already, with several threads for an "
+                "operation: crops may differ in their last bits from those of a process of its own."
+            )
 
 
 def shrink(frame: np.ndarray, side_px: int) -> np.ndarray:
@@ -217,10 +232,11 @@ def _face(box: np.ndarray, landmarks: np.ndarray, score: float) -> Face:
 class MtcnnDetector:
     """MTCNN over batches of frames. Loading takes a moment: keep one per process.
 
-    min_face: smallest face to search for, px.
+    min_face: smallest face to search for, px. threads: how many calls of a network run side by
+    side; 0 for one per core. They do not change what is found.
     """
 
-    def __init__(self, min_face: int = 24):
+    def __init__(self, min_face: int = 24, threads: int = 0):
         folder = importlib.resources.files("mtcnn.assets.weights")
         load = lambda name: joblib.load(str(folder / f"{name}.lz4"))  # noqa: E731
         self._p, self._r, self._o = (
@@ -229,6 +245,7 @@ class MtcnnDetector:
             OutputNet(load("onet")),
         )
         self.min_face = min_face
+        self._threads = ThreadPoolExecutor(threads or os.cpu_count(), "detect")
 
     def detect(self, frames: Frames) -> list[list[Face]]:
         kinds = {(str(frame.dtype), frame.shape) for frame in frames}
@@ -264,7 +281,7 @@ class MtcnnDetector:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             # From the level before: each is read once at little more than its own size.
             level = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level]
-            offsets, scores = (t.numpy() for t in self._p(np.stack(level)))
+            offsets, scores = self._run(self._p, level, max(1, P_PIXELS // (size[0] * size[1])))
             owner, row, column = np.nonzero(scores > 0.6)
             corner = np.stack([column, row, column, row], axis=1) * P_STRIDE
             cell = corner + np.array([0, 0, P_CELL, P_CELL])
@@ -283,7 +300,7 @@ class MtcnnDetector:
         return owners[keep], _square(boxes[keep])
 
     def _reconsider(self, frames, owners, boxes) -> tuple[np.ndarray, np.ndarray]:
-        offsets, scores = self._run(self._r, frames, owners, boxes)
+        offsets, scores = self._look(self._r, frames, owners, boxes)
         sure = scores > 0.7
         owners, boxes, scores = owners[sure], _adjust(boxes, offsets)[sure], scores[sure]
         keep = suppress(boxes, scores, owners, 0.7)
@@ -291,23 +308,21 @@ class MtcnnDetector:
 
     def _output(self, frames, owners, boxes):
         """Boxes (N, 4), landmarks (N, 5, 2) and scores (N,) from square boxes about faces."""
-        offsets, landmarks, scores = self._run(self._o, frames, owners, boxes)
+        offsets, landmarks, scores = self._look(self._o, frames, owners, boxes)
         # x1..x5 y1..y5, as shares of the box -> (N, 5, 2) px. Less half a pixel, not the one of
         # the original: only so does a face at 1/2 to 1/8 of its size keep its place.
         size = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
         points = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size + boxes[:, None, :2] - 0.5
         return _adjust(boxes, offsets), points, scores
 
-    @staticmethod
-    def _run(network, frames, owners, boxes) -> list[np.ndarray]:
-        """The network's outputs for all boxes; a bounded number of patches at a time."""
-        outputs = []
-        for start in range(0, len(boxes), MAX_PATCHES):
-            part = slice(start, start + MAX_PATCHES)
-            patches = _patches(frames, owners[part], boxes[part], network.SIDE)
-            # One patch alone would be a matrix times a vector, which TensorFlow adds up in an
-            # order that depends on the number of threads; crops must not.
-            alone = len(patches) == 1
-            found = network(np.repeat(patches, 2, axis=0) if alone else patches)
-            outputs.append([t.numpy()[: len(patches)] for t in found])
-        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    def _look(self, network, frames, owners, boxes) -> list[np.ndarray]:
+        """The network's outputs for the patches in all boxes."""
+        return self._run(network, _patches(frames, owners, boxes, network.SIDE), PATCHES)
+
+    def _run(
+        self, network: Callable, images: Sequence[np.ndarray], at_once: int
+    ) -> list[np.ndarray]:
+        """The network's outputs for all images (N, h, w, 3) uint8."""
+        parts = [np.stack(images[i : i + at_once]) for i in range(0, len(images), at_once)]
+        outputs = self._threads.map(lambda part: [t.numpy() for t in network(part)], parts)
+        return [np.concatenate(found) for found in zip(*outputs, strict=True)]

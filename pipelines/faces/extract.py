@@ -29,8 +29,8 @@ BATCH_BYTES = 256 << 20
 class FaceExtractor:
     """Finds, tracks, aligns and crops the faces of videos. Keep one per process.
 
-    threads: for decoding; 0 for FFmpeg's choice. time_limit_s: how long the decoder may keep us
-    waiting for one video.
+    threads: for decoding, and for finding faces; 0 for about one per core. time_limit_s: how long
+    the decoder may keep us waiting for one video.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FaceExtractor:
         time_limit_s: float = DECODE_LIMIT_S,
     ):
         self.config = config
-        self._detector = detector or MtcnnDetector(config.min_face)
+        self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
 
     def extract(self, path: str) -> list[Clip]:
