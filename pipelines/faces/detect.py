@@ -320,7 +320,7 @@ class MtcnnDetector:
         return self._run(network, _patches(frames, owners, boxes, network.SIDE), PATCHES)
 
     def _run(
-        self, network: Callable, images: Sequence[np.ndarray], at_once: int
+        self, network: Callable, images: Frames | np.ndarray, at_once: int
     ) -> list[np.ndarray]:
         """The network's outputs for all images (N, h, w, 3) uint8."""
         parts = [np.stack(images[i : i + at_once]) for i in range(0, len(images), at_once)]
