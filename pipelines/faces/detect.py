@@ -323,6 +323,6 @@ class MtcnnDetector:
         self, network: Callable, images: Frames | np.ndarray, at_once: int
     ) -> list[np.ndarray]:
         """The network's outputs for all images (N, h, w, 3) uint8."""
-        parts = [np.stack(images[i : i + at_once]) for i in range(0, len(images), at_once)]
+        parts = [np.asarray(images[i : i + at_once]) for i in range(0, len(images), at_once)]
         outputs = self._threads.map(lambda part: [t.numpy() for t in network(part)], parts)
         return [np.concatenate(found) for found in zip(*outputs, strict=True)]
