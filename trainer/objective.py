@@ -39,3 +39,8 @@ def compile_model(
         # Grouped convolutions are slow under XLA on a CPU; a TPU compiles in any case.
         jit_compile=False,
     )
+    # Keras makes these losses' averages in the first step, whose graph TensorFlow then traces
+    # once more, because variables came into being: a third of the time to the end of that step.
+    nothing = {name: tf.zeros((1, *x.shape[1:])) for name, x in model.output.items()}
+    model.compute_loss(y=nothing, y_pred=nothing)
+    model.reset_metrics()
