@@ -125,7 +125,8 @@ FRAME = {"b64": ""}
         ({"signature_name": "guess", "inputs": [[FRAME]]}, "No signature 'guess'"),
         ({"signature_name": "tensors", "instances": [{"clips": []}]}, "the keys ['clips', 'mask']"),
         ({"inputs": [[{"b64": base64.b64encode(b"no image").decode()}] * 4]}, "image"),
-        ({"inputs": [[FRAME]]}, "shape (1, 1), expected (None, 4)"),
+        ({"inputs": [[[FRAME]]]}, "shape (1, 1, 1), expected (None, None)"),
+        ({"inputs": [[FRAME] * 5]}, "more frames than the 4 of this model"),
     ],
 )
 def test_a_bad_request_gets_status_400_and_the_reason(url, body, message):

@@ -270,3 +270,36 @@ def test_a_served_clip_without_any_frame_is_an_error(saved):
     model = tf.saved_model.load(str(saved))
     with pytest.raises(tf.errors.InvalidArgumentError, match="holds no frame at all"):
         model.signatures["serving_default"](frames=tf.constant([[""] * T]))
+
+
+def images_of(data) -> list[bytes]:
+    """The encoded crops of a clip of the test split, as many as the model takes."""
+    (path, *_) = shard_paths(data, load_dataset_info(data), "test")
+    record = next(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    return (schema.parse(record)[1].images + [b""] * T)[:T]
+
+
+def test_a_served_clip_may_be_shorter_and_is_scored_as_if_padded(saved, data):
+    call = tf.saved_model.load(str(saved)).signatures["serving_default"]
+    images = images_of(data)
+    short = call(frames=tf.constant([images[:2]]))
+    padded = call(frames=tf.constant([[*images[:2], *[b""] * (T - 2)]]))
+    assert short["frame_probability"].shape == (1, 2)
+    np.testing.assert_array_equal(short["logit"], padded["logit"])
+    np.testing.assert_array_equal(short["frame_probability"], padded["frame_probability"][:, :2])
+
+
+def test_a_served_clip_with_more_frames_than_trained_is_an_error(saved, data):
+    model = tf.saved_model.load(str(saved))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"more frames than the {T}"):
+        model.signatures["serving_default"](frames=tf.constant([images_of(data) + [b""]]))
+
+
+def test_an_export_that_fails_its_check_leaves_nothing(run, tmp_path, monkeypatch):
+    def wrong(folder, inputs, expected):
+        raise export.ExportError("off by 1")
+
+    monkeypatch.setattr(export, "check_outputs", wrong)
+    with pytest.raises(export.ExportError, match="off by 1"):
+        export.export(run, tmp_path)
+    assert list((tmp_path / "dfdetect").iterdir()) == []

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import PreprocessConfig
-from trainer.calibration import Calibration, load_calibration
+from trainer.calibration import Calibration, apply, load_calibration
+from trainer.export_check import ExportError, check_ops, check_outputs, example_inputs
 from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
 
 PREPROCESS_NAME = "preprocess.json"
@@ -20,10 +21,6 @@ VERDICT_NAME = "verdict.json"
 CARD_NAME = "model_card.md"
 # Of a model that is not calibrated. Between the two thresholds a verdict is INCONCLUSIVE.
 VERDICT = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
-
-
-class ExportError(Exception):
-    """A run that cannot be exported."""
 
 
 def verdict_of(calibration: Calibration | None) -> dict[str, Any]:
@@ -91,18 +88,32 @@ def _endpoints(model: Any, texts: dict[str, str], temperature: float) -> dict[st
         clips = tf.reshape(clips, [-1, frames, side, side, 3])
         return clips, tf.reshape(mask, [-1, frames])
 
-    @tf.function(input_signature=[tf.TensorSpec([None, frames], tf.string, name="frames")])
+    def pad(values):  # (B, t, ...) -> (B, T, ...)
+        given = tf.shape(values)[1]
+        checked = tf.debugging.assert_less_equal(
+            given, frames, message=f"A clip has more frames than the {frames} of this model."
+        )
+        with tf.control_dependencies([checked]):
+            rest = [[0, 0]] * (values.shape.rank - 2)
+            padded = tf.pad(values, [[0, 0], [0, frames - given], *rest])
+        return tf.ensure_shape(padded, [None, frames, *values.shape[2:]])
+
+    def as_given(outputs, values):  # without the frames that `pad` added
+        probability = outputs["frame_probability"][:, : tf.shape(values)[1]]
+        return {**outputs, "frame_probability": probability}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="frames")])
     def encoded(frames):
-        return detect(*decode(frames))
+        return as_given(detect(*decode(pad(frames))), frames)
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec([None, frames, side, side, 3], tf.uint8, name="clips"),
-            tf.TensorSpec([None, frames], tf.bool, name="mask"),
+            tf.TensorSpec([None, None, side, side, 3], tf.uint8, name="clips"),
+            tf.TensorSpec([None, None], tf.bool, name="mask"),
         ]
     )
     def tensors(clips, mask):
-        return detect(clips, mask)
+        return as_given(detect(pad(clips), pad(mask)), mask)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(examples):
@@ -110,15 +121,23 @@ def _endpoints(model: Any, texts: dict[str, str], temperature: float) -> dict[st
         _, sequence, _ = tf.io.parse_sequence_example(
             examples, sequence_features={name: schema.feature_spec()[1][name]}
         )
-        images = sequence[name][:, :frames]
-        images = tf.pad(images, [[0, 0], [0, frames - tf.shape(images)[1]]])
-        return detect(*decode(images))
+        return detect(*decode(pad(sequence[name][:, :frames])))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="query")])
     def config(query):
         return {name: tf.fill(tf.shape(query), text) for name, text in texts.items()}
 
     return {"serving_default": encoded, "tensors": tensors, "examples": examples, "config": config}
+
+
+def _probabilities(model: Any, inputs: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """What an export must say of the inputs, by the name of the output."""
+    outputs = {name: value.numpy() for name, value in model(inputs, training=False).items()}
+    frames = apply(outputs["frame_logit"], temperature) * inputs["mask"]
+    return {
+        "probability_fake": apply(outputs["logit"], temperature),
+        "frame_probability": frames,
+    }
 
 
 def export(
@@ -132,7 +151,8 @@ def export(
 
     Signatures, each with outputs probability_fake (B,), logit (B,) and frame_probability (B, T):
     "serving_default" takes encoded crops, strings (B, T), "" for no frame; "tensors" takes
-    `clips` uint8 (B, T, H, W, 3) and `mask` bool (B, T); "examples" takes serialized records.
+    `clips` uint8 (B, T, H, W, 3) and `mask` bool (B, T); "examples" takes serialized records. T
+    is any number of frames up to those that the model was trained with.
     "config" returns how to make crops and verdicts, so that a client needs only a URL.
 
     Probabilities are those of the run's calibration where it has one; the logit is the model's.
@@ -150,12 +170,14 @@ def export(
             f"version makes {preprocess.fingerprint}. Preprocess and train again."
         )
     calibration = load_calibration(run)
+    temperature = calibration.temperature if calibration else 1.0
+    inputs = example_inputs(*model.input["clips"].shape[1:3])
+    expected = _probabilities(model, inputs, temperature)
     # Native grouped kernels fail on servers without oneDNN; merged groups run on every one.
     set_implementation(model, "merged")
     facts = {"config": preprocess.to_dict(), "fingerprint": preprocess.fingerprint}
     verdict = verdict_of(calibration)
     texts = {"preprocess_json": json.dumps(facts), "verdict_json": json.dumps(verdict)}
-    temperature = calibration.temperature if calibration else 1.0
     base = Path(out) / name
     base.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
@@ -165,6 +187,8 @@ def export(
         for signature, function in _endpoints(model, texts, temperature).items():
             archive.add_endpoint(signature, function)
         archive.write_out(str(temporary), verbose=verbose)
+        check_ops(temporary)
+        check_outputs(temporary, inputs, expected)
         extra = temporary / "assets.extra"
         extra.mkdir()
         (extra / PREPROCESS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
