@@ -303,3 +303,29 @@ def test_an_export_that_fails_its_check_leaves_nothing(run, tmp_path, monkeypatc
     with pytest.raises(export.ExportError, match="off by 1"):
         export.export(run, tmp_path)
     assert list((tmp_path / "dfdetect").iterdir()) == []
+
+
+def test_every_request_that_warms_a_server_up_is_answered(saved):
+    """TensorFlow Serving refuses a model if one of them fails."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    signatures = tf.saved_model.load(str(saved)).signatures
+    asked = set()
+    for record in tf.data.TFRecordDataset(
+        str(saved / "assets.extra" / "tf_serving_warmup_requests")
+    ).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        outputs = signatures[request.model_spec.signature_name](**inputs)
+        assert request.model_spec.name == "dfdetect" and outputs
+        asked.add(request.model_spec.signature_name)
+    assert asked == set(signatures)
+
+
+def test_an_export_without_the_protocols_messages_says_so(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "can_write_warmup", lambda: False)
+    assert export.main(["--run", str(run), "--out", str(tmp_path)]) == 0
+    assert "without requests to warm a server up" in capsys.readouterr().out
+    assert not (
+        tmp_path / "dfdetect" / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    ).exists()

@@ -15,6 +15,7 @@ from pipelines.config import PreprocessConfig
 from trainer.calibration import Calibration, apply, load_calibration
 from trainer.export_check import ExportError, check_ops, check_outputs, example_inputs
 from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
+from trainer.warmup import WARMUP_NAME, can_write_warmup, write_warmup
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"
@@ -157,7 +158,8 @@ def export(
 
     Probabilities are those of the run's calibration where it has one; the logit is the model's.
     Beside the model go its card, with the figures of `metrics`, a metrics.json of `dfdetect
-    evaluate`, and how it was trained and on whom, the latter as hashes.
+    evaluate`, how it was trained and on whom, the latter as hashes, and requests to warm a server
+    up, where the extra "serving" is installed.
     Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported.
     """
     import keras
@@ -171,7 +173,8 @@ def export(
         )
     calibration = load_calibration(run)
     temperature = calibration.temperature if calibration else 1.0
-    inputs = example_inputs(*model.input["clips"].shape[1:3])
+    shape = model.input["clips"].shape[1:3]  # frames, side
+    inputs = example_inputs(*shape)
     expected = _probabilities(model, inputs, temperature)
     # Native grouped kernels fail on servers without oneDNN; merged groups run on every one.
     set_implementation(model, "merged")
@@ -193,6 +196,8 @@ def export(
         extra.mkdir()
         (extra / PREPROCESS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
         (extra / VERDICT_NAME).write_text(json.dumps(verdict, indent=2) + "\n")
+        if can_write_warmup():
+            write_warmup(extra / WARMUP_NAME, name, *shape)
         _write_record(extra, Path(run), config, _read_metrics(metrics), name)
         temporary.chmod(0o755)
         taken = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
@@ -249,6 +254,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"dfdetect export: {error}", file=sys.stderr)
         return 1
     print(f"wrote {version}")
+    if not can_write_warmup():
+        print(
+            "note: without requests to warm a server up, whose first answers will take longer; "
+            "for these `pip install 'dfdetect[serving]'` and export again."
+        )
     return 0
 
 

@@ -1,0 +1,58 @@
+"""Requests that TensorFlow Serving sends to a model itself before others may.
+
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WARMUP_NAME = "tf_serving_warmup_requests"
+BATCHES = (1, 8)  # clips: of one request alone, and of a full one of serving.client
+
+
+def can_write_warmup() -> bool:
+    """Whether the protocol's messages are there: `pip install 'dfdetect[serving]'`."""
+    return importlib.util.find_spec("tensorflow_serving") is not None
+
+
+def write_warmup(path: Path, name: str, frames: int, side: int) -> None:
+    """A TFRecord file of PredictionLogs with requests for every signature of model `name`.
+
+    A server answers all of them before the version is AVAILABLE: what it does only once, such as
+    choosing how to compute a convolution of a certain size, is done before the first caller.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in _requests(frames, side):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for key, value in inputs.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def _requests(frames: int, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Signature and inputs; black frames."""
+    import tensorflow as tf
+
+    pixels = np.zeros((side, side, 3), np.uint8)
+    image = tf.io.encode_jpeg(pixels).numpy()
+    images = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))] * frames
+    lists = {"frame/image": tf.train.FeatureList(feature=images)}
+    example = tf.train.SequenceExample(feature_lists=tf.train.FeatureLists(feature_list=lists))
+    yield "config", {"query": [""]}
+    for batch in BATCHES:
+        yield "serving_default", {"frames": [[image] * frames] * batch}
+        clips = np.broadcast_to(pixels, (batch, frames, *pixels.shape))
+        yield "tensors", {"clips": clips, "mask": np.ones((batch, frames), bool)}
+        yield "examples", {"examples": [example.SerializeToString()] * batch}
