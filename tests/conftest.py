@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Here jobs run in a process in which TensorFlow is at work already, too late for
+# `compute_reproducibly`; their bytes are compared with those of other processes.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import av  # noqa: E402
 import numpy as np  # noqa: E402
