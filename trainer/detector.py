@@ -121,7 +121,7 @@ def _of_saved_model(folder: Path) -> Detector:
         outputs = signature(clips=clips, mask=mask)
         return outputs["probability_fake"].numpy(), outputs["frame_probability"].numpy()
 
-    _, frames, side = signature.structured_input_signature[1]["clips"].shape[:3]
+    crops = preprocess["config"]
     return Detector(
         name=str(folder),
         predict=predict,
@@ -130,5 +130,5 @@ def _of_saved_model(folder: Path) -> Detector:
         config=json.loads(config.read_text()) if config.is_file() else {},
         folder=extra,
         fingerprint=preprocess["fingerprint"],
-        shape=(frames, side),
+        shape=(crops["frames_per_clip"], crops["crop_size"]),
     )
