@@ -317,12 +317,13 @@ def test_an_info_that_counts_too_many_records_is_named(shard):
     assert f"{shard}: holds " in count and "clips, but its shards " in total
 
 
-def test_an_info_whose_labels_do_not_add_up_is_named_without_a_look_at_records(folder):
+@pytest.mark.parametrize(("what", "labels"), [("videos", "labels"), ("clips", "clip_labels")])
+def test_labels_that_do_not_add_up_are_named_without_a_look_at_records(folder, what, labels):
     with edited(folder / "dataset_info.json") as info:
-        info["splits"]["test"]["labels"]["real"] += 2
-        videos = info["splits"]["test"]["videos"]
+        info["splits"]["test"][labels]["real"] += 2
+        count = info["splits"]["test"][what]
     (wrong,) = problems(folder, quick=True)
-    assert f"split test has {videos} videos, but its labels add up to {videos + 2}" in wrong
+    assert f"split test has {count} {what}, but its {labels} add up to {count + 2}" in wrong
 
 
 def test_crops_of_another_version_of_the_package_are_named(folder, monkeypatch):
