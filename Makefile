@@ -17,9 +17,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/dfdetect demo --overwrite --output runs/demo $(DEMO_FLAGS)
 
-# Files side by side; a test computes with one thread for an operation, see tests/conftest.py.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest
 
 # PyTorch is no part of the environment; only what compares with it brings it along.
 $(VENV)/.torch: $(VENV)/.installed
