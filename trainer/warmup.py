@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.client import BATCH
+
 WARMUP_NAME = "tf_serving_warmup_requests"
-BATCHES = (1, 8)  # clips: of one request alone, and of a full one of serving.client
 
 
 def can_write_warmup() -> bool:
@@ -55,5 +56,5 @@ def _requests(frames: int, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
     # One clip: its pixels lie here as they are, 2.4 MB for 16 frames of 224 px.
     clips = np.zeros((1, frames, *pixels.shape), np.uint8)
     yield "tensors", {"clips": clips, "mask": np.ones((1, frames), bool)}
-    for batch in BATCHES:
+    for batch in (1, BATCH):  # the smallest and the fullest request of our client
         yield "serving_default", {"frames": [[image] * frames] * batch}
