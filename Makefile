@@ -17,8 +17,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/dfdetect demo --overwrite --output runs/demo $(DEMO_FLAGS)
 
+# Files side by side; each process computes with one thread, see tests/conftest.py.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # PyTorch is no part of the environment; only what compares with it brings it along.
 $(VENV)/.torch: $(VENV)/.installed
