@@ -138,7 +138,7 @@ def trained_run(made_once, sample_shards) -> Path:
     from trainer.config import TrainConfig
     from trainer.train import train
 
-    config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1)
+    config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1, augment=False)
     return made_once("run", lambda out: train(sample_shards, out, config, verbose=False))
 
 
