@@ -148,3 +148,9 @@ def exported(made_once, trained_run) -> Path:
     from trainer.export import export
 
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Exports within the test are not loaded in a process of their own, as `exported` was."""
+    monkeypatch.setattr("trainer.export.check_outputs", lambda *_: None)

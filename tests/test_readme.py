@@ -24,7 +24,7 @@ QUICKER = {
     "sample-data": ["--identities", "6", "--frames", "4"],
     "preprocess": ["--crop-size", "64", "--frames-per-clip", "4"],
     "import-weights": ["--backbone", "resnext_tiny"],
-    "train": ["--backbone", "resnext_tiny", "--epochs", "2", "--no-augment"],
+    "train": ["--backbone", "resnext_tiny", "--temporal", "mean", "--epochs", "2", "--no-augment"],
 }
 
 
