@@ -15,10 +15,15 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import av  # noqa: E402
+import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from pipelines.config import PreprocessConfig  # noqa: E402
+
+# How long an example takes depends on what the other processes do.
+hypothesis.settings.register_profile("side by side", deadline=None)
+hypothesis.settings.load_profile("side by side")
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
