@@ -209,7 +209,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_last_good_checkpoint(co
 def test_a_training_that_explodes_stops_with_exit_code_1(sample_shards, tmp_path, capsys):
     settings = dataclasses.replace(CONFIG, freeze_epochs=0, ema=0.0, warmup=0.0)
     wild = dataclasses.replace(settings, learning_rate=10.0, clip_norm=1e6, weight_decay=1.0)
-    wild = dataclasses.replace(wild, epochs=9, epoch_steps=20)
+    wild = dataclasses.replace(wild, epochs=60)
     arguments = ["--data", str(sample_shards), "--out", str(tmp_path / "run"), *flags(wild)]
     assert train.main(arguments) == 1
     assert re.search(r"loss is (nan|inf) at step \d+. The last good", capsys.readouterr().err)
