@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import dfdetect
 from beam_options import expand
 from serving.client import RestClient
@@ -54,7 +52,6 @@ def test_the_pages_show_each_command_at_least_once():
     assert shown == set(dfdetect.COMMANDS) - {"demo"}
 
 
-@pytest.mark.timeout(300)
 def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(sample, "DATASET")
