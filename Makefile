@@ -17,8 +17,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/dfdetect demo --overwrite --output runs/demo $(DEMO_FLAGS)
 
+# Files side by side, a process for every core; each computes with one thread: tests/conftest.py.
+SIDE_BY_SIDE := --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # PyTorch is no part of the environment; only what compares with it brings it along.
 $(VENV)/.torch: $(VENV)/.installed

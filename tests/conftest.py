@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,40 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Here jobs run in a process in which TensorFlow is at work already, too late for
 # `compute_reproducibly`; their bytes are compared with those of other processes.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# There is a process of tests for every core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import av  # noqa: E402
+import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from pipelines.config import PreprocessConfig  # noqa: E402
 
+# How long an example takes depends on what the other processes do.
+hypothesis.settings.register_profile("side by side", deadline=None)
+hypothesis.settings.load_profile("side by side")
+
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Makes a folder of a name once for all processes that run tests; the others wait for it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of this run of the tests, and not of this process alone
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, unfinished = root / name, root / f"{name}.tmp-{os.getpid()}"
+        with open(root / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
@@ -93,36 +120,42 @@ def extractor(small_config):
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory) -> Path:
+def sample(made_once) -> Path:
     """A generated set of six people, 18 short videos."""
     from pipelines.sample.generate import generate
 
-    return generate(tmp_path_factory.mktemp("sample") / "set", identities=6, seed=1, frames=16)
+    return made_once("sample", lambda out: generate(out, identities=6, seed=1, frames=16))
 
 
 @pytest.fixture(scope="session")
-def sample_shards(tmp_path_factory, sample, small_config) -> Path:
+def sample_shards(made_once, sample, small_config) -> Path:
     """The sample set as shards of 48 px crops."""
     from pipelines.preprocess import Job, preprocess
 
-    out = tmp_path_factory.mktemp("shards") / "data"
-    preprocess(str(sample), str(out), small_config, Job(shards=2))
-    return out
+    return made_once(
+        "shards", lambda out: preprocess(str(sample), str(out), small_config, Job(shards=2))
+    )
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory, sample_shards) -> Path:
+def trained_run(made_once, sample_shards) -> Path:
     """A tiny model after one epoch on the sample shards: real, but no good."""
     from trainer.config import TrainConfig
     from trainer.train import train
 
-    config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1)
-    return train(sample_shards, tmp_path_factory.mktemp("run") / "run", config, verbose=False)
+    config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1, augment=False)
+    return made_once("run", lambda out: train(sample_shards, out, config, verbose=False))
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, trained_run) -> Path:
+def exported(made_once, trained_run) -> Path:
     """The tiny model as a SavedModel: .../dfdetect/1."""
     from trainer.export import export
 
-    return export(trained_run, tmp_path_factory.mktemp("models"))
+    return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Exports within the test are not loaded in a process of their own, as `exported` was."""
+    monkeypatch.setattr("trainer.export.check_outputs", lambda *_: None)

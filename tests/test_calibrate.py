@@ -382,7 +382,7 @@ def test_the_exported_model_applies_the_temperature_and_knows_its_thresholds(run
     assert thresholds == found.thresholds and thresholds.calibrated
 
 
-def test_an_exported_model_without_calibration_says_so(run, tmp_path):
+def test_an_exported_model_without_calibration_says_so(run, tmp_path, unchecked):
     version = export.export(run, tmp_path / "models")
     assert InProcessModel(version).config().thresholds == Thresholds(0.4, 0.6, calibrated=False)
     stored = json.loads((version / "assets.extra" / "verdict.json").read_text())

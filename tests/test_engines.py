@@ -173,21 +173,40 @@ def contents(out: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def check_run(out: Path, expected: dict[str, str], said: str) -> None:
+    """The bytes that every engine writes, and an account of the work."""
+    assert contents(out) == expected
+    assert sorted(p.name for p in (out / "job").iterdir()) == [
+        "index",
+        "metrics.json",
+        "options.json",
+    ]
+    metrics = json.loads((out / "job" / "metrics.json").read_text())
+    assert metrics["counts"] == {"faces": 144, "frames": 144, "videos": 18}
+    stages = {"copy", "crop", "decode", "detect", "shard", "video", "write"}
+    assert metrics["stages"].keys() == stages and metrics["stages"]["decode"]["count"] == 18
+    assert "engine: " in said and "mean ms" in said
+
+
 @pytest.fixture(scope="module")
-def expected(sample, tmp_path_factory) -> dict[str, str]:
+def expected(sample_shards) -> dict[str, str]:
     """By FnApiRunner in one process with as many threads as there are cores."""
-    out = tmp_path_factory.mktemp("expected") / "out"
-    done = preprocess(sample, out)
-    assert done.returncode == 0, done.stderr
-    return contents(out)
+    return contents(sample_shards)
+
+
+@pytest.mark.parametrize("flags", [["--threads", "1"], ["--", *EMBEDDED]], ids=" ".join)
+def test_an_engine_in_this_process_writes_the_same_bytes_and_counts_its_work(
+    flags, sample, expected, tmp_path, capsys
+):
+    argv = ["--input", str(sample), "--output", str(tmp_path / "out"), *FLAGS, *flags]
+    assert preprocess_main(argv) == 0
+    check_run(tmp_path / "out", expected, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--threads", "1"],
         ["--", "@multiprocess", "--direct_num_workers=2"],
-        ["--", *EMBEDDED],
         pytest.param(["--", "@prism"], marks=pytest.mark.prism),
         pytest.param(["--", "@flink"], marks=pytest.mark.flink),
         pytest.param(
@@ -197,17 +216,10 @@ def expected(sample, tmp_path_factory) -> dict[str, str]:
     ],
     ids=" ".join,
 )
-def test_every_engine_writes_the_same_bytes_and_counts_its_work(flags, sample, expected, tmp_path):
+def test_an_engine_of_several_processes_does_so_too(flags, sample, expected, tmp_path):
     done = preprocess(sample, tmp_path / "out", *flags)
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "out") == expected
-    job = tmp_path / "out" / "job"
-    assert sorted(p.name for p in job.iterdir()) == ["index", "metrics.json", "options.json"]
-    metrics = json.loads((job / "metrics.json").read_text())
-    assert metrics["counts"] == {"faces": 144, "frames": 144, "videos": 18}
-    stages = {"copy", "crop", "decode", "detect", "shard", "video", "write"}
-    assert metrics["stages"].keys() == stages and metrics["stages"]["decode"]["count"] == 18
-    assert "engine: " in done.stdout and "mean ms" in done.stdout
+    check_run(tmp_path / "out", expected, done.stdout)
 
 
 @pytest.mark.flink

@@ -117,10 +117,24 @@ def test_the_order_of_the_videos_does_not_matter(shards, own_folder, tmp_path, m
     assert checksums(again, "*.tfrecord") == checksums(shards, "*.tfrecord")
 
 
+# Slow enough for a kill in the middle.
+LARGE = PreprocessConfig(frames_per_clip=16, crop_size=224, min_face=40)
+
+
+@pytest.fixture(scope="module")
+def whole(sample, tmp_path_factory) -> Path:
+    """What a job gives that is not killed."""
+    out = tmp_path_factory.mktemp("whole") / "data"
+    preprocess.preprocess(str(sample), str(out), LARGE, preprocess.Job(shards=2))
+    return out
+
+
 @pytest.mark.parametrize("flags", [[], ["--", "@multiprocess", "--direct_num_workers=2"]])
-def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, tmp_path, flags):
+def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(
+    sample, whole, tmp_path, flags
+):
     argv = ["--input", str(sample), *FLAGS, "--frames-per-clip", "16", "--crop-size", "224"]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed = tmp_path / "killed"
     # A group of its own, so that worker processes die with it.
     job = subprocess.Popen(
         [sys.executable, "-m", "pipelines.preprocess", *argv, "--output", str(killed), *flags],
@@ -140,7 +154,6 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, 
     assert 3 <= len(finished) < 18
     said = io.StringIO()
     console = Console(file=said, width=200)
-    config = PreprocessConfig(frames_per_clip=16, crop_size=224, min_face=40)
     extracted = []
     original = preprocess.ExtractFaces._records
     with pytest.MonkeyPatch.context() as patch:
@@ -150,11 +163,10 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(sample, 
             lambda self, video, watch: extracted.append(video.key) or original(self, video, watch),
         )
         preprocess.preprocess(
-            str(sample), str(killed), config, preprocess.Job(shards=2), console=console
+            str(sample), str(killed), LARGE, preprocess.Job(shards=2), console=console
         )
     assert len(extracted) == 18 - len(finished)
     assert f"going on: {len(finished)} of 18 videos are done already" in said.getvalue()
-    preprocess.preprocess(str(sample), str(whole), config, preprocess.Job(shards=2))
     assert checksums(killed) == checksums(whole)
     assert not (killed / PARTS).exists()
 

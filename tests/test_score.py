@@ -106,17 +106,24 @@ def test_several_files_hold_together_what_one_holds(scored, archive, exported, t
     assert_same(results(tmp_path / "out"), results(scored))
 
 
+def test_a_portable_runner_gives_the_same_results(scored, archive, exported, tmp_path):
+    portable = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    assert run(archive, exported, tmp_path / "out", "--", *portable) == 0
+    assert_same(results(tmp_path / "out"), results(scored))
+
+
 @pytest.mark.parametrize(
     "engine",
     [
-        ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"],
         ["@multiprocess", "--direct_num_workers=2"],
         pytest.param(["@prism"], marks=pytest.mark.prism),
         pytest.param(["@flink"], marks=pytest.mark.flink),
     ],
     ids=" ".join,
 )
-def test_every_engine_gives_the_same_results(engine, scored, archive, exported, tmp_path):
+def test_an_engine_of_several_processes_gives_the_same_results(
+    engine, scored, archive, exported, tmp_path
+):
     out = tmp_path / "out"
     argv = ["--input", str(archive), "--model", str(exported), "--output", str(out), "--", *engine]
     done = subprocess.run(

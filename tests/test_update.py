@@ -15,14 +15,21 @@ from pipelines.shards import Piece, read_part, write_records, write_shard
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "4"]
 
 
-@pytest.fixture
-def data(tmp_path, face_video) -> Path:
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, face_video) -> Path:
     """Six real videos and their shards, in data/ and out/."""
-    (tmp_path / "data" / "real").mkdir(parents=True)
+    root = tmp_path_factory.mktemp("untouched")
+    (root / "data" / "real").mkdir(parents=True)
     for name in "abcdef":
-        shutil.copy(face_video, tmp_path / "data" / "real" / f"{name}.mp4")
-    assert run(tmp_path) == 0
-    return tmp_path
+        shutil.copy(face_video, root / "data" / "real" / f"{name}.mp4")
+    assert run(root) == 0
+    return root
+
+
+@pytest.fixture
+def data(tmp_path, untouched) -> Path:
+    """A copy of them for this test alone."""
+    return shutil.copytree(untouched, tmp_path, dirs_exist_ok=True)
 
 
 def run(folder: Path, *flags: str) -> int:

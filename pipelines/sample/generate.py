@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import threadpoolctl
 
 from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
@@ -65,7 +66,7 @@ def generate(
         workers = min(len(jobs), os.cpu_count() or 1)
         # Fresh processes: a fork of one that runs TensorFlow's threads can hang.
         with concurrent.futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn")
+            workers, multiprocessing.get_context("spawn"), _compute_with_one_thread
         ) as pool:
             for done, _ in enumerate(pool.map(_write_pair, jobs), 1):
                 if progress:
@@ -109,10 +110,16 @@ def _write_splits(folder: Path, pairs: list[tuple[int, int]]) -> None:
         (folder / f"{split}.json").write_text(json.dumps(ids))
 
 
+def _compute_with_one_thread() -> None:
+    """In a worker: there is one for every core already. Beside other work, threads for SciPy's
+    many tiny systems of equations wait for each other far longer than they compute."""
+    cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
 def _write_pair(job: tuple[Path, list[np.ndarray], tuple[int, int], int, int]) -> None:
     """All six videos of two people."""
     root, bases, pair, seed, frames = job
-    cv2.setNumThreads(1)  # there is a worker for every core already
     clips = {
         i: animate(make_identity(bases, i, seed), np.random.default_rng([seed, i, 1]), frames)
         for i in pair
