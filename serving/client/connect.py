@@ -1,0 +1,30 @@
+"""From an address to the client that speaks its protocol."""
+
+from __future__ import annotations
+
+from serving.client.grpc import GrpcClient
+from serving.client.remote import RemoteModel
+from serving.client.rest import RestClient
+from serving.client.retry import RETRIES
+
+REST, GRPC = ("http://", "https://"), "grpc://"
+
+
+def is_server(address: str) -> bool:
+    """Whether it is the address of a model server, not a folder."""
+    return address.startswith((*REST, GRPC))
+
+
+def connect(address: str, name: str = "dfdetect", retries: int = RETRIES) -> RemoteModel:
+    """A client of the model `name` at http(s)://HOST:PORT (REST) or grpc://HOST:PORT (gRPC).
+
+    Nothing is sent yet. Raises ValueError for another address.
+    """
+    if address.startswith(GRPC):
+        return GrpcClient(address.removeprefix(GRPC).rstrip("/"), name, retries=retries)
+    if address.startswith(REST):
+        return RestClient(address, name, retries=retries)
+    raise ValueError(
+        f"{address!r} is no address of a model server; expected http://HOST:PORT for REST or "
+        "grpc://HOST:PORT for gRPC."
+    )
