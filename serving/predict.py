@@ -18,7 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from serving.client import BATCH, InProcessModel, Model, ModelServerError, connect, is_server
+from serving.client import (
+    BATCH,
+    InProcessModel,
+    Model,
+    ModelServerError,
+    ModelSpec,
+    connect,
+    is_server,
+)
 from serving.find import Found, find_videos
 from serving.result import ClipScore, VideoResult, clip_scores, judge
 from serving.table import write_csv
@@ -199,7 +207,12 @@ def _parser() -> argparse.ArgumentParser:
         help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT",
     )
     where.add_argument("--model-dir", type=Path, metavar="DIR", help="load the model here instead")
-    parser.add_argument("--model-name", default="dfdetect", help="on the server (%(default)s)")
+    parser.add_argument(
+        "--model-name",
+        default="dfdetect",
+        metavar="NAME[/versions/V|/labels/L]",
+        help="on the server, its highest version unless another is named (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")
     return parser
@@ -212,6 +225,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(
             f"--model-server is {args.model_server!r}; give http://HOST:PORT or grpc://HOST:PORT."
         )
+    try:
+        ModelSpec.parse(args.model_name)
+    except ValueError as error:
+        parser.error(f"--model-name: {error}")
     try:
         return _work(args)
     except (ModelServerError, ValueError, OSError) as error:

@@ -23,6 +23,7 @@ class Script:
     def __init__(self, *answers: tuple):
         self.answers = list(answers)
         self.requests: list[Any] = []  # the JSON of the bodies, None of a GET
+        self.paths: list[str] = []
 
     def next(self) -> tuple:
         status, body, headers = (*self.answers[0], {})[:3]
@@ -41,6 +42,7 @@ def scripted(script: Script, pause_s: float = 0.0) -> Iterator[str]:
         def do_GET(self):
             size = int(self.headers.get("Content-Length", 0))
             script.requests.append(json.loads(self.rfile.read(size)) if size else None)
+            script.paths.append(self.path)
             status, body, headers = script.next()
             if not status:
                 self.close_connection = True
@@ -79,12 +81,13 @@ def scripted(script: Script, pause_s: float = 0.0) -> Iterator[str]:
 def grpc_server(version: Path) -> Iterator[str]:
     """A SavedModel behind the generated servicers of TensorFlow Serving's gRPC API -> HOST:PORT.
 
-    It is served under its folder's name. A model named CODE:DETAILS ends with that status, and
-    one named "slow" lets wait for two seconds.
+    It is served under its folder's name, with the label "stable". Label "slow" makes a caller wait
+    for two seconds, and any other is the status that it ends with, CODE=DETAILS.
     """
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
         get_model_status_pb2,
         model_service_pb2_grpc,
         predict_pb2,
@@ -93,18 +96,21 @@ def grpc_server(version: Path) -> Iterator[str]:
 
     loaded = tf.saved_model.load(str(version))
 
-    def check(name: str, context: grpc.ServicerContext) -> None:
-        if name == "slow":
+    number = int(version.name)
+
+    def check(spec: Any, context: grpc.ServicerContext) -> None:
+        code, _, details = spec.version_label.partition("=")
+        if spec.version_label == "slow":
             time.sleep(2)
-        code, _, details = name.partition(":")
-        if details:
+        elif details:
             context.abort(grpc.StatusCode[code], details)
-        if name != version.parent.name:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {name}")
+        asked_for = (spec.name, spec.version.value or number, spec.version_label or "stable")
+        if asked_for != (version.parent.name, number, "stable"):
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {asked_for}")
 
     class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):
-            check(request.model_spec.name, context)
+            check(request.model_spec, context)
             inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
             try:
                 outputs = loaded.signatures[request.model_spec.signature_name](**inputs)
@@ -115,11 +121,17 @@ def grpc_server(version: Path) -> Iterator[str]:
                 response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
             return response
 
+        def GetModelMetadata(self, request, context):
+            check(request.model_spec, context)
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            response.model_spec.version.value = number
+            return response
+
     class Models(model_service_pb2_grpc.ModelServiceServicer):
         def GetModelStatus(self, request, context):
-            check(request.model_spec.name, context)
+            check(request.model_spec, context)
             response = get_model_status_pb2.GetModelStatusResponse()
-            entry = response.model_version_status.add(version=int(version.name))
+            entry = response.model_version_status.add(version=number)
             entry.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
             return response
 

@@ -160,6 +160,25 @@ def test_a_model_that_the_server_does_not_know_is_not_found(protocol, request):
                 ask()
 
 
+@pytest.mark.parametrize("name", ["dfdetect", "dfdetect/versions/3", "dfdetect/labels/stable"])
+def test_a_version_is_asked_by_number_and_by_label(address, name):
+    with GrpcClient(address, name) as model:
+        assert model.version() == "dfdetect/3"
+        assert model.predict(CLIPS[:1])[0].probability_fake == pytest.approx(0.15)
+        model.wait_ready(1)
+    script = Script(metadata(3), CONFIG, OK)
+    with scripted(script) as url, RestClient(url, name) as model:
+        model.predict(CLIPS[:1])
+    ends = ["/metadata", ":predict", ":predict"]
+    assert script.paths == [f"/v1/models/{name}{end}" for end in ends]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a/versions/x", "a/labels/", "a:predict"])
+def test_a_name_of_another_form_is_refused(name):
+    with pytest.raises(ValueError, match="expected NAME, NAME/versions/NUMBER or"):
+        RestClient("http://127.0.0.1:1", name)
+
+
 @pytest.mark.parametrize("kind", [RestClient, GrpcClient])
 def test_nobody_at_the_address_is_an_error_that_says_what_to_start(kind):
     with socket.socket() as free:
@@ -187,6 +206,11 @@ def status(*versions: tuple[int, str, str]) -> tuple:
     return 200, {"model_version_status": entries}
 
 
+def metadata(version: int) -> tuple:
+    """The answer of a server of which this version answers."""
+    return 200, {"model_spec": {"name": "dfdetect", "version": str(version)}}
+
+
 def answer(**outputs) -> tuple:
     return 200, {"outputs": outputs}
 
@@ -197,7 +221,7 @@ OK = answer(probability_fake=[0.5], frame_probability=[[0.5] * 4])
 
 def asked(script: Script, pause_s: float = 0.0, **options):
     """What a client of a server with this script says of one clip; the client knows the model."""
-    script.answers[:0] = [status((1, "AVAILABLE", "")), CONFIG]
+    script.answers[:0] = [metadata(1), CONFIG]
     with scripted(script) as url, RestClient(url, **options) as model:
         model.config()
         del script.requests[:]
@@ -288,7 +312,7 @@ def test_outputs_that_are_no_prediction_are_an_error_never_a_verdict(outputs, me
 
 @pytest.mark.parametrize("body", [b"late", [b" "] * 20])
 def test_an_answer_that_takes_too_long_or_only_trickles_in_is_a_timeout(body):
-    script = Script(status((1, "AVAILABLE", "")), (200, body))
+    script = Script(metadata(1), (200, body))
     started = time.monotonic()
     with scripted(script, pause_s=0.3) as url, RestClient(url, timeout_s=0.5) as model:
         if body == b"late":
@@ -302,31 +326,38 @@ def test_an_answer_that_takes_too_long_or_only_trickles_in_is_a_timeout(body):
 
 def test_a_server_that_is_still_loading_is_waited_for():
     loading = status((1, "LOADING", ""))
-    script = Script(loading, loading, status((1, "END", ""), (2, "AVAILABLE", "")))
+    ready = status((1, "END", ""), (2, "AVAILABLE", ""))
+    script = Script(loading, loading, ready, metadata(2))
     with scripted(script) as url, RestClient(url) as model:
-        with pytest.raises(NotFound, match="no version .* is AVAILABLE yet; there are: 1 LOADING"):
-            model.version()
         model.wait_ready(5)
-        assert len(script.requests) == 3 and model.version() == "dfdetect/2"
+        assert len(script.requests) == 4 and model.version() == "dfdetect/2"
+
+
+def test_a_label_that_is_not_there_yet_is_waited_for():
+    ready, unknown = status((1, "AVAILABLE", "")), (404, {"error": "no such label"})
+    script = Script(ready, unknown, ready, metadata(1))
+    with scripted(script) as url, RestClient(url, "dfdetect/labels/canary") as model:
+        model.wait_ready(5)
+    paths = ["/v1/models/dfdetect", "/v1/models/dfdetect/labels/canary/metadata"]
+    assert script.paths == paths * 2
 
 
 def test_a_model_that_stays_loading_is_told_when_the_time_is_over():
     with scripted(Script(status((1, "LOADING", "")))) as url, RestClient(url) as model:
-        with pytest.raises(NotFound, match="1 LOADING"):
+        with pytest.raises(NotFound, match="there are: 1 LOADING. None is AVAILABLE yet"):
             model.wait_ready(0.3)
 
 
 def test_a_model_that_could_not_be_loaded_is_not_waited_for():
     with scripted(Script(status((1, "END", "no such op")))) as url, RestClient(url) as model:
-        with pytest.raises(ModelServerError, match=r"could be loaded: 1 END \(no such op\)"):
+        with pytest.raises(ModelServerError, match=r"1 END \(no such op\).*load none of them"):
             model.wait_ready(60)
 
 
 def test_a_new_version_brings_its_own_thresholds():
     stricter = json.dumps({"real_below": 0.1, "fake_above": 0.9})
     texts = {name: [text] for name, text in {**described(), "verdict_json": stricter}.items()}
-    first, second = status((1, "AVAILABLE", "")), status((2, "AVAILABLE", ""))
-    script = Script(first, CONFIG, first, second, answer(**texts))
+    script = Script(metadata(1), CONFIG, metadata(1), metadata(2), answer(**texts))
     with scripted(script) as url, RestClient(url) as model:
         assert model.config() is model.config()
         assert model.config().thresholds == Thresholds(0.1, 0.9)
@@ -335,7 +366,7 @@ def test_a_new_version_brings_its_own_thresholds():
 
 def test_a_model_exported_without_facts_has_none():
     texts = {name: [text] for name, text in described().items() if name != "facts_json"}
-    script = Script(status((1, "AVAILABLE", "")), answer(**texts))
+    script = Script(metadata(1), answer(**texts))
     with scripted(script) as url, RestClient(url) as model:
         assert model.config().facts == ModelFacts()
     assert ModelFacts.from_dict({"reliability": None, "trained_on": None}) == ModelFacts()
@@ -373,7 +404,7 @@ def test_a_description_that_cannot_be_read_says_to_export_again(damaged):
     ],
 )
 def test_a_grpc_status_becomes_the_exception_of_its_meaning(address, code, details, kind):
-    with GrpcClient(address, f"{code}:{details}", retries=0) as model:
+    with GrpcClient(address, f"dfdetect/labels/{code}={details}", retries=0) as model:
         with pytest.raises(kind, match=f"{code}: {details}") as caught:
             model.version()
     assert type(caught.value) is kind
@@ -381,7 +412,10 @@ def test_a_grpc_status_becomes_the_exception_of_its_meaning(address, code, detai
 
 def test_a_grpc_answer_that_takes_too_long_is_a_timeout(address):
     started = time.monotonic()
-    with GrpcClient(address, "slow", timeout_s=0.3) as model, pytest.raises(Timeout):
+    with (
+        GrpcClient(address, "dfdetect/labels/slow", timeout_s=0.3) as model,
+        pytest.raises(Timeout),
+    ):
         model.version()
     assert time.monotonic() - started < 1.5
 

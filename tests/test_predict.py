@@ -170,6 +170,7 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean(export
         ["a.mp4"],
         ["a.mp4", "--model-dir", "x", "--model-server", "http://y"],
         ["a.mp4", "--model-server", "127.0.0.1:8500"],
+        ["a.mp4", "--model-server", "http://y", "--model-name", "dfdetect/label/stable"],
         ["a.mp4", "--guess"],
     ],
 )

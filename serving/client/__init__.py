@@ -18,6 +18,7 @@ from serving.client.grpc import GrpcClient
 from serving.client.in_process import InProcessModel, newest_version
 from serving.client.model import BATCH, Clips, Model, Prediction
 from serving.client.rest import RestClient
+from serving.client.spec import ModelSpec
 
 __all__ = [
     "BATCH",
@@ -30,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "ModelFacts",
     "ModelServerError",
+    "ModelSpec",
     "NotFound",
     "Overloaded",
     "Prediction",

@@ -18,7 +18,8 @@ def is_server(address: str) -> bool:
 def connect(address: str, name: str = "dfdetect", retries: int = RETRIES) -> RemoteModel:
     """A client of the model `name` at http(s)://HOST:PORT (REST) or grpc://HOST:PORT (gRPC).
 
-    Nothing is sent yet. Raises ValueError for another address.
+    name: NAME for its highest version, NAME/versions/NUMBER or NAME/labels/LABEL. Nothing is sent
+    yet. Raises ValueError for another address or name.
     """
     if address.startswith(GRPC):
         return GrpcClient(address.removeprefix(GRPC).rstrip("/"), name, retries=retries)

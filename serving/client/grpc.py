@@ -47,10 +47,9 @@ _FULL = "queue"  # what the stock server says when it is UNAVAILABLE because too
 class GrpcClient(RemoteModel):
     """A model behind TensorFlow Serving's gRPC API, ours or the stock server.
 
-    address: HOST:PORT, without encryption. timeout_s: for a call with its retries. retries: of a
-    call that the server did not take. batch: clips in a request. Holds a connection open until it
-    is closed; `with` closes it. Threads may share it. Raises ModelServerError where the extra
-    "serving" is not installed.
+    address: HOST:PORT, without encryption; the other arguments are those of RemoteModel. Holds a
+    connection open until it is closed; `with` closes it. Threads may share it. Raises
+    ModelServerError where the extra "serving" is not installed.
     """
 
     def __init__(
@@ -77,38 +76,57 @@ class GrpcClient(RemoteModel):
     def close(self) -> None:
         self._channel.close()
 
-    def _states(self, timeout_s: float, retries: int) -> Sequence[VersionState]:
+    def _states(self, left_s: float) -> Sequence[VersionState]:
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = self._name
-        response = self._call(self._models.GetModelStatus, request, timeout_s, retries)
+        request.model_spec.name = self._spec.name
+        if self._spec.version is not None:
+            request.model_spec.version.value = self._spec.version
+        response = self._call(self._models.GetModelStatus, request, left_s)
         return [
             VersionState(entry.version, entry.State.Name(entry.state), entry.status.error_message)
             for entry in response.model_version_status
         ]
+
+    def _version(self, left_s: float) -> int:
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._address_to(request.model_spec)
+        response = self._call(self._predictions.GetModelMetadata, request, left_s)
+        return response.model_spec.version.value
 
     def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
-        request.model_spec.name = self._name
+        self._address_to(request.model_spec)
         request.model_spec.signature_name = signature
         request.inputs[name].CopyFrom(tf.make_tensor_proto(strings, tf.string))
-        response = self._call(self._predictions.Predict, request, self._timeout_s, self._retries)
+        response = persist(
+            lambda left_s: self._call(self._predictions.Predict, request, left_s),
+            self._timeout_s,
+            self._retries,
+        )
         return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
 
-    def _call(self, method: Callable, request: Any, timeout_s: float, retries: int) -> Any:
+    def _address_to(self, model_spec: Any) -> None:
+        """Fills a request's ModelSpec, of which version and label are alternatives."""
+        model_spec.name = self._spec.name
+        if self._spec.label:
+            model_spec.version_label = self._spec.label
+        elif self._spec.version is not None:
+            model_spec.version.value = self._spec.version
+
+    def _call(self, method: Callable, request: Any, left_s: float) -> Any:
         import grpc
 
-        def ask(left_s: float) -> Any:
-            try:
-                return method(request, timeout=left_s)
-            except grpc.RpcError as error:
-                raise self._problem(error) from error
-
-        return persist(ask, timeout_s, retries)
+        try:
+            return method(request, timeout=left_s)
+        except grpc.RpcError as error:
+            raise self._problem(error) from error
 
     def _problem(self, error: Any) -> ModelServerError:
         code, details = error.code().name, error.details() or ""

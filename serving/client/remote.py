@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from serving.client.errors import ModelServerError, NotFound, Overloaded, Timeout, Unreachable
 from serving.client.model import BATCH, SignatureModel
-from serving.client.retry import RETRIES, TIMEOUT_S
+from serving.client.retry import RETRIES, TIMEOUT_S, persist
+from serving.client.spec import ModelSpec
 
 POLL_S = 0.2
 
@@ -32,7 +33,8 @@ class VersionState:
 class RemoteModel(SignatureModel):
     """A model on a server; subclasses know the protocol.
 
-    timeout_s: for a call with its retries. retries: of a call that a server did not take.
+    name: NAME, NAME/versions/NUMBER or NAME/labels/LABEL. timeout_s: for a call with its retries.
+    retries: of a call that the server did not take. batch: clips in a request.
     """
 
     def __init__(
@@ -44,46 +46,45 @@ class RemoteModel(SignatureModel):
         batch: int = BATCH,
     ):
         super().__init__(batch)
-        self._address, self._name = address, name
+        self._address, self._spec = address, ModelSpec.parse(name)
         self._timeout_s, self._retries = timeout_s, retries
 
     @abc.abstractmethod
-    def _states(self, timeout_s: float, retries: int) -> Sequence[VersionState]:
-        """Of all versions that the server knows."""
+    def _states(self, left_s: float) -> Sequence[VersionState]:
+        """Of all versions of the model that the server knows; asks once."""
+
+    @abc.abstractmethod
+    def _version(self, left_s: float) -> int:
+        """Of the version that answers, by the model's metadata; asks once."""
 
     def version(self) -> str:
-        """NAME/VERSION: the highest that is AVAILABLE, which answers."""
-        return self._available(self._states(self._timeout_s, self._retries))
-
-    def _available(self, states: Sequence[VersionState]) -> str:
-        available = [state.version for state in states if state.state == "AVAILABLE"]
-        if not available:
-            known = ", ".join(map(str, states)) or "none"
-            raise NotFound(
-                f"{self._address}: no version of the model {self._name!r} is AVAILABLE yet; "
-                f"there are: {known}."
-            )
-        return f"{self._name}/{max(available)}"
+        number = persist(self._version, self._timeout_s, self._retries)
+        return f"{self._spec.name}/{number}"
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
-        """Returns when a version of the model is AVAILABLE; a server answers long before.
+        """Returns when the version that is asked for is AVAILABLE; servers answer long before.
 
         Raises the last error when the deadline is over, and ModelServerError at once where the
         server has given up on loading every version.
         """
         end = time.monotonic() + deadline_s
         while True:
-            left = max(end - time.monotonic(), POLL_S)
+            left_s = min(max(end - time.monotonic(), POLL_S), self._timeout_s)
             try:
-                states = self._states(min(left, self._timeout_s), 0)
-                if states and all(s.state == "END" and s.problem for s in states):
-                    raise ModelServerError(
-                        f"{self._address}: no version of the model {self._name!r} could be "
-                        f"loaded: {', '.join(map(str, states))}."
-                    )
-                self._available(states)
+                self._require_available(self._states(left_s))
+                self._version(left_s)  # the one behind a label may not be there yet
                 return
             except (Unreachable, Timeout, NotFound, Overloaded):
                 if time.monotonic() + POLL_S > end:
                     raise
             time.sleep(POLL_S)
+
+    def _require_available(self, states: Sequence[VersionState]) -> None:
+        if any(state.state == "AVAILABLE" for state in states):
+            return
+        found = f"{self._address}: of the model {self._spec} there are: " + (
+            ", ".join(map(str, states)) or "none"
+        )
+        if states and all(state.state == "END" and state.problem for state in states):
+            raise ModelServerError(f"{found}. The server could load none of them.")
+        raise NotFound(f"{found}. None is AVAILABLE yet.")

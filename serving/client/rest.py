@@ -6,10 +6,12 @@ https://www.tensorflow.org/tfx/serving/api_rest
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import email.utils
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -35,9 +37,8 @@ _BUSY = (429, 503)
 class RestClient(RemoteModel):
     """A model behind TensorFlow Serving's REST API, ours or the stock server.
 
-    url: http(s)://HOST:PORT. timeout_s: for a call with its retries. retries: of a call that the
-    server did not take. batch: clips in a request. Holds connections open until it is closed;
-    `with` closes it. Threads may share it.
+    url: http(s)://HOST:PORT; the other arguments are those of RemoteModel. Holds connections open
+    until it is closed; `with` closes it. Threads may share it.
     """
 
     def __init__(
@@ -48,39 +49,53 @@ class RestClient(RemoteModel):
         retries: int = RETRIES,
         batch: int = BATCH,
     ):
-        super().__init__(f"{url.rstrip('/')}/v1/models/{name}", name, timeout_s, retries, batch)
+        super().__init__(url.rstrip("/"), name, timeout_s, retries, batch)
+        self._models = f"{self._address}/v1/models"
         self._http = httpx.Client(trust_env=False)
 
     def close(self) -> None:
         self._http.close()
 
-    def _states(self, timeout_s: float, retries: int) -> Sequence[VersionState]:
-        body = persist(lambda left_s: self._send("GET", "", None, left_s), timeout_s, retries)
-        try:
+    def _states(self, left_s: float) -> Sequence[VersionState]:
+        # Without the label, which this address takes and does not heed.
+        spec = dataclasses.replace(self._spec, label="")
+        body = self._send("GET", f"{self._models}/{spec}", None, left_s)
+        with self._expecting(body):
             return [
-                VersionState(
-                    int(entry["version"]), entry["state"], entry["status"]["error_message"]
-                )
-                for entry in body["model_version_status"]
+                VersionState(int(v["version"]), v["state"], v["status"]["error_message"])
+                for v in body["model_version_status"]
             ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._strange(body) from error
+
+    def _version(self, left_s: float) -> int:
+        body = self._send("GET", f"{self._models}/{self._spec}/metadata", None, left_s)
+        with self._expecting(body):
+            return int(body["model_spec"]["version"])
 
     def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
         request = {"signature_name": signature, "inputs": {name: _encoded(strings)}}
-        content = json.dumps(request).encode()
+        content, address = json.dumps(request).encode(), f"{self._models}/{self._spec}:predict"
         body = persist(
-            lambda left_s: self._send("POST", ":predict", content, left_s),
+            lambda left_s: self._send("POST", address, content, left_s),
             self._timeout_s,
             self._retries,
         )
-        if not isinstance(body, dict) or not isinstance(body.get("outputs"), dict):
-            raise self._strange(body)
-        return body["outputs"]
+        with self._expecting(body):
+            return dict(body["outputs"])
 
-    def _send(self, method: str, path: str, content: bytes | None, left_s: float) -> Any:
+    @contextlib.contextmanager
+    def _expecting(self, body: Any) -> Iterator[None]:
+        """Raises ModelServerError where what is read from the body is not there."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelServerError(
+                f"{self._address}: not the answer of a model server: {str(body)[:200]!r}. Is it "
+                "the REST address of TensorFlow Serving?"
+            ) from error
+
+    def _send(self, method: str, address: str, content: bytes | None, left_s: float) -> Any:
         """One request -> the JSON of its response."""
-        address, end = self._address + path, time.monotonic() + left_s
+        end = time.monotonic() + left_s
         timeout = httpx.Timeout(left_s, connect=min(left_s, CONNECT_S))
         chunks = []
         try:
@@ -102,12 +117,6 @@ class RestClient(RemoteModel):
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(
             f"{self._address}: no model server answers ({error}). Start one with `dfdetect serve`."
-        )
-
-    def _strange(self, body: Any) -> ModelServerError:
-        return ModelServerError(
-            f"{self._address}: not the answer of a model server: {str(body)[:200]!r}. Is it the "
-            "REST address of TensorFlow Serving?"
         )
 
 
