@@ -118,7 +118,7 @@ def describe(result: VideoResult, calibrated: bool) -> str:
 
 
 @contextlib.contextmanager
-def _progress(videos: int) -> Iterator[Callable[[], None]]:
+def progress(videos: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error if that is a terminal -> what to call after each video."""
     console = Console(stderr=True)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -150,7 +150,7 @@ def _predict_all(videos: Sequence[str], model: Model, say: bool) -> list[Outcome
 
     extractor = FaceExtractor(config.preprocess)
     outcomes = []
-    with _progress(len(videos)) as advance:
+    with progress(len(videos)) as advance:
         for outcome in predict_each(videos, extractor, model, config.thresholds):
             outcomes.append(outcome)
             if outcome.result is None:
