@@ -28,9 +28,10 @@ from trainer.predictions import (
     score_videos,
     unscored_videos,
 )
-from trainer.report import leakage_line, render, write_report
+from trainer.report import render, write_report
 from trainer.seen import Seen, hash_key
 from trainer.slices import slices
+from trainer.statements import leakage_line
 
 THRESHOLDS = Thresholds(0.4, 0.6)
 BOOTSTRAP = Bootstrap(50)

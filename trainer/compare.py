@@ -13,12 +13,13 @@ import numpy as np
 
 from trainer.detector import Detector, load_detector
 from trainer.evaluate import add_data_flags, leakage
+from trainer.figures import TITLES, number
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval
 from trainer.metrics import score_metrics
 from trainer.predictions import Predictions, predict, video_key
-from trainer.report import TITLES, leakage_line, number
 from trainer.run import write_json
 from trainer.seen import read_seen
+from trainer.statements import leakage_line
 
 SCHEMA = "dfdetect-comparison/1"
 

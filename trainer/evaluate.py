@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, SPLITS
 from serving.verdict import Verdict
 from trainer.detector import Detector, load_detector
+from trainer.figures import TITLES, with_interval
 from trainer.intervals import LEVEL, Bootstrap
 from trainer.metrics import calibration_bins, score_metrics
 from trainer.predictions import (
@@ -26,17 +27,12 @@ from trainer.predictions import (
     predict,
     rescore,
 )
-from trainer.report import (
-    LEVELS,
-    SAMPLE_NOTE,
-    TITLES,
-    leakage_line,
-    with_interval,
-    write_report,
-)
+from trainer.report import write_report
 from trainer.run import write_csv, write_json
+from trainer.sections import LEVELS
 from trainer.seen import Seen, hash_key, read_seen
 from trainer.slices import measure_slice, slices
+from trainer.statements import SAMPLE_NOTE, leakage_line
 
 SCHEMA = "dfdetect-metrics/1"
 NAMES = ("roc_auc", "eer", "accuracy", "precision", "recall", "f1", "ece")  # that are printed

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.report import TITLES, leakage_line, limits, notes, with_interval
+from trainer.figures import TITLES, with_interval
+from trainer.statements import leakage_line, limits, notes
 
 TAGS = ("deepfake-detection", "video-forensics", "face")
 # Name in metrics.json -> the type of metric that Hugging Face knows.
