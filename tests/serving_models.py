@@ -67,7 +67,7 @@ class HalfPlus(tf.Module):
 
     @tf.function(input_signature=[_spec([None], tf.int32, "steps")])
     def spin(self, steps):
-        """Takes about a second for 20 million steps."""
+        """Takes seconds for a hundred thousand steps."""
         most = tf.reduce_max(steps)
         done = tf.while_loop(lambda i: i < most, lambda i: [i + 1], [0], parallel_iterations=1)
         return {"steps": steps + 0 * done[0]}
@@ -90,15 +90,41 @@ SIGNATURES = (
     *("echo", "named", "kinds", "special", "root", "total", "count", "spin"),
     *("regress", "classify"),
 )
+CONFIG = """\
+model_config_list {
+  config {
+    name: "half_plus_two"
+    base_path: "%s"
+    model_platform: "tensorflow"
+    model_version_policy { specific { versions: 1 versions: 2 } }
+    version_labels { key: "stable" value: 1 }
+    version_labels { key: "canary" value: 2 }
+  }
+}
+"""
 
 
-def write(folder: Path, offset: float = 2.0) -> Path:
-    """The model as a SavedModel in `folder`, such as .../half_plus_two/1."""
+def write(folder: Path, offset: float = 2.0, names: tuple[str, ...] = ()) -> Path:
+    """The model as a SavedModel in `folder`, such as .../half_plus_two/1, with the signature
+    `serving_default` and the named ones."""
     model = HalfPlus(offset)
-    signatures = {name: getattr(model, name) for name in SIGNATURES}
+    signatures = {name: getattr(model, name) for name in names}
     tf.saved_model.save(model, str(folder), {"serving_default": model.half, **signatures})
     return folder
 
 
+def write_all(folder: Path) -> Path:
+    """.../half_plus_two/1 with all signatures, /2 that adds 3, and .../models.config."""
+    write(folder / NAME / "1", 2.0, SIGNATURES)
+    write(folder / NAME / "2", 3.0)
+    (folder / "models.config").write_text(CONFIG % (folder / NAME).resolve())
+    return folder
+
+
 if __name__ == "__main__":
-    print(write(Path(sys.argv[1]) / NAME / "1"))
+    folder = write_all(Path(sys.argv[1])).resolve()
+    print(
+        f"docker run --rm -p 8500:8500 -p 8501:8501 -v {folder}:{folder} tensorflow/serving "
+        f"--model_config_file={folder}/models.config "
+        "--allow_version_labels_for_unavailable_models"
+    )

@@ -47,7 +47,8 @@ class _Batch:
 
     @property
     def rows(self) -> int:
-        return sum(task.rows for task in self.tasks)
+        """Without those that nobody waits for any more."""
+        return sum(task.rows for task in self.tasks if not task.outputs.cancelled())
 
 
 class Batcher:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.model_server.json_tensors import INTEGERS
-from serving.model_server.servable import Tensors
+from serving.model_server.servable import Tensors, type_name
 from serving.model_server.status import invalid
 
 
@@ -59,7 +59,7 @@ def _plain(name: str, array: np.ndarray) -> Any:
         return _mapped(array, decimal)
     if dtype == tf.float64 or dtype == tf.bool or dtype in INTEGERS:
         return array.tolist()
-    raise invalid(f"Failed to write JSON value for tensor type: {dtype.name}")
+    raise invalid(f"Failed to write JSON value for tensor type: {type_name(dtype)}")
 
 
 def _mapped(array: np.ndarray, convert: Callable[[Any], Any]) -> Any:

@@ -28,7 +28,7 @@ import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.servable import Tensors
+from serving.model_server.servable import Tensors, type_name
 from serving.model_server.status import StatusError, invalid
 
 Specs = Mapping[str, meta_graph_pb2.TensorInfo]
@@ -230,7 +230,7 @@ def _leaves(flat: list[Any], dtype: tf.DType) -> np.ndarray:
     else:
         raise StatusError(
             StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {show(flat[0] if flat else [])} to type: {dtype.name}",
+            f"Conversion of JSON Value: {show(flat[0] if flat else [])} to type: {type_name(dtype)}",
         )
     return np.array(flat, dtype.as_numpy_dtype)
 
@@ -243,13 +243,8 @@ def _refuse_types(flat: list[Any], types: set[type], allowed: set[type], dtype: 
 def _type_error(value: Any, dtype: tf.DType) -> StatusError:
     kind = str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
     return invalid(
-        f"JSON Value: {show(value)} Type: {kind} is not of expected type: {_type_name(dtype)}"
+        f"JSON Value: {show(value)} Type: {kind} is not of expected type: {type_name(dtype)}"
     )
-
-
-def _type_name(dtype: tf.DType) -> str:
-    """As TensorFlow's DataTypeString has it."""
-    return {tf.float32: "float", tf.float64: "double"}.get(dtype, dtype.name)
 
 
 def _floats(flat: list[Any], types: set[type], dtype: tf.DType) -> np.ndarray:
@@ -269,7 +264,7 @@ def _floats(flat: list[Any], types: set[type], dtype: tf.DType) -> np.ndarray:
 
 def _lossy(value: int | float, dtype: tf.DType) -> StatusError:
     return invalid(
-        f"Cannot convert JSON value: {show(value)} to {_type_name(dtype)} without loss of "
+        f"Cannot convert JSON value: {show(value)} to {type_name(dtype)} without loss of "
         "precision."
     )
 

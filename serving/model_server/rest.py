@@ -35,8 +35,8 @@ from serving.model_server.servable import DEFAULT_SIGNATURE
 from serving.model_server.status import HTTP_STATUS, StatusError, as_status, invalid
 
 _VERSION = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-_ASK = re.compile(rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.I | re.A)
-_LOOK = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.I | re.A)
+_ASK = re.compile(rf"(?i:/v1/models/([^/:]+){_VERSION}):(classify|regress|predict)", re.A)
+_LOOK = re.compile(rf"(?i:/v1/models(?:/([^/:]+))?{_VERSION})(?:/(metadata))?", re.A)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -61,7 +61,7 @@ class RestApi:
         self._pool = ThreadPoolExecutor(threads, "rest")
         self._in_flight = 0
         self.draining = False  # connections end with the answers that are under way
-        routes = [Route("/v1/{path:path}", self._api, methods=_METHODS)]
+        routes = [Route("/{path:path}", self._api, methods=_METHODS)]
         if metrics_path:
             routes.insert(0, Route(metrics_path, self._metrics_page, methods=["GET"]))
         self.app = Starlette(routes=routes)
@@ -74,6 +74,8 @@ class RestApi:
 
     async def _api(self, request: Request) -> Response:
         started = time.monotonic()
+        if not request.scope["path"].lower().startswith("/v1/"):
+            return Response("Not Found", 404, media_type="text/plain")
         if self._in_flight >= self._max_in_flight:
             full = StatusError(StatusCode.UNAVAILABLE, "The server has too many requests at once.")
             return self._error(full)
@@ -155,7 +157,6 @@ class RestApi:
         deadline: float,
     ) -> bytes:
         run = self._core.runner(deadline)
-        api = api.lower()
         with self._core.recorded(name, api.capitalize(), "REST"):
             document = json_tensors.loads(body)
             signature = json_tensors.signature_name(document)

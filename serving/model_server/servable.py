@@ -28,6 +28,11 @@ def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
     return found
 
 
+def type_name(dtype: tf.DType) -> str:
+    """As TensorFlow's DataTypeString has it."""
+    return {tf.float32: "float", tf.float64: "double", tf.float16: "half"}.get(dtype, dtype.name)
+
+
 class Servable:
     """One version of one model. Its methods may be called by several threads at once."""
 
@@ -85,7 +90,9 @@ def _check_tensor(index: int, key: str, value: np.ndarray, spec: meta_graph_pb2.
     expected = tf.dtypes.as_dtype(spec.dtype)
     found = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
     if found != expected:
-        raise invalid(f"Expects arg[{index}] to be {expected.name} but {found.name} is provided")
+        raise invalid(
+            f"Expects arg[{index}] to be {type_name(expected)} but {type_name(found)} is provided"
+        )
     shape = tf.TensorShape(spec.tensor_shape)
     if not shape.is_compatible_with(value.shape):
         raise invalid(f"input {key}: shape {list(value.shape)} is not compatible with {shape}")

@@ -6,6 +6,8 @@ REST turns it into an HTTP status (`ToHTTPStatusCode` in TensorFlow Serving's ht
 
 from __future__ import annotations
 
+import re
+
 import tensorflow as tf
 from grpc import StatusCode
 
@@ -28,6 +30,10 @@ HTTP_STATUS = {
     StatusCode.DATA_LOSS: 500,
     StatusCode.UNAUTHENTICATED: 401,
 }
+# What TensorFlow's Python side puts around the message of an operation.
+_AROUND = re.compile(
+    r"\AGraph execution error:.*?<stack traces unavailable>\n| \[Op:__inference_\w+\]\Z", re.DOTALL
+)
 _BY_NUMBER = {code.value[0]: code for code in StatusCode}
 
 
@@ -49,7 +55,7 @@ def as_status(error: Exception) -> StatusError:
         return error
     if isinstance(error, tf.errors.OpError):
         code = _BY_NUMBER.get(error.error_code, StatusCode.UNKNOWN)
-        return StatusError(code, str(error.message))
+        return StatusError(code, _AROUND.sub("", str(error.message)))
     if isinstance(error, FileNotFoundError):
         return StatusError(StatusCode.NOT_FOUND, str(error))
     return StatusError(StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
