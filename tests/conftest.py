@@ -17,6 +17,12 @@ import pytest  # noqa: E402
 
 from pipelines.config import PreprocessConfig  # noqa: E402
 
+
+def pytest_addoption(parser):
+    parser.addoption("--target", help="URL of a TensorFlow Serving to test instead of our server")
+    parser.addoption("--target-grpc", help="host:port of its gRPC API")
+
+
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 
@@ -126,3 +132,11 @@ def exported(tmp_path_factory, trained_run) -> Path:
     from trainer.export import export
 
     return export(trained_run, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def half_plus_two(tmp_path_factory) -> Path:
+    """Small models for the serving protocol; see tests/serving_models.py."""
+    import serving_models
+
+    return serving_models.write_all(tmp_path_factory.mktemp("half_plus_two"))
