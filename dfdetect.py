@@ -21,6 +21,7 @@ COMMANDS = {
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
     "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
     "score": ("pipelines.score", "an archive of videos -> verdicts, as a Beam job"),
+    "web": ("serving.web.app", "upload a video in the browser and get a report"),
     "predict": ("serving.predict", "videos -> FAKE / REAL verdicts"),
 }
 
