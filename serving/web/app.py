@@ -75,15 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_pages(app: FastAPI, jobs: Jobs, settings: Settings, needs_token: list) -> None:
-    from fastapi.staticfiles import StaticFiles
-
-    if importlib.util.find_spec("serving.web.pages") is None:
-        return
-    pages = importlib.import_module("serving.web.pages")
-    app.include_router(
-        pages.router(jobs, settings), dependencies=needs_token, include_in_schema=False
-    )
-    app.mount("/static", StaticFiles(packages=[("serving.web", "static")]), name="static")
+    if importlib.util.find_spec("serving.web.pages") is not None:
+        pages = importlib.import_module("serving.web.pages")
+        app.include_router(pages.router(jobs, settings), dependencies=needs_token)
 
 
 def _find(base: Path, name: str) -> Path:
