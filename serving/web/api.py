@@ -174,9 +174,9 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
     async def report_html(id: Id) -> HTMLResponse:
         """The report as one file that loads nothing else."""
+        found = jobs.result(id)
         from serving.report import render
 
-        found = jobs.result(id)
         html = await asyncio.to_thread(render, found.document, found.crops, found.heat_maps)
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)
@@ -189,12 +189,12 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     @api.get("/{id}/faces/{n}/heat.png", response_class=Response, responses=_image("png", results))
     async def heat(id: Id, n: Number) -> Response:
         """Where the model looked in a face: to be laid over its crop, whose size it has."""
-        from serving.report import heat_png
-
         found = jobs.result(id)
         heat_map = _nth(found.heat_maps, n)
         if heat_map is None:
             raise not_found()
+        from serving.report import heat_png
+
         png = await asyncio.to_thread(heat_png, heat_map, found.crops[n])
         return Response(png, media_type="image/png")
 
