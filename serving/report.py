@@ -32,6 +32,7 @@ UNCALIBRATED = (
     "Uncalibrated: this model's score was never compared with how many such videos are fake. "
     "It puts videos in an order; read no probability into it."
 )
+NBSP = "\N{NO-BREAK SPACE}"
 # The overlay at its hottest spot still lets the face show through.
 HEAT_OPACITY = 0.8
 
@@ -144,7 +145,7 @@ def _meaning(document: Mapping[str, Any]) -> list[str]:
     if held_out is not None and held_out["videos"]:
         low, high = round(100 * held_out["low"]), round(100 * held_out["high"])
         said.append(
-            f"Of held-out videos scored {low}–{high} %, {held_out['fake']} of "
+            f"Of held-out videos scored {low}–{high}{NBSP}%, {held_out['fake']} of "
             f"{held_out['videos']} were fake."
         )
     elif document["calibrated"] and document["probability_fake"] is not None:
@@ -185,19 +186,19 @@ def score_text(probability: float | None, thresholds: Mapping[str, float]) -> st
         rounded = round(100 * probability, decimals)
         if side(rounded / 100) == side(probability):
             break
-    return f"{rounded:.{decimals}f} %" if decimals else percent(probability)
+    return f"{rounded:.{decimals}f}{NBSP}%" if decimals else percent(probability)
 
 
 def percent(share: float) -> str:
     """A share in whole percent, and never certainty."""
     if share >= 0.995:
-        return "over 99 %"
-    return "under 1 %" if share < 0.005 else f"{100 * share:.0f} %"
+        return f"over 99{NBSP}%"
+    return f"under 1{NBSP}%" if share < 0.005 else f"{100 * share:.0f}{NBSP}%"
 
 
 def exact(share: float) -> str:
     """A share in percent with at most one decimal."""
-    return f"{round(100 * share, 1):g} %"
+    return f"{round(100 * share, 1):g}{NBSP}%"
 
 
 def moment(seconds: float) -> str:
@@ -209,9 +210,10 @@ def moment(seconds: float) -> str:
 def size(count: int) -> str:
     """A number of bytes for people."""
     if count < 1000:
-        return f"{count} bytes"
-    kilobytes = count / 1000
-    return f"{kilobytes:.0f} kB" if kilobytes < 1000 else f"{kilobytes / 1000:.1f} MB"
+        return f"{count}{NBSP}bytes"
+    if count < 1_000_000:
+        return f"{count / 1000:.0f}{NBSP}kB"
+    return f"{round(count / 1e6, 1):g}{NBSP}MB"
 
 
 def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:

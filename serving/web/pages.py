@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from serving.report import PageOf, environment, render_part
+from serving.web.jobs import Jobs
 from serving.web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
 
-def router(jobs: Any, settings: Settings) -> APIRouter:
+def router(jobs: Jobs, settings: Settings) -> APIRouter:
     """GET / , /jobs/{id}, /jobs/{id}/result and /static/.
 
     The first two are the same page, which holds nothing of any job: its script asks for that.
@@ -36,23 +36,27 @@ def router(jobs: Any, settings: Settings) -> APIRouter:
         return HTMLResponse(html)
 
     @routes.get("/")
-    def start(request: Request) -> HTMLResponse:
+    async def start(request: Request) -> HTMLResponse:
         return shell(request, "")
 
     @routes.get("/jobs/{id}")
-    def job(request: Request, id: str) -> HTMLResponse:
+    async def job(request: Request, id: str) -> HTMLResponse:
         return shell(request, id)
 
     @routes.get("/jobs/{id}/result")
-    def result(request: Request, id: str) -> HTMLResponse:
+    async def result(request: Request, id: str) -> HTMLResponse:
         found = jobs.result(id)
-        root = request.scope.get("root_path", "")
-        of = PageOf(f"{root}/api/v1/jobs/{id}", kept)
-        return HTMLResponse(render_part(found.document, found.crops, found.heat_maps, of))
+        of = PageOf(f"{request.scope.get('root_path', '')}/api/v1/jobs/{id}", kept)
+        html = await asyncio.to_thread(
+            render_part, found.document, found.crops, found.heat_maps, of
+        )
+        return HTMLResponse(html)
 
     @routes.get("/static/{path:path}")
     async def static(request: Request, path: str) -> Response:
-        return await files.get_response(path, request.scope)
+        response = await files.get_response(path, request.scope)
+        response.headers["Cache-Control"] = "no-cache"  # kept, and asked for again by its ETag
+        return response
 
     return routes
 

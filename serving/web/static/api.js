@@ -1,12 +1,8 @@
-// What the page asks of the server. A token, where the server wants one, stays in this tab.
+// What the page asks of the server. Where it wants a token, the browser asks for that itself and
+// sends it along.
 
-const root = document.body.dataset.root;
-const TOKEN = "dfdetect-token";
-
-export const token = {
-  get: () => sessionStorage.getItem(TOKEN) ?? "",
-  set: (value) => sessionStorage.setItem(TOKEN, value),
-};
+export const root = document.body.dataset.root;
+const RETRIES = 5; // of a lost connection, one after the other
 
 // An RFC 9457 problem, from the server or of the connection.
 export class Problem extends Error {
@@ -21,24 +17,22 @@ const lost = () =>
     title: "The server cannot be reached",
     detail: "The connection failed. Check that the server is running, and try again.",
   });
-
-function headers() {
-  return token.get() ? { Authorization: `Bearer ${token.get()}` } : {};
-}
+const aborted = () => new DOMException("cancelled", "AbortError");
 
 function problemFrom(status, text) {
   try {
     return new Problem({ status, ...JSON.parse(text) });
   } catch {
-    return new Problem({ status, title: "The server failed", detail: `It answered with status ${status}.` });
+    const detail = `It answered with status ${status}.`;
+    return new Problem({ status, title: "The server failed", detail });
   }
 }
 
-// fetch with the token; throws a Problem for whatever is no success.
+// fetch; throws a Problem for whatever is no success.
 export async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(root + path, { ...options, headers: headers() });
+    response = await fetch(root + path, options);
   } catch (error) {
     throw error.name === "AbortError" ? error : lost();
   }
@@ -53,34 +47,37 @@ export function upload(file, progress, signal) {
     const body = new FormData();
     body.append("video", file);
     sent.open("POST", `${root}/api/v1/jobs`);
-    for (const [name, value] of Object.entries(headers())) sent.setRequestHeader(name, value);
     sent.upload.onprogress = (event) => progress(event.loaded / event.total);
     sent.onload = () =>
       sent.status === 202
         ? resolve(JSON.parse(sent.responseText))
         : reject(problemFrom(sent.status, sent.responseText));
     sent.onerror = () => reject(lost());
-    sent.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+    sent.onabort = () => reject(aborted());
     signal.addEventListener("abort", () => sent.abort());
     sent.send(body);
   });
 }
 
-// Server-sent events, read by fetch: EventSource cannot send a token.
-export async function* events(path, signal) {
-  const response = await request(path, { signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let waiting = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const blocks = (waiting + value.replaceAll("\r", "")).split("\n\n");
-    waiting = blocks.pop();
-    for (const block of blocks) {
-      const fields = block.split("\n").map((line) => line.split(/: ?(.*)/s));
-      const text = fields.filter(([name]) => name === "data").map(([, data]) => data);
-      const name = fields.find(([field]) => field === "event")?.[1] ?? "message";
-      if (text.length) yield { name, data: JSON.parse(text.join("\n")) };
-    }
-  }
+// Tells of a job's progress until it has ended, also over a connection that breaks off.
+export function follow(id, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const stream = new EventSource(`${root}/api/v1/jobs/${id}/events`);
+    let failures = 0;
+    const close = (settle, value) => {
+      stream.close();
+      settle(value);
+    };
+    stream.addEventListener("progress", (event) => {
+      failures = 0;
+      progress(JSON.parse(event.data));
+    });
+    stream.addEventListener("end", () => close(resolve));
+    stream.onerror = () => {
+      // Refused: the job is gone or has ended, which whoever asks for it is told.
+      if (stream.readyState === EventSource.CLOSED) close(resolve);
+      else if (++failures > RETRIES) close(reject, lost());
+    };
+    signal.addEventListener("abort", () => close(reject, aborted()));
+  });
 }

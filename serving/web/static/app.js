@@ -1,42 +1,44 @@
 // The page's way: choose a video, send it, follow its job, show the result.
 
-import { Problem, events, request, token, upload } from "./api.js";
+import { Problem, follow, request, root, upload } from "./api.js";
 
 const $ = (selector) => document.querySelector(selector);
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
-const RETRIES = 5; // of a lost connection to a running job
 
 const limit = Number(document.body.dataset.maxBytes);
 const input = $("#video");
 let work = null; // { stop: AbortController, id } of what is under way
-let afterToken = null; // what was refused for want of a token
+let furthest = 0; // stage that has begun
 
 function show(...names) {
-  for (const id of ["start", "token", "problem", "work", "result", "another"])
+  for (const id of ["start", "problem", "work", "result", "another"])
     $(`#${id}`).hidden = !names.includes(id);
 }
 
 function showProblem(error) {
-  const [title, detail] = $("#problem").querySelectorAll("h2, p");
+  const [title, detail] = $("#problem").querySelectorAll("h1, p");
   title.textContent = error.title ?? "Something went wrong";
   detail.textContent = error.detail ?? error.message;
   show("problem");
   $("#problem").focus();
 }
 
+// Faces and model take turns, batch by batch: what was begun and goes on stays marked.
 function progress({ stage, position, done, detail }) {
   const now = STAGES.indexOf(stage);
+  if (now > furthest) $("#spoken").textContent = $(`[data-stage=${stage}]`).textContent;
+  furthest = stage === "upload" ? 0 : Math.max(furthest, now);
   for (const [index, item] of [...$(".stages").children].entries()) {
-    const changed = index === now && !item.classList.contains("now");
-    item.classList.toggle("now", index === now);
+    const active = index >= now && index <= furthest;
+    item.classList.toggle("now", active);
     item.classList.toggle("done", index < now);
-    if (index === now) item.setAttribute("aria-current", "step");
+    if (active) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
-    if (changed) $("#spoken").textContent = item.textContent;
   }
   const bar = $("#work progress");
-  if (done === null || done === undefined) bar.removeAttribute("value");
-  else bar.value = done;
+  const unknown = done === null || done === undefined;
+  if (!unknown) bar.value = done;
+  else if (stage !== "model" || bar.value === 1) bar.removeAttribute("value");
   const queue = stage === "queued" && position ? `Place ${position} in the queue. ` : "";
   $("#detail").textContent = queue + (detail ?? "");
 }
@@ -56,15 +58,7 @@ async function guard(step) {
   } catch (error) {
     work = null;
     if (error.name === "AbortError") return;
-    if (error.status === 401) {
-      const refused = token.get() !== "";
-      afterToken = step;
-      show("token");
-      $("#token h2").textContent = refused
-        ? "The server does not accept this token"
-        : "This server asks for a token";
-      $("#token-field").focus();
-    } else showProblem(error);
+    showProblem(error);
   }
 }
 
@@ -72,58 +66,51 @@ async function check(file) {
   work = { stop: new AbortController() };
   $("#work .file-name").textContent = file.name;
   show("work");
-  $("#work h2").focus();
+  $("#work h1").focus();
   progress({ stage: "upload", done: 0 });
   const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
   const job = await upload(file, told, work.stop.signal);
-  history.pushState(null, "", `${document.body.dataset.root}/jobs/${job.id}`);
-  await follow(job.id, file);
+  history.pushState(null, "", `${root}/jobs/${job.id}`);
+  await watch(job.id, file);
 }
 
 const percent = (share) => `${Math.floor(100 * share)} %`;
 
-async function follow(id, file) {
+async function watch(id, file) {
   work ??= { stop: new AbortController() };
   work.id = id;
   const job = await ended(id, work.stop.signal);
   work = null;
-  if (job.state === "cancelled") return cancelled();
-  if (job.state === "failed") throw new Problem(job.problem);
+  if (job.state !== "done") throw new Problem(job.problem);
   const { showResult } = await import("./result.js");
   await showResult($("#result"), id, file);
   show("result", "another");
-  $("#result h2").focus();
+  document.title = `${$("#result h1").textContent} – dfdetect`;
+  $("#result h1").focus();
 }
 
-// The job once it has ended. The stream of events may break off; the job is asked then.
 async function ended(id, signal) {
-  for (let failures = 0; ; failures++) {
-    const job = await (await request(`/api/v1/jobs/${id}`, { signal })).json();
-    if (job.state !== "queued" && job.state !== "running") return job;
-    if ($("#work").hidden) show("work");
-    try {
-      for await (const { name, data } of events(`/api/v1/jobs/${id}/events`, signal)) {
-        if (name === "progress") progress(data);
-        if (name === "end") break;
-      }
-    } catch (error) {
-      if (error.name === "AbortError" || failures >= RETRIES) throw error;
-    }
-    if (failures) await new Promise((resolve) => setTimeout(resolve, 1000));
-  }
+  const state = async () => (await request(`/api/v1/jobs/${id}`, { signal })).json();
+  const job = await state();
+  if (job.state !== "queued" && job.state !== "running") return job;
+  $("#work .file-name").textContent = job.name;
+  show("work");
+  await follow(id, progress, signal);
+  return state();
 }
 
 function cancelled() {
   work = null;
   show("start");
-  $("#chosen").textContent = "Cancelled. Nothing of the video is left on the server.";
+  $("#chosen").textContent = "Cancelled. Nothing of the video is kept.";
 }
 
 async function cancel() {
   const { stop, id } = work;
   stop.abort();
-  if (id) await request(`/api/v1/jobs/${id}`, { method: "DELETE" });
-  history.replaceState(null, "", `${document.body.dataset.root}/`);
+  // 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
+  while (id && (await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
+  history.replaceState(null, "", `${root}/`);
   cancelled();
 }
 
@@ -134,14 +121,8 @@ $("#upload").addEventListener("submit", (event) => {
   guard(() => check(file));
 });
 $("#cancel").addEventListener("click", () => guard(cancel));
-$("#token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token.set($("#token-field").value);
-  $("#token-field").value = "";
-  guard(afterToken);
-});
 $("[data-again]").addEventListener("click", () => {
-  history.replaceState(null, "", `${document.body.dataset.root}/`);
+  history.replaceState(null, "", `${root}/`);
   show("start");
   input.focus();
 });
@@ -163,4 +144,4 @@ drop.addEventListener("drop", (event) => {
 });
 
 const { job } = document.body.dataset;
-if (job) guard(() => follow(job));
+if (job) guard(() => watch(job));

@@ -1,6 +1,6 @@
-// A result on the page: the player with the visitor's own copy, the timeline, downloads, deletion.
+// A result on the page: the player with the visitor's own copy, the timeline, deletion.
 
-import { request, token } from "./api.js";
+import { request } from "./api.js";
 import { drawTimeline } from "./timeline.js";
 
 // Puts the result of a job into a part of the page. file: the visitor's video, if it is at hand.
@@ -29,8 +29,6 @@ export async function showResult(part, id, file) {
       seek(Number(button.dataset.seek));
       player.scrollIntoView({ block: "nearest" });
     });
-  for (const link of part.querySelectorAll("[data-download]"))
-    link.addEventListener("click", (event) => token.get() && download(event, link));
   part.querySelector("[data-delete]").addEventListener("click", () => remove(part, id));
 }
 
@@ -77,17 +75,6 @@ function note(file) {
     ? "This browser cannot play this file. Stills are shown instead."
     : "The video is no longer on the server. Stills are shown instead of it.";
   return text;
-}
-
-// A link cannot send the token.
-async function download(event, link) {
-  event.preventDefault();
-  const blob = await (await request(new URL(link.href).pathname.slice(document.body.dataset.root.length))).blob();
-  const copy = document.createElement("a");
-  copy.href = URL.createObjectURL(blob);
-  copy.download = link.download;
-  copy.click();
-  setTimeout(() => URL.revokeObjectURL(copy.href), 1000);
 }
 
 async function remove(part, id) {

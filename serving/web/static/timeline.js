@@ -1,7 +1,8 @@
 // The timeline by uPlot, in place of the drawing that the server sent. A click seeks; so do the
 // arrow keys, frame by frame.
 
-const root = document.body.dataset.root;
+import { root } from "./api.js";
+
 const VENDOR = `${root}/static/vendor/uplot`;
 const HEIGHT = 190;
 
