@@ -14,7 +14,7 @@ from typing import Any
 Point = tuple[float, float]  # seconds, P(fake)
 
 # A longer step than this many usual ones is a part of the video that was not sampled.
-BREAK_STEPS = 3.0
+BREAK_STEPS = 2.5
 TICK_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 MAX_TICKS = 6
 

@@ -89,7 +89,7 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
             raise Problem("unauthorized", "The request comes from a page of another site.")
         given = _given(request.headers.get("authorization", ""))
         if not hmac.compare_digest(given, token.encode()):
-            asked = {"WWW-Authenticate": 'Bearer, Basic realm="dfdetect", charset="UTF-8"'}
+            asked = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
             raise Problem("unauthorized", "Send the token of this server.", asked)
 
     return check
