@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import dataclasses
 import importlib.metadata
-import importlib.util
 import logging
 import socket
 import sys
@@ -19,7 +18,7 @@ from fastapi import Depends, FastAPI
 
 from pipelines.config import add_flags, from_flags
 from serving.client import RestClient, newest_version
-from serving.web import api, problems
+from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.jobs import Jobs
 from serving.web.metrics import Metrics
@@ -69,15 +68,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)
     app.include_router(api.router(jobs, settings), dependencies=needs_token)
-    _add_pages(app, jobs, settings, needs_token)
+    app.include_router(pages.router(jobs, settings), dependencies=needs_token)
     app.add_middleware(Guard, metrics=metrics)
     return app
-
-
-def _add_pages(app: FastAPI, jobs: Jobs, settings: Settings, needs_token: list) -> None:
-    if importlib.util.find_spec("serving.web.pages") is not None:
-        pages = importlib.import_module("serving.web.pages")
-        app.include_router(pages.router(jobs, settings), dependencies=needs_token)
 
 
 def _find(base: Path, name: str) -> Path:
