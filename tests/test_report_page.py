@@ -319,7 +319,7 @@ def test_a_hostile_name_and_hostile_texts_are_only_text(pictures):
     document["reasons"] = document["limits"] = [HOSTILE]
     for html in (
         render(document, *pictures(document)),
-        render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "in an hour")),
+        render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")),
     ):
         page = Page(html)
         assert {tag for tag, _ in page.elements}.isdisjoint({"script"})
@@ -338,12 +338,12 @@ def test_a_video_at_hand_is_played_and_its_times_are_links(pictures):
 
 def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     document = report_document()
-    html = render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "in an hour"))
+    html = render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest"))
     page = Page(html)
     assert page.attributes("style") == [] and "<style" not in html
     assert "/api/v1/jobs/x/report.json" in page.attributes("href")
     assert "6.2" in page.attributes("data-seek")
-    assert "is deleted in an hour" in page.words
+    assert "is deleted after 1 hour at the latest" in page.words
     (data,) = page.attributes("data-timeline")
     assert json.loads(data) == json.loads(json.dumps(timeline(document).data()))
 

@@ -23,7 +23,7 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     page = environment().get_template("page.html")
     files = StaticFiles(directory=STATIC)
-    kept = f"{duration(settings.ttl)} after it was made"
+    kept = f"after {duration(settings.ttl)} at the latest"
 
     def shell(request: Request, job: str) -> HTMLResponse:
         html = page.render(

@@ -73,7 +73,7 @@ function options(shown, width) {
       y: { range: [0, 1] },
     },
     axes: [
-      { ...axis, size: 28, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 28, space: 70, values: (_, splits) => splits.map(clock) },
       {
         ...axis,
         size: 50,
