@@ -21,6 +21,7 @@ COMMANDS = {
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
     "serve": ("serving.model_server.command", "serve models as TensorFlow Serving does"),
     "score": ("pipelines.score", "an archive of videos -> verdicts, as a Beam job"),
+    "web": ("serving.web.app", "upload a video in the browser and get a report"),
     "predict": ("serving.predict", "videos -> FAKE / REAL verdicts"),
 }
 
