@@ -20,7 +20,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.video import VideoFacts
 from serving.client import BATCH, Model, Prediction
 from serving.document import Said, build
-from serving.result import ClipScore, ask, clip_score, judge
+from serving.result import ClipScore, VideoResult, ask, clip_score, judge
 from serving.shown import Crop, ShownCrops
 
 
@@ -46,13 +46,14 @@ class Cancelled(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analysis:
-    """A report document, and what belongs to its list of faces.
+    """A report document, the result that it tells of, and what belongs to its list of faces.
 
     document: JSON, `dfdetect-report/1`. crops: the JPEG of each face. heat_maps: where the
     model looked in each, (h, w) float32, 0 to 1, or None.
     """
 
     document: dict[str, Any]
+    result: VideoResult
     crops: list[bytes]
     heat_maps: list[np.ndarray | None]
 
@@ -114,7 +115,8 @@ def analyse(
         "bytes": os.path.getsize(path),
     }
     said = Said(result, found.frames, chosen, heat_maps, facts, file, config, run.times())
-    return Analysis(build(said), [jpeg(crop.image) for _, crop in chosen], heat_maps)
+    crops = [jpeg(crop.image) for _, crop in chosen]
+    return Analysis(build(said), result, crops, heat_maps)
 
 
 class _Run:

@@ -9,7 +9,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,16 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import (
-    BATCH,
     InProcessModel,
     Model,
+    ModelConfig,
     ModelServerError,
     ModelSpec,
     connect,
     is_server,
 )
 from serving.find import Found, find_videos
-from serving.result import ClipScore, VideoResult, clip_scores, judge
+from serving.result import ClipScore, VideoResult, ask, clip_score, judge
 from serving.table import write_csv
 from serving.verdict import Thresholds
 
@@ -52,9 +51,7 @@ def predict_video(
     scores: list[ClipScore] = []
     detail = ""
     try:
-        found = iter(extractor.clips(path))
-        while clips := list(islice(found, BATCH)):
-            scores += clip_scores(clips, model.predict([clip.images for clip in clips]))
+        scores = [clip_score(clip, said) for clip, said in ask(model, extractor.clips(path))]
     except VideoError as error:
         if error.reason != "no_face":
             raise
@@ -65,10 +62,14 @@ def predict_video(
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a path: a result, or an error, a word for machines and a sentence."""
+    """What became of a path: a result, or an error, a word for machines and a sentence.
+
+    report: the file that shows the result, if one was asked for.
+    """
 
     path: str
     result: VideoResult | None = None
+    report: str = ""
     seconds: float = 0.0
     error: str = ""
     detail: str = ""
@@ -76,27 +77,31 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         if self.result is None:
             return {"path": self.path, "error": self.error, "detail": self.detail}
-        return {**self.result.to_dict(), "seconds": self.seconds}
+        report = {"report": self.report} if self.report else {}
+        return {**self.result.to_dict(), **report, "seconds": self.seconds}
 
 
-def predict_each(
-    videos: Sequence[str], extractor: Extractor, model: Model, thresholds: Thresholds
-) -> Iterator[Outcome]:
+# Path of a video -> its result, and the report that was written of it, if any.
+Judge = Callable[[str], tuple[VideoResult, str]]
+
+
+def outcomes(videos: Sequence[str], judge_video: Judge) -> Iterator[Outcome]:
     """The outcome of each video, as it comes; one that cannot be judged does not stop the rest."""
     for path in videos:
         started = time.monotonic()
         try:
-            result = predict_video(path, extractor, model, thresholds)
+            result, report = judge_video(path)
         except VideoError as error:
             yield Outcome(path, error=error.reason, detail=error.detail)
         except ModelServerError as error:
             yield Outcome(path, error="model_server", detail=str(error))
         else:
-            yield Outcome(path, result, round(time.monotonic() - started, 3))
+            yield Outcome(path, result, report, round(time.monotonic() - started, 3))
 
 
 def describe(result: VideoResult, calibrated: bool) -> str:
-    """A result for people: a line, and one more for each face where there are several.
+    """A result for people: a line, one more for each face where there are several, and why the
+    evidence is too little where it is.
 
     calibrated: whether the model's P(fake) is.
     """
@@ -114,7 +119,7 @@ def describe(result: VideoResult, calibrated: bool) -> str:
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for track in result.tracks
         ]
-    return "\n".join(lines)
+    return "\n".join(lines + [f"  {reason}" for reason in result.reasons])
 
 
 @contextlib.contextmanager
@@ -143,22 +148,34 @@ def _open(args: argparse.Namespace) -> Model:
     return InProcessModel(args.model_dir)
 
 
-def _predict_all(videos: Sequence[str], model: Model, say: bool) -> list[Outcome]:
-    """The outcomes of all videos; tells people of each as it comes."""
-    config = model.config()  # before the detector loads: a dead server shows at once
+def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
+    # Only now: the detector takes seconds to load, and a dead server has shown already.
     from pipelines.faces.extract import FaceExtractor
 
     extractor = FaceExtractor(config.preprocess)
-    outcomes = []
+    if reports:
+        from serving.report_files import ReportFiles
+
+        return ReportFiles(reports, extractor, model)
+    return lambda path: (predict_video(path, extractor, model, config.thresholds), "")
+
+
+def _predict_all(
+    videos: Sequence[str], model: Model, say: bool, reports: Path | None
+) -> list[Outcome]:
+    """The outcomes of all videos; tells people of each as it comes."""
+    config = model.config()
+    judge_video = _judge(model, config, reports)
+    done = []
     with progress(len(videos)) as advance:
-        for outcome in predict_each(videos, extractor, model, config.thresholds):
-            outcomes.append(outcome)
+        for outcome in outcomes(videos, judge_video):
+            done.append(outcome)
             if outcome.result is None:
                 _complain(f"{outcome.path}: {outcome.error}: {outcome.detail}")
             elif say:
                 print(describe(outcome.result, config.thresholds.calibrated), flush=True)
             advance()
-    return outcomes
+    return done
 
 
 def _look(names: Sequence[str]) -> tuple[Found, list[Outcome]]:
@@ -176,16 +193,17 @@ def _look(names: Sequence[str]) -> tuple[Found, list[Outcome]]:
 
 
 def _work(args: argparse.Namespace) -> int:
-    found, outcomes = _look(args.videos)
+    found, done = _look(args.videos)
     if found.videos:
         with contextlib.closing(_open(args)) as model:
-            outcomes = _predict_all(found.videos, model, say=not args.json) + outcomes
-    results = [outcome.to_dict() for outcome in outcomes]
+            say = not args.json
+            done = _predict_all(found.videos, model, say, args.out_report) + done
+    results = [outcome.to_dict() for outcome in done]
     if args.csv:
         write_csv(args.csv, results)
     if args.json:
         print(json.dumps(results, indent=2, allow_nan=False))
-    return int(any(outcome.result is None for outcome in outcomes))
+    return int(any(outcome.result is None for outcome in done))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,6 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")
+    parser.add_argument(
+        "--out-report", type=Path, metavar="DIR", help="write a report of each video, one HTML file"
+    )
     return parser
 
 

@@ -21,6 +21,7 @@ COLUMNS = (
     "tracks",
     "track_verdicts",
     "track_probabilities",
+    "report",
     "seconds",
     "error",
     "detail",

@@ -1,4 +1,4 @@
-"""Servers for the tests of the clients: one that says what it is told, and a small gRPC one."""
+"""Servers for the tests of the clients: one that says what it is told, and one that fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 
@@ -78,67 +77,23 @@ def scripted(script: Script, pause_s: float = 0.0) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def grpc_server(version: Path) -> Iterator[str]:
-    """A SavedModel behind the generated servicers of TensorFlow Serving's gRPC API -> HOST:PORT.
+def grpc_failures() -> Iterator[str]:
+    """A real gRPC server of TensorFlow Serving's API that only fails -> HOST:PORT.
 
-    It is served under its folder's name, with the label "stable". Label "slow" makes a caller wait
-    for two seconds, and any other is the status that it ends with, CODE=DETAILS.
+    The label that is asked for says how: CODE=DETAILS is the status, "slow" waits for two seconds.
     """
     import grpc
-    import tensorflow as tf
-    from tensorflow_serving.apis import (
-        get_model_metadata_pb2,
-        get_model_status_pb2,
-        model_service_pb2_grpc,
-        predict_pb2,
-        prediction_service_pb2_grpc,
-    )
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-    loaded = tf.saved_model.load(str(version))
-
-    number = int(version.name)
-
-    def check(spec: Any, context: grpc.ServicerContext) -> None:
-        code, _, details = spec.version_label.partition("=")
-        if spec.version_label == "slow":
-            time.sleep(2)
-        elif details:
-            context.abort(grpc.StatusCode[code], details)
-        asked_for = (spec.name, spec.version.value or number, spec.version_label or "stable")
-        if asked_for != (version.parent.name, number, "stable"):
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {asked_for}")
-
-    class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
-        def Predict(self, request, context):
-            check(request.model_spec, context)
-            inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
-            try:
-                outputs = loaded.signatures[request.model_spec.signature_name](**inputs)
-            except tf.errors.InvalidArgumentError as error:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
-            response = predict_pb2.PredictResponse()
-            for key, value in outputs.items():
-                response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
-            return response
-
+    class Failing(prediction_service_pb2_grpc.PredictionServiceServicer):
         def GetModelMetadata(self, request, context):
-            check(request.model_spec, context)
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            response.model_spec.version.value = number
-            return response
+            code, _, details = request.model_spec.version_label.partition("=")
+            if code == "slow":
+                time.sleep(2)
+            context.abort(grpc.StatusCode[code], details)
 
-    class Models(model_service_pb2_grpc.ModelServiceServicer):
-        def GetModelStatus(self, request, context):
-            check(request.model_spec, context)
-            response = get_model_status_pb2.GetModelStatusResponse()
-            entry = response.model_version_status.add(version=number)
-            entry.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-            return response
-
-    sizes = [(f"grpc.max_{way}_message_length", 2**31 - 1) for way in ("send", "receive")]
-    server = grpc.server(futures.ThreadPoolExecutor(4), options=sizes)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(), server)
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Failing(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

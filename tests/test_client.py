@@ -9,10 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from model_servers import Script, grpc_server, scripted
+from model_servers import Script, grpc_failures, scripted
 
 from pipelines.config import PreprocessConfig
-from serving import local_server
 from serving.client import (
     FingerprintMismatch,
     GrpcClient,
@@ -30,6 +29,9 @@ from serving.client import (
     connect,
     newest_version,
 )
+from serving.model_server.server import ModelServer
+from serving.model_server.settings import Settings
+from serving.model_server.version_policy import one_model
 from serving.verdict import Thresholds
 
 PREPROCESS = PreprocessConfig(frames_per_clip=4)
@@ -91,15 +93,33 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(saved):
-    with local_server.start_in_thread(saved.parent) as address:
-        yield address
+def served(saved):
+    """Addresses of our model server, where version 3 has the label "stable"."""
+    config = one_model("dfdetect", saved.parent)
+    config.model_config_list.config[0].version_labels["stable"] = 3
+    settings = Settings(
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+    )
+    server = ModelServer(settings, config)
+    server.start()
+    yield server.addresses
+    server.stop()
 
 
 @pytest.fixture(scope="module")
-def address(saved):
-    with grpc_server(saved) as where:
-        yield where
+def url(served):
+    return served.rest
+
+
+@pytest.fixture(scope="module")
+def address(served):
+    return served.grpc
+
+
+@pytest.fixture(scope="module")
+def failing():
+    with grpc_failures() as address:
+        yield address
 
 
 @pytest.fixture(params=["REST", "gRPC", "in process"])
@@ -156,21 +176,27 @@ def test_a_model_that_the_server_does_not_know_is_not_found(protocol, request):
     kind = RestClient if protocol == "url" else GrpcClient
     with kind(request.getfixturevalue(protocol), "other") as model:
         for ask in (model.version, model.config, lambda: model.wait_ready(0.1)):
-            with pytest.raises(NotFound, match="not found"):
+            with pytest.raises(NotFound, match="other"):
                 ask()
 
 
 @pytest.mark.parametrize("name", ["dfdetect", "dfdetect/versions/3", "dfdetect/labels/stable"])
-def test_a_version_is_asked_by_number_and_by_label(address, name):
-    with GrpcClient(address, name) as model:
+@pytest.mark.parametrize("kind", [RestClient, GrpcClient])
+def test_a_version_is_asked_by_number_and_by_label(kind, name, url, address):
+    with kind(url if kind is RestClient else address, name) as model:
+        model.wait_ready(1)
         assert model.version() == "dfdetect/3"
         assert model.predict(CLIPS[:1])[0].probability_fake == pytest.approx(0.15)
-        model.wait_ready(1)
-    script = Script(metadata(3), CONFIG, OK)
-    with scripted(script) as url, RestClient(url, name) as model:
+        assert model.explain(CLIPS[:1])[0].shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("kind", [RestClient, GrpcClient])
+def test_a_version_or_label_that_is_not_there_is_an_error(kind, url, address):
+    place = url if kind is RestClient else address
+    with kind(place, "dfdetect/versions/4") as model, pytest.raises(NotFound):
         model.predict(CLIPS[:1])
-    ends = ["/metadata", ":predict", ":predict"]
-    assert script.paths == [f"/v1/models/{name}{end}" for end in ends]
+    with kind(place, "dfdetect/labels/canary") as model, pytest.raises(InvalidRequest):
+        model.predict(CLIPS[:1])
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a/versions/x", "a/labels/", "a:predict"])
@@ -334,7 +360,7 @@ def test_a_server_that_is_still_loading_is_waited_for():
 
 
 def test_a_label_that_is_not_there_yet_is_waited_for():
-    ready, unknown = status((1, "AVAILABLE", "")), (404, {"error": "no such label"})
+    ready, unknown = status((1, "AVAILABLE", "")), (400, {"error": "no such label"})
     script = Script(ready, unknown, ready, metadata(1))
     with scripted(script) as url, RestClient(url, "dfdetect/labels/canary") as model:
         model.wait_ready(5)
@@ -403,17 +429,17 @@ def test_a_description_that_cannot_be_read_says_to_export_again(damaged):
         ("INTERNAL", "broken", ModelServerError),
     ],
 )
-def test_a_grpc_status_becomes_the_exception_of_its_meaning(address, code, details, kind):
-    with GrpcClient(address, f"dfdetect/labels/{code}={details}", retries=0) as model:
+def test_a_grpc_status_becomes_the_exception_of_its_meaning(failing, code, details, kind):
+    with GrpcClient(failing, f"dfdetect/labels/{code}={details}", retries=0) as model:
         with pytest.raises(kind, match=f"{code}: {details}") as caught:
             model.version()
     assert type(caught.value) is kind
 
 
-def test_a_grpc_answer_that_takes_too_long_is_a_timeout(address):
+def test_a_grpc_answer_that_takes_too_long_is_a_timeout(failing):
     started = time.monotonic()
     with (
-        GrpcClient(address, "dfdetect/labels/slow", timeout_s=0.3) as model,
+        GrpcClient(failing, "dfdetect/labels/slow", timeout_s=0.3) as model,
         pytest.raises(Timeout),
     ):
         model.version()

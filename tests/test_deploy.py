@@ -13,8 +13,9 @@ from model_servers import Script, scripted
 from tensorflow_serving.config import model_server_config_pb2
 
 import dfdetect
-from serving import local_server
 from serving.client import BATCH, ModelSpec
+from serving.model_server.config_files import METRICS_PATH, read_batching, read_metrics_path
+from serving.model_server.server import start_in_thread
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "serving" / "deploy"
@@ -40,15 +41,6 @@ def flags(service: str) -> dict[str, str]:
     return dict(flag.removeprefix("--").split("=", 1) for flag in given)
 
 
-def values(name: str) -> dict[str, list[str]]:
-    """Field -> its values, of a text proto whose messages hold one field `value` or scalars."""
-    text = re.sub(r"#.*", "", (DEPLOY / name).read_text())
-    found: dict[str, list[str]] = {}
-    for field, value in re.findall(r"(\w+)\s*(?:\{\s*value)?:\s*(\"[^\"]*\"|\w+)", text):
-        found.setdefault(field, []).append(value.strip('"'))
-    return found
-
-
 def test_compose_follows_the_compose_specification():
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*command, DEPLOY / "compose.yaml"], capture_output=True, text=True)
@@ -67,28 +59,19 @@ def test_the_models_file_is_tensorflow_servings_message_with_both_labels():
     assert loaded and set(model.version_labels.values()) <= loaded
 
 
-# tensorflow-serving-api has no message type for the two files that follow; their fields are those
-# of session_bundle_config.proto and monitoring_config.proto.
+# tensorflow-serving-api has no message types for the two files that follow; the model server makes
+# them from the fields of TensorFlow Serving's, and refuses any other field.
 def test_the_batching_file_takes_the_clients_requests_and_its_sizes_fit_together():
-    batching = values("batching.pbtxt")
-    assert set(batching) == {
-        "max_batch_size",
-        "allowed_batch_sizes",
-        "batch_timeout_micros",
-        "max_enqueued_batches",
-        "num_batch_threads",
-        "pad_variable_length_inputs",
-    }
-    sizes = [int(size) for size in batching["allowed_batch_sizes"]]
-    assert sizes == sorted(set(sizes)) and batching["max_batch_size"] == [str(sizes[-1])]
-    assert sizes[-1] >= BATCH
+    batching = read_batching(DEPLOY / "batching.pbtxt")
+    sizes = batching.allowed_batch_sizes
+    assert list(sizes) == sorted(set(sizes)) and sizes[-1] == batching.max_batch_size
+    assert batching.max_batch_size >= BATCH
     cpus = SERVICES["model"]["deploy"]["resources"]["limits"]["cpus"]
-    assert batching["num_batch_threads"] == [cpus]
+    assert batching.num_batch_threads == int(cpus)
 
 
 def test_the_monitoring_file_turns_the_metrics_on_where_prometheus_looks():
-    path = "/monitoring/prometheus/metrics"
-    assert values("monitoring.pbtxt") == {"enable": ["true"], "path": [path]}
+    assert read_metrics_path(DEPLOY / "monitoring.pbtxt") == METRICS_PATH
 
 
 def test_the_stock_server_is_of_the_tensorflow_that_exports_and_gets_flags_that_it_has():
@@ -110,7 +93,6 @@ def test_every_file_that_the_compose_file_names_is_there():
     assert ModelSpec.parse(flags("web")["model-name"]) == ModelSpec("dfdetect", label="stable")
 
 
-@pytest.mark.skipif("web" not in dfdetect.COMMANDS, reason="there is no `dfdetect web` yet")
 def test_the_web_application_knows_the_flags_it_is_given(capsys):
     assert SERVICES["web"]["command"][0] == "web"
     with pytest.raises(SystemExit):
@@ -150,7 +132,7 @@ def test_the_models_health_check_waits_for_a_model_that_is_loading(exported):
     with scripted(Script((200, state))) as url:
         assert not healthy("model", url)
     assert not healthy("model", url)  # nobody is there any more
-    with local_server.start_in_thread(exported.parent) as url:
+    with start_in_thread(exported.parent) as url:
         assert healthy("model", url)
 
 

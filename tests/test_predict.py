@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_servers import grpc_server
-
-from serving import local_server, predict
+from serving import predict
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.find import Found, find_videos
+from serving.model_server.server import serve_in_thread
+from serving.predict import predict_video
 from serving.result import TrackResult, VideoResult
 from serving.table import write_csv
 from serving.verdict import Thresholds
@@ -45,8 +46,8 @@ def run(*argv: object) -> int:
 @pytest.fixture(scope="module")
 def servers(exported):
     """Addresses of the model over REST and gRPC."""
-    with local_server.start_in_thread(exported.parent) as url, grpc_server(exported) as address:
-        yield url, f"grpc://{address}"
+    with serve_in_thread(exported.parent) as addresses:
+        yield addresses.rest, f"grpc://{addresses.grpc}"
 
 
 def test_every_way_to_the_model_gives_the_same_verdicts(servers, exported, videos, capsys):
@@ -89,6 +90,25 @@ def test_one_bad_file_does_not_stop_the_rest_of_a_folder(exported, videos, tmp_p
     assert os.listdir(tmp_path) == ["table.csv"]
 
 
+def test_a_report_is_written_of_each_video_that_can_be_judged(exported, videos, tmp_path, capsys):
+    (tmp_path / "again").mkdir()
+    again = shutil.copy(videos / "take10.mp4", tmp_path / "again")
+    reports = tmp_path / "reports"
+    flags = ("--model-dir", exported, "--json", "--out-report", reports)
+    assert run(videos, again, *flags) == 1
+    results = json.loads(capsys.readouterr().out)
+    names = ["take2.html", "take1.html", "take10.html", "take10-2.html"]
+    assert [r["report"] for r in results[1:]] == [str(reports / name) for name in names]
+    assert sorted(os.listdir(reports)) == sorted(names)
+    page = (reports / "take10.html").read_text()
+    assert "take10.mp4" in page and f"{results[3]['probability_fake']:.0%}"[:-1] in page
+    assert 'src="http' not in page and "NOT ANALYSED" in (reports / "take1.html").read_text()
+    assert run(videos / "take10.mp4", "--model-dir", exported, "--json") == 0
+    (alone,) = json.loads(capsys.readouterr().out)
+    for key in ("verdict", "tracks", "frames_with_face"):
+        assert alone[key] == results[3][key]
+
+
 def test_for_people_there_is_a_line_a_video_and_nothing_else(exported, videos, capsys):
     video = videos / "take10.mp4"
     assert run(video, "--model-dir", exported.parent) == 0
@@ -113,6 +133,9 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
         "  face 0: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
         "  face 1: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
     ]
+    reason = "Only 2 frames."
+    unsure = dataclasses.replace(two_faces(), reasons=(reason,))
+    assert predict.describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
     write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
@@ -137,7 +160,9 @@ def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
 
     asked: list[int] = []
     paths = [str(path) for path in sorted(sample.rglob("*.mp4"))[:2]]
-    first, second = predict.predict_each(paths, extractor, Gone(), Thresholds())
+    model = Gone()
+    done = predict.outcomes(paths, lambda path: (predict_video(path, extractor, model), ""))
+    first, second = done
     assert first.to_dict() == {"path": paths[0], "error": "model_server", "detail": "gone"}
     assert second.result.verdict == "FAKE" and second.seconds > 0
 

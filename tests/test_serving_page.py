@@ -48,7 +48,7 @@ def place(tmp_path, monkeypatch, sample, sample_shards, exported) -> Path:
 
 
 def run(language: str, text: str) -> str:
-    """What a block prints; one of Python or of our command runs in this process, which is faster."""
+    """What a block prints. Python and our command run in this process, which is faster."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         if language == "python":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import cv2
 import numpy as np
@@ -53,7 +53,7 @@ class FaceExtractor:
         """All of `clips` at once."""
         return list(self.clips(path))
 
-    def clips(self, path: str, watch: Stopwatch | None = None) -> Iterator[Clip]:
+    def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
         """The face clips of a local video file, by clip index and track.
 
         watch: told of the stages decode, detect and crop, and of the frames and faces found.

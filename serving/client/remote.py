@@ -7,12 +7,21 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from serving.client.errors import ModelServerError, NotFound, Overloaded, Timeout, Unreachable
+from serving.client.errors import (
+    InvalidRequest,
+    ModelServerError,
+    NotFound,
+    Overloaded,
+    Timeout,
+    Unreachable,
+)
 from serving.client.model import BATCH, SignatureModel
 from serving.client.retry import RETRIES, TIMEOUT_S, persist
 from serving.client.spec import ModelSpec
 
 POLL_S = 0.2
+# A label without a version yet is an InvalidRequest.
+WAITED_FOR = (Unreachable, Timeout, NotFound, Overloaded, InvalidRequest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +81,9 @@ class RemoteModel(SignatureModel):
             left_s = min(max(end - time.monotonic(), POLL_S), self._timeout_s)
             try:
                 self._require_available(self._states(left_s))
-                self._version(left_s)  # the one behind a label may not be there yet
+                self._version(left_s)
                 return
-            except (Unreachable, Timeout, NotFound, Overloaded):
+            except WAITED_FOR:
                 if time.monotonic() + POLL_S > end:
                     raise
             time.sleep(POLL_S)

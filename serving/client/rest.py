@@ -72,7 +72,9 @@ class RestClient(RemoteModel):
             return int(body["model_spec"]["version"])
 
     def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
-        request = {"signature_name": signature, "inputs": {name: _encoded(strings)}}
+        request: dict[str, Any] = {"inputs": {name: _encoded(strings)}}
+        if signature != "serving_default":  # which it is when it is left out
+            request["signature_name"] = signature
         content, address = json.dumps(request).encode(), f"{self._models}/{self._spec}:predict"
         body = persist(
             lambda left_s: self._send("POST", address, content, left_s),

@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         with contextlib.ExitStack() as stack:
             url = settings.model_server
             if not url:
-                from serving.local_server import start_in_thread
+                from serving.model_server.server import start_in_thread
 
                 server = start_in_thread(settings.model, settings.model_name)
                 url = await asyncio.to_thread(stack.enter_context, server)
