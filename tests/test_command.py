@@ -39,7 +39,7 @@ def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
     ("module", "unwanted"),
     [
         ("dfdetect", ("tensorflow", "keras", "apache_beam", "numpy")),
-        ("serving.client", ("tensorflow", "keras", "apache_beam")),
+        ("serving.client", ("tensorflow", "keras", "apache_beam", "grpc")),
         ("pipelines.faces.extract", ("apache_beam",)),
         ("pipelines.video", ("apache_beam", "tensorflow")),
         ("pipelines.preprocess", ("tensorflow",)),

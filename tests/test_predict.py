@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from serving import predict
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.find import Found, find_videos

@@ -119,6 +119,7 @@ def test_all_commands_of_the_page_work_one_after_the_other(place):
     assert [step["stable"] for step in rolled_out] == ["1", "1", "2", "1", "2"]
     assert [step["canary"] for step in rolled_out] == ["1", "2", "2", "2", "2"]
     assert "probability_fake" in "".join(said) and "dfdetect/1 Thresholds" in "".join(said)
+    assert (place / "reports" / "video.html").is_file()
     assert (place / "verdicts.csv").read_text().count("\n") == 2
 
 
