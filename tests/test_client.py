@@ -1,6 +1,7 @@
 """Clients of a model server: the same numbers over REST, gRPC and in process, and every failure."""
 
 import email.utils
+import gc
 import json
 import socket
 import subprocess
@@ -263,6 +264,16 @@ def test_a_server_that_has_too_much_to_do_is_asked_again_until_it_answers(busy):
 def test_a_connection_that_breaks_off_is_made_again():
     script = Script((0, b""), OK)
     assert asked(script) == 0.5 and len(script.requests) == 2
+
+
+def test_a_client_that_is_forgotten_closes_its_connections():
+    with scripted(Script(metadata(1))) as url:
+        model = RestClient(url)
+        assert model.version() == "dfdetect/1"
+        connections = model._http
+        del model
+        gc.collect()
+        assert connections.is_closed
 
 
 def test_the_server_is_left_alone_for_as_long_as_it_asks():

@@ -11,6 +11,7 @@ import dataclasses
 import email.utils
 import json
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,9 +53,11 @@ class RestClient(RemoteModel):
         super().__init__(url.rstrip("/"), name, timeout_s, retries, batch)
         self._models = f"{self._address}/v1/models"
         self._http = httpx.Client(trust_env=False)
+        # For those, like Beam's handlers, that never say that they are done.
+        self._end = weakref.finalize(self, self._http.close)
 
     def close(self) -> None:
-        self._http.close()
+        self._end()
 
     def _states(self, left_s: float) -> Sequence[VersionState]:
         # Without the label, which this address takes and does not heed.
