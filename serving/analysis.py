@@ -18,7 +18,7 @@ import numpy as np
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.video import VideoFacts
-from serving.client import BATCH, Model, Prediction
+from serving.client import BATCH, InvalidRequest, Model, Prediction
 from serving.document import Said, build
 from serving.result import ClipScore, VideoResult, ask, clip_score, judge
 from serving.shown import Crop, ShownCrops
@@ -178,7 +178,10 @@ class _Run:
         maps: dict[int, np.ndarray] = {}
         for start in range(0, len(clips), BATCH):
             batch = clips[start : start + BATCH]
-            found = self.asking(functools.partial(explain, batch), len(batch))
+            try:
+                found = self.asking(functools.partial(explain, batch), len(batch))
+            except InvalidRequest:  # a model that was exported before there was this signature
+                return [None] * len(crops)
             maps.update(zip(map(id, batch), found, strict=True))
         return [maps[id(crop.images)][crop.frame] for crop in crops]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from serving.client.grpc import GrpcClient
+from serving.client.model import BATCH
 from serving.client.remote import RemoteModel
 from serving.client.rest import RestClient
-from serving.client.retry import RETRIES
+from serving.client.retry import RETRIES, TIMEOUT_S
 
 REST, GRPC = ("http://", "https://"), "grpc://"
 
@@ -15,16 +16,23 @@ def is_server(address: str) -> bool:
     return address.startswith((*REST, GRPC))
 
 
-def connect(address: str, name: str = "dfdetect", retries: int = RETRIES) -> RemoteModel:
+def connect(
+    address: str,
+    name: str = "dfdetect",
+    timeout_s: float = TIMEOUT_S,
+    retries: int = RETRIES,
+    batch: int = BATCH,
+) -> RemoteModel:
     """A client of the model `name` at http(s)://HOST:PORT (REST) or grpc://HOST:PORT (gRPC).
 
-    name: NAME for its highest version, NAME/versions/NUMBER or NAME/labels/LABEL. Nothing is sent
-    yet. Raises ValueError for another address or name.
+    name: NAME for its highest version, NAME/versions/NUMBER or NAME/labels/LABEL. The others are
+    those of RemoteModel. Nothing is sent yet. Raises ValueError for another address or name.
     """
     if address.startswith(GRPC):
-        return GrpcClient(address.removeprefix(GRPC).rstrip("/"), name, retries=retries)
+        place = address.removeprefix(GRPC).rstrip("/")
+        return GrpcClient(place, name, timeout_s, retries, batch)
     if address.startswith(REST):
-        return RestClient(address, name, retries=retries)
+        return RestClient(address, name, timeout_s, retries, batch)
     raise ValueError(
         f"{address!r} is no address of a model server; expected http://HOST:PORT for REST or "
         "grpc://HOST:PORT for gRPC."

@@ -42,8 +42,8 @@ class VersionState:
 class RemoteModel(SignatureModel):
     """A model on a server; subclasses know the protocol.
 
-    name: NAME, NAME/versions/NUMBER or NAME/labels/LABEL. timeout_s: for a call with its retries.
-    retries: of a call that the server did not take. batch: clips in a request.
+    name: NAME, NAME/versions/NUMBER or NAME/labels/LABEL. timeout_s: for a request with its
+    retries. retries: of a request that the server did not take. batch: clips in a request.
     """
 
     def __init__(

@@ -140,8 +140,8 @@ def _result(address: str, response: httpx.Response, content: bytes) -> Any:
         body = content.decode(errors="replace")
     if response.is_success:
         return body
-    detail = body["error"] if isinstance(body, dict) and "error" in body else str(body)
-    message = f"{address}: status {response.status_code}: {detail[:500]}"
+    detail = body["error"] if isinstance(body, dict) and "error" in body else body
+    message = f"{address}: status {response.status_code}: {str(detail)[:500]}"
     if response.status_code in _BUSY:
         raise Overloaded(message, _retry_after_s(response.headers.get("Retry-After")))
     other = InvalidRequest if response.is_client_error else ModelServerError

@@ -12,7 +12,7 @@ from serving.client.errors import Overloaded, Unreachable
 
 T = TypeVar("T")
 
-TIMEOUT_S = 60.0  # for a call with all its retries
+TIMEOUT_S = 60.0  # for a request with all its retries
 RETRIES = 5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 
