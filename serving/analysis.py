@@ -107,8 +107,8 @@ def analyse(
         found.detail,
     )
     chosen = found.shown.chosen()
-    run.enter("report")
     heat_maps = run.explained(model, [crop for _, crop in chosen])
+    run.enter("report")
     file = {
         "name": name if name is not None else os.path.basename(path),
         "sha256": sha256 or sha256_of(path),
