@@ -19,8 +19,9 @@ COMMANDS = {
     "compare": ("trainer.compare", "two trained models on the same data"),
     "calibrate": ("trainer.calibrate", "fits a model's probabilities and thresholds"),
     "export": ("trainer.export", "a trained model -> SavedModel for TensorFlow Serving"),
-    "serve": ("serving.local_server", "serve a SavedModel over TensorFlow Serving's REST API"),
+    "serve": ("serving.model_server.command", "serve models as TensorFlow Serving does"),
     "score": ("pipelines.score", "an archive of videos -> verdicts, as a Beam job"),
+    "web": ("serving.web.app", "upload a video in the browser and get a report"),
     "predict": ("serving.predict", "videos -> FAKE / REAL verdicts"),
 }
 

@@ -21,7 +21,8 @@ from serving.client import (
     InvalidRequest,
     Model,
     NotFound,
-    RestClient,
+    connect,
+    is_server,
 )
 from serving.result import ClipScore, clip_scores
 
@@ -73,18 +74,14 @@ class SegmentScores:
 
 
 def handler(model: str, name: str) -> ModelHandler[Segment, SegmentScores, Model]:
-    """For a SavedModel's folder, or for the http(s) address of a model server and a name there."""
+    """For a SavedModel's folder, or for the address of a model server and a name there."""
     return ServedModel(model, name) if is_server(model) else LoadedModel(model)
-
-
-def is_server(model: str) -> bool:
-    return model.startswith(("http://", "https://"))
 
 
 def open_model(model: str, name: str) -> Model:
     """The model itself. Raises OSError where a folder holds none."""
     if is_server(model):
-        return RestClient(model, name)
+        return connect(model, name, retries=0)  # Beam asks again, and slows its workers down
     with storage.local_folder(model) as folder:
         return InProcessModel(folder)
 

@@ -22,7 +22,7 @@ from beam_options import engine
 from pipelines import storage
 from pipelines.config import add_flags, option
 from pipelines.datasets.scan import is_video
-from pipelines.inference import handler, is_server, open_model
+from pipelines.inference import handler, open_model
 from pipelines.job import JobError, JobSettings, command, parser, run
 from pipelines.output import (
     OPTIONS,
@@ -45,7 +45,7 @@ from pipelines.scores import (
     read_score_plan,
 )
 from pipelines.transforms import REJECTS, ReadTasks
-from serving.client import ModelConfig, ModelServerError
+from serving.client import ModelConfig, ModelServerError, is_server
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def score(
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
-    versions, or the http(s) address of a model server.
+    versions, or the address of a model server, http(s):// or grpc://.
 
     Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder

@@ -40,6 +40,7 @@ _TRACK = pyarrow.struct(
         ("start_s", pyarrow.float64()),
         ("end_s", pyarrow.float64()),
         ("frames", pyarrow.int32()),
+        ("median_face_px", pyarrow.float64()),
     ]
 )
 SCHEMA = pyarrow.schema(
@@ -55,6 +56,9 @@ SCHEMA = pyarrow.schema(
         ("end_s", pyarrow.float64()),
         ("tracks", pyarrow.list_(_TRACK)),
         ("detail", pyarrow.string()),
+        ("decides", pyarrow.int32()),
+        ("median_face_px", pyarrow.float64()),
+        ("reasons", pyarrow.list_(pyarrow.string())),
         ("key", pyarrow.string()),
     ]
 )

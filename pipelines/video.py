@@ -44,6 +44,7 @@ SKIPPING = ("h264", "hevc", "mpeg4")
 class VideoInfo:
     """What demultiplexing a file tells, before a frame is decoded.
 
+    container: FFmpeg's name of the container's format.
     width, height: px as coded, before any rotation.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them that a seek leads to; none where the container has no such index.
@@ -55,6 +56,7 @@ class VideoInfo:
     """
 
     path: str
+    container: str
     codec: str
     width: int
     height: int
@@ -73,6 +75,42 @@ class VideoInfo:
     def times_s(self) -> np.ndarray:
         """(frames,) float64: seconds from the first frame, ascending."""
         return (np.array(self.pts) - self.pts[0]) * self.time_base
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFacts:
+    """What is told of a video file to people.
+
+    duration_s: from the first frame to the end of the last. width, height: px as coded. frames:
+    all that it holds. sampled: times of those that are looked at, by clip, seconds from the first.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    frames: int
+    sampled: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, info: VideoInfo, clips: Sequence[np.ndarray]) -> VideoFacts:
+        """clips: indices of the frames of each, from `sample_clips`."""
+        return cls(
+            container=info.container,
+            codec=info.codec,
+            width=info.width,
+            height=info.height,
+            fps=round(info.fps, 3),
+            duration_s=round(float(info.times_s[-1]) + 1 / info.fps, 3),
+            frames=info.frames,
+            # By way of float32, as the times of clips, so that both round to the same.
+            sampled=tuple(
+                tuple(round(float(t), 3) for t in info.times_s[clip].astype(np.float32))
+                for clip in clips
+            ),
+        )
 
 
 def _error(reason: str, path: str, what: str, cause: Exception | None = None) -> VideoError:
@@ -150,6 +188,7 @@ def probe(path: str) -> VideoInfo:
         keyframes = [p for p, is_key in packets if is_key and p is not None]
         return VideoInfo(
             path=path,
+            container=container.format.name,
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,

@@ -40,7 +40,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
     """Runs every stage and returns the metrics. Prints as it goes."""
     from pipelines.sample.generate import generate
     from serving.client import RestClient
-    from serving.local_server import start_in_thread
+    from serving.model_server.server import start_in_thread
     from serving.predict import predict_video
     from trainer.calibrate import calibrate, describe
     from trainer.config import TrainConfig

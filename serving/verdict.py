@@ -4,15 +4,52 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# A track with fewer frames, or with a smaller face, is not enough for FAKE or REAL. Of a face of
+# 32 px the traces of an edit are a few px at most, and compression works on blocks of 8 and 16.
+MIN_FRAMES = 4
+MIN_FACE_PX = 32.0
 
 
 class Verdict(enum.StrEnum):
     FAKE = "FAKE"
     REAL = "REAL"
-    INCONCLUSIVE = "INCONCLUSIVE"  # the score lies between the two thresholds
+    INCONCLUSIVE = "INCONCLUSIVE"  # a score between the two thresholds, or too little evidence
     NO_FACE = "NO_FACE"  # there was nothing to judge
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What the score of a track rests on.
+
+    frames: those in which the face was found. face_px: the median over its clips of the face
+    box's shorter side, px of the video; None where no box is known.
+    """
+
+    frames: int
+    face_px: float | None
+
+    @classmethod
+    def of(cls, frames: Sequence[int], face_px: Sequence[float | None]) -> Evidence:
+        """That of a track, from the frames and the face size of each of its clips."""
+        known = [size for size in face_px if size is not None]
+        return cls(sum(frames), statistics.median(known) if known else None)
+
+    def lacks(self) -> list[str]:
+        """Sentences that say why this is too little; none where it is enough."""
+        found = []
+        if self.frames < MIN_FRAMES:
+            found.append(
+                f"Only {self.frames} frame(s) with a usable face; a verdict needs {MIN_FRAMES}."
+            )
+        if self.face_px is not None and self.face_px < MIN_FACE_PX:
+            found.append(
+                f"The face is {self.face_px:.0f} px wide; a verdict needs {MIN_FACE_PX:.0f} px."
+            )
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +88,34 @@ def track_scores(track_ids: Sequence[int], probabilities: Sequence[float]) -> di
     return {track: sum(scores) / len(scores) for track, scores in tracks.items()}
 
 
+def deciding_track(scores: Mapping[int, float]) -> int:
+    """The track with the highest score, for one faked face makes a fake; of equals the first."""
+    return max(scores, key=lambda track: (scores[track], -track))
+
+
 def video_score(track_ids: Sequence[int], probabilities: Sequence[float]) -> float:
-    """P(fake) of a video: the highest track decides, for one faked face makes a fake.
+    """P(fake) of a video: that of the track that decides.
 
     Raises ValueError where there are no clips or the two lengths differ.
     """
     scores = track_scores(track_ids, probabilities)
     if not scores:
         raise ValueError("A video without clips has no score.")
-    return max(scores.values())
+    return scores[deciding_track(scores)]
 
 
-def decide(score: float | None, thresholds: Thresholds) -> Verdict:
-    """The verdict on P(fake); None means that no face was found."""
+def decide(
+    score: float | None, thresholds: Thresholds, evidence: Evidence | None = None
+) -> Verdict:
+    """The verdict on P(fake); None means that no face was found.
+
+    evidence: what the score of the deciding track rests on; too little makes any score
+    INCONCLUSIVE. Without it the score alone decides.
+    """
     if score is None:
         return Verdict.NO_FACE
+    if evidence is not None and evidence.lacks():
+        return Verdict.INCONCLUSIVE
     if score >= thresholds.fake_above:
         return Verdict.FAKE
     return Verdict.REAL if score <= thresholds.real_below else Verdict.INCONCLUSIVE

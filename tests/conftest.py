@@ -25,6 +25,12 @@ from pipelines.config import PreprocessConfig  # noqa: E402
 hypothesis.settings.register_profile("side by side", deadline=None)
 hypothesis.settings.load_profile("side by side")
 
+
+def pytest_addoption(parser):
+    parser.addoption("--target", help="URL of a TensorFlow Serving to test instead of our server")
+    parser.addoption("--target-grpc", help="host:port of its gRPC API")
+
+
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 
@@ -153,6 +159,14 @@ def exported(made_once, trained_run) -> Path:
     from trainer.export import export
 
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
+
+
+@pytest.fixture(scope="session")
+def half_plus_two(tmp_path_factory) -> Path:
+    """Small models for the serving protocol; see tests/serving_models.py."""
+    import serving_models
+
+    return serving_models.write_all(tmp_path_factory.mktemp("half_plus_two"))
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def video(id: str, method: str = ORIGINAL, dataset: str = "ff", **facts) -> Vide
     return Video(id, "", label, dataset, method, **{"compression": "c23", "split": "test", **facts})
 
 
-def clip(of: Video, score: float, track: int = 0, data: int = 0, frames: int = 2) -> ScoredClip:
+def clip(of: Video, score: float, track: int = 0, data: int = 0, frames: int = 4) -> ScoredClip:
     return ScoredClip(
         of, data, 0, track, 0, score, np.arange(frames) / 2.0, np.full(frames, score), 100.0
     )
@@ -93,7 +93,7 @@ def test_a_video_is_scored_as_serving_scores_it():
     clips = [clip(of, 0.2), clip(of, 0.4), clip(of, 0.5, track=1), clip(of, 0.9, track=1)]
     (got,) = score_videos(clips, THRESHOLDS)
     assert got.score == pytest.approx(0.7) and got.verdict == Verdict.FAKE
-    assert (got.tracks, got.frames, got.clips) == (2, 8, (0, 1, 2, 3))
+    assert (got.tracks, got.frames, got.clips) == (2, 16, (0, 1, 2, 3))
     assert rescore([got], clips, np.array([1.0, 0.8, 0.0, 0.0])) == [pytest.approx(0.9)]
 
 
@@ -158,9 +158,9 @@ def test_levels_are_measured_each_for_itself(tmp_path):
     of = video("b", "Swap")
     clips = [clip(video("a"), 0.1), clip(of, 0.3), clip(of, 0.9, frames=5)]
     got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
-    assert [got[level]["count"] for level in ("frame", "clip", "video")] == [9, 3, 2]
+    assert [got[level]["count"] for level in ("frame", "clip", "video")] == [13, 3, 2]
     assert got["clip"]["recall"] == 0.5 and got["video"]["recall"] == 1.0  # mean 0.6
-    assert got["frame"]["recall"] == pytest.approx(5 / 7)
+    assert got["frame"]["recall"] == pytest.approx(5 / 9)
 
 
 def test_each_data_set_has_a_row_that_says_whether_the_model_was_trained_on_it(tmp_path):

@@ -65,7 +65,7 @@ def packaged() -> list[str]:
         name
         for name in tracked()
         if name in [f"{module}.py" for module in MODULES]
-        or (name.startswith(inside) and not name.startswith("pipelines/deploy/"))
+        or (name.startswith(inside) and "/deploy/" not in name)
     ]
 
 
@@ -209,6 +209,7 @@ def test_the_image_gets_every_file_of_the_package_and_of_its_build():
         "pipelines/__pycache__/clip.pyc",
         "pipelines/faces/__pycache__/detect.pyc",
         "pipelines/deploy/Dockerfile",
+        "serving/deploy/models.config",
     ],
 )
 def test_the_image_gets_nothing_else(path):

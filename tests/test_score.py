@@ -13,15 +13,18 @@ import pyarrow.parquet
 import pytest
 from apache_beam.io.components import adaptive_throttler
 from apache_beam.utils import retry
-from fastapi.responses import JSONResponse
+from grpc import StatusCode
 from rich.console import Console
 
 from pipelines import inference, score, scores
 from pipelines.metrics import table
 from pipelines.output import PARTS
 from pipelines.scores import finished_parts, part_name
-from serving import local_server, predict
+from serving import predict
 from serving.client import InProcessModel
+from serving.model_server.rest import RestApi
+from serving.model_server.server import start_in_thread
+from serving.model_server.status import StatusError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -233,24 +236,17 @@ def test_another_model_of_the_same_name_and_version_scores_everything_again(
 def flaky(exported, monkeypatch):
     """A model server that is overloaded for the first two requests for scores."""
     answered = []
-    create = local_server.create_app
+    ask = RestApi._ask
 
-    def create_flaky(*args):
-        app = create(*args)
+    def overloaded(self, name, number, label, api, body, deadline):
+        if b"serving_default" not in body and b'"config"' not in body:
+            answered.append(name)
+            if len(answered) <= 2:
+                raise StatusError(StatusCode.UNAVAILABLE, "overloaded")
+        return ask(self, name, number, label, api, body, deadline)
 
-        @app.middleware("http")
-        async def overloaded(request, call_next):
-            if request.method == "POST" and b"serving_default" not in await request.body():
-                if b'"config"' not in await request.body():
-                    answered.append(request.url.path)
-                    if len(answered) <= 2:
-                        return JSONResponse({"error": "overloaded"}, 503)
-            return await call_next(request)
-
-        return app
-
-    monkeypatch.setattr(local_server, "create_app", create_flaky)
-    with local_server.start_in_thread(exported.parent) as url:
+    monkeypatch.setattr(RestApi, "_ask", overloaded)
+    with start_in_thread(exported.parent) as url:
         yield url, answered
 
 

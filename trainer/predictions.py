@@ -14,7 +14,15 @@ import numpy as np
 
 from pipelines.clip import Video
 from pipelines.output import MANIFEST_NAME, REJECTS_NAME
-from serving.verdict import Thresholds, Verdict, decide, track_scores, video_score
+from serving.verdict import (
+    Evidence,
+    Thresholds,
+    Verdict,
+    decide,
+    deciding_track,
+    track_scores,
+    video_score,
+)
 from trainer.detector import Detector
 
 BATCH = 8  # clips
@@ -28,7 +36,7 @@ class ScoredClip:
 
     data: which of the data sets it is from. position: of its record in the split, as
     `read_records` reads it. times_s, frame_probabilities: (F,). face_px: the face box's shorter
-    side, mean over the frames; None where no box is known.
+    side, median over the frames; None where no box is known.
     """
 
     video: Video
@@ -289,7 +297,7 @@ def _rows(
                 probability_fake=float(probability),
                 times_s=values["times_s"][i][found],
                 frame_probabilities=of_frames[i][found],
-                face_px=float(known.mean()) if len(known) else None,
+                face_px=round(float(np.median(known)), 1) if len(known) else None,
             )
         )
     return rows
@@ -326,13 +334,16 @@ def _score_video(
     seen = [row for row in rows if len(row.times_s)]
     if not seen:
         return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, tuple(numbers))
-    score = video_score([row.track for row in seen], [row.probability_fake for row in seen])
+    scores = track_scores([row.track for row in seen], [row.probability_fake for row in seen])
+    decides = deciding_track(scores)
+    of_track = [row for row in seen if row.track == decides]
+    evidence = Evidence.of([len(r.times_s) for r in of_track], [r.face_px for r in of_track])
     sizes = [row.face_px for row in seen if row.face_px is not None]
     return ScoredVideo(
         video=rows[0].video,
         data=rows[0].data,
-        score=score,
-        verdict=decide(score, thresholds),
+        score=scores[decides],
+        verdict=decide(scores[decides], thresholds, evidence),
         clips=tuple(numbers),
         tracks=len({row.track for row in seen}),
         frames=sum(len(row.times_s) for row in seen),
@@ -359,8 +370,8 @@ def deciding_clip(video: ScoredVideo, clips: Sequence[ScoredClip]) -> int:
     """Of the track that gave the video its score, the number of the clip with the highest one."""
     seen = [n for n in video.clips if len(clips[n].times_s)]
     tracks = track_scores([clips[n].track for n in seen], [clips[n].probability_fake for n in seen])
-    decided = max(tracks, key=lambda track: tracks[track])
-    of_track = [n for n in seen if clips[n].track == decided]
+    decides = deciding_track(tracks)
+    of_track = [n for n in seen if clips[n].track == decides]
     return max(of_track, key=lambda n: clips[n].probability_fake)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
 from pipelines.stopwatch import Stopwatch
-from pipelines.video import probe, read_frames, sample_clips
+from pipelines.video import VideoFacts, VideoInfo, probe, read_frames, sample_clips
 from pipelines.watchdog import watched
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
@@ -45,11 +45,15 @@ class FaceExtractor:
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
 
+    def facts(self, path: str) -> VideoFacts:
+        """What the file is and which of its frames `clips` looks at. Raises VideoError."""
+        return VideoFacts.of(*self._plan(path))
+
     def extract(self, path: str) -> list[Clip]:
         """All of `clips` at once."""
         return list(self.clips(path))
 
-    def clips(self, path: str, watch: Stopwatch | None = None) -> Iterator[Clip]:
+    def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
         """The face clips of a local video file, by clip index and track.
 
         watch: told of the stages decode, detect and crop, and of the frames and faces found.
@@ -78,18 +82,21 @@ class FaceExtractor:
                 "of any clip.",
             )
 
-    def _decode(self, path: str, watch: Stopwatch) -> Iterator[list[_Sampled]]:
-        """The sampled clips of a video, in batches that fit in memory."""
-        config = self.config
-        with watch.running("decode"):
-            info = probe(path)
-        sampled = sample_clips(
+    def _plan(self, path: str) -> tuple[VideoInfo, list[np.ndarray]]:
+        """What is in the file, and the indices of the frames of each clip to take from it."""
+        info, config = probe(path), self.config
+        return info, sample_clips(
             info.times_s,
             config.clips_per_video,
             config.frames_per_clip,
             config.frame_stride,
             config.sampling,
         )
+
+    def _decode(self, path: str, watch: Stopwatch) -> Iterator[list[_Sampled]]:
+        """The sampled clips of a video, in batches that fit in memory."""
+        with watch.running("decode"):
+            info, sampled = self._plan(path)
         batch: list[_Sampled] = []
         frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
         with contextlib.closing(frames):

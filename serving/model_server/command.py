@@ -1,0 +1,77 @@
+"""The command `dfdetect serve`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import add_flags, from_flags
+from serving.model_server.config_files import read_models
+from serving.model_server.server import ModelServer
+from serving.model_server.settings import Settings
+from serving.model_server.status import StatusError
+from serving.model_server.version_policy import one_model
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dfdetect serve",
+        description="Serve SavedModels over TensorFlow Serving's REST and gRPC APIs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--model-base", type=Path, metavar="DIR", help="what `export` wrote")
+    parser.add_argument("--model-name", default="dfdetect", help="(default: %(default)s)")
+    add_flags(parser, Settings)
+    return parser
+
+
+def _config(args: argparse.Namespace, settings: Settings) -> Any:
+    """Raises ValueError, OSError."""
+    if settings.model_config_file:
+        return read_models(settings.model_config_file)
+    inner = args.model_base / args.model_name
+    return one_model(args.model_name, inner if inner.is_dir() else args.model_base)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until SIGTERM or SIGINT. Exit codes: 0 all requests were answered, 1 it could not
+    start or some were not, 2 wrong usage."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        settings = from_flags(Settings, args)
+    except ValueError as error:
+        parser.error(str(error))
+    if bool(args.model_base) == bool(settings.model_config_file):
+        parser.error("give either --model-base or --model-config-file")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        server = ModelServer(settings, _config(args, settings))
+        server.start()
+    except (OSError, ValueError, StatusError) as error:
+        print(f"dfdetect serve: {error}", file=sys.stderr)
+        return 1
+    where = server.addresses
+    print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
+    ending.wait()
+    if server.stop():
+        return 0
+    print(
+        f"dfdetect serve: some requests were not answered within {settings.drain_seconds:g} s.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)  # the threads that compute them would keep the process
+
+
+if __name__ == "__main__":
+    sys.exit(main())

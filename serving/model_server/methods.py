@@ -1,0 +1,219 @@
+"""What can be asked of a loaded version: Predict, Classify, Regress and MultiInference.
+
+Rules and error texts follow TensorFlow Serving's predict_util.cc, classifier.cc, regressor.cc and
+multi_inference.cc. As its releases do by default (`enable_signature_method_name_check` off), a
+signature is judged by its inputs and outputs, not by its method name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from grpc import StatusCode
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis import (
+    classification_pb2,
+    inference_pb2,
+    input_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving.model_server import tensor_protos
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, Tensors
+from serving.model_server.status import StatusError, invalid
+
+# How a signature is run: alone (`run_alone`), or in a batch with other callers' requests.
+Run = Callable[[Servable, str, Mapping[str, np.ndarray]], Tensors]
+
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
+
+
+def run_alone(servable: Servable, signature: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
+    return servable.run(signature, inputs)
+
+
+def predict(
+    run: Run,
+    servable: Servable,
+    signature: str,
+    inputs: Mapping[str, np.ndarray],
+    output_filter: Sequence[str] = (),
+) -> Tensors:
+    """The outputs that the filter names, or all. Raises StatusError, tf.errors.OpError."""
+    servable.check(signature, inputs)
+    known = servable.signatures[signature].outputs
+    for index, name in enumerate(output_filter):
+        if name not in known:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs expected to be in "
+                f"the set {{{','.join(sorted(known))}}}."
+            )
+        if name in output_filter[:index]:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    outputs = run(servable, signature, inputs)
+    return {name: outputs[name] for name in output_filter or outputs}
+
+
+def predict_message(
+    run: Run, servable: Servable, request: predict_pb2.PredictRequest
+) -> predict_pb2.PredictResponse:
+    signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    inputs = {key: tensor_protos.read(key, value) for key, value in request.inputs.items()}
+    outputs = predict(run, servable, signature, inputs, request.output_filter)
+    response = predict_pb2.PredictResponse(model_spec=model_spec(servable, signature))
+    for name, array in outputs.items():
+        response.outputs[name].CopyFrom(tensor_protos.write(array))
+    return response
+
+
+def model_spec(servable: Servable, signature: str = "") -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=servable.name, signature_name=signature)
+    spec.version.value = servable.version
+    return spec
+
+
+def classify(
+    run: Run, servable: Servable, signature: str, input: input_pb2.Input
+) -> classification_pb2.ClassificationResult:
+    """Raises StatusError, tf.errors.OpError."""
+    definition = _definition(servable, signature)
+    if len(definition.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(definition.outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(definition.outputs)}")
+    _need_input(definition, "classification")
+    if not {"classes", "scores"} & set(definition.outputs):
+        raise StatusError(
+            StatusCode.FAILED_PRECONDITION,
+            'Expected classification signature outputs to contain at least one of "classes" or '
+            f'"scores". Outputs were: {sorted(definition.outputs)}',
+        )
+    examples = _serialized(input)
+    outputs = run(servable, signature, {"inputs": examples})
+    classes, scores = outputs.get("classes"), outputs.get("scores")
+    for name, array, dtype in (("classes", classes, object), ("scores", scores, np.float32)):
+        if array is not None:
+            _check_classes(name, array, dtype, len(examples))
+    if classes is not None and scores is not None and classes.shape != scores.shape:
+        raise invalid(
+            f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. "
+            f"{scores.shape[1]}"
+        )
+    width = (classes if classes is not None else scores).shape[1]  # type: ignore[union-attr]
+    result = classification_pb2.ClassificationResult()
+    for row in range(len(examples)):
+        into = result.classifications.add()
+        for column in range(width):
+            label = classes[row, column].decode() if classes is not None else ""
+            score = float(scores[row, column]) if scores is not None else 0.0
+            into.classes.add(label=label, score=score)
+    return result
+
+
+def _check_classes(name: str, array: np.ndarray, dtype: type, examples: int) -> None:
+    if array.ndim != 2:
+        raise invalid(
+            f"Expected Tensor shape: [batch_size num_classes] but got {list(array.shape)}"
+        )
+    if array.dtype != dtype:
+        word = "DT_STRING" if dtype is object else "DT_FLOAT"
+        raise invalid(f"Expected {name} Tensor of {word}. Got: {array.dtype}")
+    if array.shape[0] != examples:
+        raise invalid(f"Expected {name} output batch size of {examples}. Got: {array.shape[0]}")
+
+
+def regress(
+    run: Run, servable: Servable, signature: str, input: input_pb2.Input
+) -> regression_pb2.RegressionResult:
+    """Raises StatusError, tf.errors.OpError."""
+    definition = _definition(servable, signature)
+    if len(definition.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(definition.outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    _need_input(definition, "regression")
+    if "outputs" not in definition.outputs:
+        raise StatusError(
+            StatusCode.FAILED_PRECONDITION,
+            f"No regression outputs found in SignatureDef: {sorted(definition.outputs)}",
+        )
+    examples = _serialized(input)
+    values = run(servable, signature, {"inputs": examples})["outputs"]
+    if values.shape not in ((len(examples),), (len(examples), 1)):
+        raise invalid(
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
+            f"{list(values.shape)}"
+        )
+    if values.dtype != np.float32:
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+    result = regression_pb2.RegressionResult()
+    for value in values.ravel().tolist():
+        result.regressions.add(value=value)
+    return result
+
+
+def _definition(servable: Servable, signature: str) -> SignatureDef:
+    if signature not in servable.signatures:
+        raise invalid(f"No signature was found with the name: {signature}")
+    return servable.signatures[signature]
+
+
+def _need_input(definition: SignatureDef, kind: str) -> None:
+    if "inputs" not in definition.inputs:
+        raise StatusError(
+            StatusCode.FAILED_PRECONDITION,
+            f"No {kind} inputs found in SignatureDef: {sorted(definition.inputs)}",
+        )
+
+
+def _serialized(input: input_pb2.Input) -> np.ndarray:
+    """Examples (n,) as strings; a context is merged into each by appending their bytes."""
+    if input.WhichOneof("kind") == "example_list_with_context":
+        examples = input.example_list_with_context.examples
+        context = input.example_list_with_context.context.SerializeToString()
+    else:
+        examples, context = input.example_list.examples, b""
+    if not examples:
+        raise invalid("Input is empty.")
+    found = np.empty(len(examples), object)
+    found[:] = [context + example.SerializeToString() for example in examples]
+    return found
+
+
+def multi_inference(
+    run: Run, servable: Servable, request: inference_pb2.MultiInferenceRequest
+) -> inference_pb2.MultiInferenceResponse:
+    """Raises StatusError, tf.errors.OpError."""
+    response = inference_pb2.MultiInferenceResponse()
+    seen: set[str] = set()
+    for task in request.tasks:
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
+        signature = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if signature in seen:
+            raise invalid(f"Duplicate evaluation of signature: {signature}")
+        seen.add(signature)
+        if signature not in servable.signatures:
+            raise invalid(f"Requested signature not found in model graph: {signature}")
+        result = response.results.add()
+        result.model_spec.CopyFrom(model_spec(servable, task.model_spec.signature_name))
+        if task.method_name == CLASSIFY:
+            classes = classify(run, servable, signature, request.input)
+            result.classification_result.CopyFrom(classes)
+        elif task.method_name == REGRESS:
+            values = regress(run, servable, signature, request.input)
+            result.regression_result.CopyFrom(values)
+        else:
+            raise StatusError(
+                StatusCode.UNIMPLEMENTED,
+                f"Unsupported signature method_name: {task.method_name}",
+            )
+    return response

@@ -1,0 +1,206 @@
+"""The server: both APIs over one set of models, started and ended in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from tensorflow_serving.config import model_server_config_pb2 as config_pb2
+
+from serving.model_server.batching import Batcher
+from serving.model_server.config_files import read_models
+from serving.model_server.core import Core
+from serving.model_server.grpc_service import make_server, set_health
+from serving.model_server.metrics import Metrics
+from serving.model_server.rest import RestApi
+from serving.model_server.settings import Settings
+from serving.model_server.status import StatusError
+from serving.model_server.version_policy import one_model
+from serving.model_server.versions import Loading, Models
+
+log = logging.getLogger(__name__)
+# While a server ends, how long it still answers: those who kept a connection open are told to
+# close it with their next answer, rather than finding it closed under a request.
+_LAST_ANSWERS_S = 0.3
+_KEEP_ALIVE_S = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Addresses:
+    """Where a server listens: the URL of its REST API, and host:port of its gRPC API ("": off)."""
+
+    rest: str
+    grpc: str
+
+
+class ModelServer:
+    """Call `start`, then `stop`, once each."""
+
+    def __init__(self, settings: Settings, config: config_pb2.ModelServerConfig):
+        """Takes the ports. Raises OSError, ValueError."""
+        self._settings, self._config = settings, config
+        batching, metrics_path = settings.batching(), settings.metrics_path()
+        threads = settings.thread_count(batching)
+        loading = Loading(
+            poll_wait_s=settings.file_system_poll_wait_seconds,
+            max_retries=settings.max_num_load_retries,
+            retry_interval_s=settings.load_retry_interval_seconds,
+            warmup=settings.enable_model_warmup,
+            labels_for_unavailable=settings.allow_version_labels_for_unavailable_models,
+        )
+        self._listener = _bind(settings.host, settings.rest_port)
+        self.metrics = Metrics(lambda name: name in self.models)
+        self.models = Models(loading, self.metrics)
+        self._batcher = Batcher(batching, self.metrics) if batching else None
+        core = Core(self.models, self._batcher, self.metrics)
+        self._rest = RestApi(
+            core,
+            threads,
+            settings.rest_timeout_ms / 1e3,
+            settings.max_in_flight,
+            settings.max_body_mb << 20,
+            metrics_path,
+        )
+        self._grpc, self._health = make_server(core, threads, settings.max_in_flight)
+        self._http = uvicorn.Server(
+            uvicorn.Config(
+                self._rest.app,
+                log_level="warning",
+                ws="none",
+                lifespan="off",
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+            )
+        )
+        self._http_thread = threading.Thread(
+            target=self._http.run, args=([self._listener],), name="rest-server"
+        )
+        self._config_thread = threading.Thread(
+            target=self._watch_config, name="model-config", daemon=True
+        )
+        self._ending = threading.Event()
+        try:
+            self.addresses = Addresses(self._rest_url(), self._take_grpc_port())
+        except BaseException:
+            self._release()
+            raise
+
+    def _rest_url(self) -> str:
+        return f"http://{self._settings.host}:{self._listener.getsockname()[1]}"
+
+    def _take_grpc_port(self) -> str:
+        host, port = self._settings.host, self._settings.grpc_port
+        if port < 0:
+            return ""
+        try:
+            return f"{host}:{self._grpc.add_insecure_port(f'{host}:{port}')}"
+        except RuntimeError as error:
+            raise OSError(
+                f"{host}:{port}: cannot listen there. Give another --grpc-port."
+            ) from error
+
+    def start(self) -> None:
+        """Returns when all models answer. Raises StatusError where one does not."""
+        try:
+            self.models.start(self._config)
+        except BaseException:
+            self._release()
+            raise
+        if self.addresses.grpc:
+            self._grpc.start()
+        set_health(self._health, True)
+        self._http_thread.start()
+        while not self._http.started and self._http_thread.is_alive():
+            time.sleep(0.01)
+        if self._settings.model_config_file_poll_wait_seconds:
+            self._config_thread.start()
+
+    def stop(self) -> bool:
+        """Takes no more requests and answers those that are under way.
+
+        Whether all were answered within --drain-seconds.
+        """
+        end = time.monotonic() + _LAST_ANSWERS_S + self._settings.drain_seconds
+        self._ending.set()
+        set_health(self._health, False)
+        self._rest.draining = True
+        time.sleep(_LAST_ANSWERS_S)
+        self._http.should_exit = True
+        stopped = self._grpc.stop(self._settings.drain_seconds)
+        self._http_thread.join()
+        stopped.wait()
+        if time.monotonic() > end:
+            return False
+        self._release()
+        return True
+
+    def _release(self) -> None:
+        self._grpc.stop(None)
+        self._listener.close()
+        self._rest.close()
+        if self._batcher:
+            self._batcher.close()
+        self.models.close()
+
+    def _watch_config(self) -> None:
+        """Serves what --model-config-file says when it changes."""
+        path, known = self._settings.model_config_file, self._config
+        while not self._ending.wait(self._settings.model_config_file_poll_wait_seconds):
+            try:
+                config = read_models(path)
+                if config != known:
+                    self.models.reload(config)
+                    log.info("%s: read again", path)
+                known = config
+            except (OSError, ValueError, StatusError) as error:
+                log.error("%s: not taken over: %s", path, error)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Raises OSError where the port is taken."""
+    # With its protocol named: asyncio sends small answers at once (TCP_NODELAY) only then; else
+    # each waits some 40 ms for the acknowledgement of its headers.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"{host}:{port}: cannot listen there ({error.strerror}). Give another --rest-port."
+        ) from error
+    return listener
+
+
+@contextlib.contextmanager
+def serve_in_thread(
+    folder: str | Path, name: str = "dfdetect", **settings: Any
+) -> Iterator[Addresses]:
+    """Serves a model on free ports of this machine while the context lasts.
+
+    `folder` holds numbered versions, or is one. `settings` are fields of Settings; without
+    `grpc_port` there is one, `grpc_port=-1` leaves it out. Raises StatusError, OSError, ValueError.
+    """
+    ports = {"rest_port": 0, "grpc_port": 0, "drain_seconds": 10.0}
+    server = ModelServer(Settings(**{**ports, **settings}), one_model(name, Path(folder)))
+    server.start()
+    try:
+        yield server.addresses
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def start_in_thread(folder: str | Path, name: str = "dfdetect") -> Iterator[str]:
+    """The URL of a model's REST API, which lasts as long as the context; see serve_in_thread."""
+    with serve_in_thread(folder, name, grpc_port=-1) as addresses:
+        yield addresses.rest

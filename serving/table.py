@@ -1,0 +1,58 @@
+"""Verdicts as a CSV table, a row a video."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "path",
+    "verdict",
+    "probability_fake",
+    "model",
+    "fingerprint",
+    "frames_sampled",
+    "frames_with_face",
+    "start_s",
+    "end_s",
+    "tracks",
+    "track_verdicts",
+    "track_probabilities",
+    "report",
+    "seconds",
+    "error",
+    "detail",
+)
+
+
+def write_csv(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
+    """Writes what `dfdetect predict --json` prints as a table, whole or not at all.
+
+    tracks: how many faces were followed; track_verdicts and track_probabilities: theirs, in
+    their order, joined by ";". A video that could not be judged has a word in `error` and no
+    verdict. Cells without a value are empty. Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(map(_row, results))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _row(result: Mapping[str, Any]) -> dict[str, Any]:
+    tracks = result.get("tracks")
+    if tracks is None:
+        return dict(result)
+    return {
+        **result,
+        "tracks": len(tracks),
+        "track_verdicts": ";".join(track["verdict"] for track in tracks),
+        "track_probabilities": ";".join(str(track["probability_fake"]) for track in tracks),
+    }

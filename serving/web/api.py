@@ -1,0 +1,250 @@
+"""The HTTP API: videos in, reports out. Its description is at /api/v1/openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from serving.client import ModelServerError
+from serving.web.examples import JOB, REPORT
+from serving.web.job import Job
+from serving.web.jobs import Jobs
+from serving.web.metrics import Metrics
+from serving.web.problems import Problem, not_found, refusals
+from serving.web.receive import Body, receive
+from serving.web.settings import Settings
+
+PREFIX = "/api/v1"
+# report.html is a file of its own: its style and its pictures are inside.
+REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
+Number = Annotated[int, Path(description="The face's `n` in the report.", ge=0, examples=[0])]
+
+
+class ProgressBody(BaseModel):
+    stage: str = Field(description="queued, decode, faces, model or report")
+    position: int | None = Field(description="place in the queue, 1 for the next one")
+    done: float | None = Field(description="share of the stage that is done, 0 to 1")
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class JobBody(BaseModel):
+    model_config = {"json_schema_extra": {"examples": [JOB]}}
+
+    id: str
+    state: str = Field(description="queued, running, done, failed or cancelled")
+    name: str = Field(description="what the client calls the file")
+    progress: ProgressBody
+    problem: ProblemBody | None = Field(description="why it failed")
+    links: dict[str, str]
+
+
+def body_of(job: Job) -> dict[str, Any]:
+    """A job as the API shows it."""
+    self = f"{PREFIX}/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "state": job.state,
+        "name": job.name,
+        "progress": job.progress.to_dict(),
+        "problem": job.problem.to_dict() if job.problem else None,
+        "links": {
+            "self": self,
+            "events": f"{self}/events",
+            "report_json": f"{self}/report.json",
+            "report_html": f"{self}/report.html",
+            "page": f"/jobs/{job.id}",
+        },
+    }
+
+
+async def _events(job: Job) -> AsyncIterator[ServerSentEvent]:
+    async for progress in job.follow():
+        yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
+    yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
+
+
+def router(jobs: Jobs, settings: Settings) -> APIRouter:
+    """Everything under /api/v1."""
+    api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
+    answers = refusals("unauthorized", "not-found")
+    results = refusals(
+        "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
+        "unsupported", "unreadable", "no-video-stream", "took-too-long", "decoder-failed",
+        "model-server-down", "internal",
+    )  # fmt: skip
+    video = {
+        "type": "object",
+        "required": ["video"],
+        "properties": {"video": {"type": "string", "format": "binary"}},
+    }
+
+    @api.post(
+        "",
+        status_code=202,
+        response_model=JobBody,
+        responses=refusals("bad-upload", "unauthorized", "upload-timeout", "too-large", "busy"),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"multipart/form-data": {"schema": video}},
+            }
+        },
+    )
+    async def send_video(request: Request) -> Any:
+        """Sends a video as the field `video`. Its analysis goes on after the answer."""
+        body = Body(request)
+        async with body.refusing():
+            with jobs.place():
+                upload = await receive(
+                    request, body, jobs.folder, settings.max_bytes, settings.upload_timeout
+                )
+                job = jobs.add(upload)
+        shown = body_of(job)
+        return JSONResponse(shown, 202, {"Location": shown["links"]["self"]})
+
+    @api.get("/{id}", response_model=JobBody, responses=answers)
+    async def job_state(id: Id) -> Any:
+        """How far a job is; why, if it failed."""
+        return body_of(jobs.get(id))
+
+    @api.delete(
+        "/{id}",
+        status_code=204,
+        responses={202: {"model": JobBody, "description": "It was cancelled."}, **answers},
+    )
+    async def delete_job(id: Id) -> Response:
+        """Cancels a job at work (202: its state stays to be asked for); deletes an ended one."""
+        ended = jobs.get(id).ended
+        job = jobs.delete(id)
+        return Response(status_code=204) if ended else JSONResponse(body_of(job), 202)
+
+    @api.get(
+        "/{id}/events",
+        response_class=EventSourceResponse,
+        responses={
+            200: {
+                "description": "`progress` events with the job's progress, and an `end` event with "
+                "its state.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+            **answers,
+        },
+    )
+    async def job_events(id: Id) -> EventSourceResponse:
+        """The job's progress as server-sent events, until it ends."""
+        return EventSourceResponse(_events(jobs.get(id)))
+
+    @api.get(
+        "/{id}/report.json",
+        responses={
+            200: {
+                "content": {"application/json": {"example": REPORT}},
+                "description": "The report.",
+            },
+            **results,
+        },
+    )
+    async def report_json(id: Id) -> JSONResponse:
+        """The report document, `dfdetect-report/1`."""
+        name = f"report-{id[:8]}.json"
+        return JSONResponse(jobs.result(id).document, headers=_named(name))
+
+    @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
+    async def report_html(id: Id) -> HTMLResponse:
+        """The report as one file that loads nothing else."""
+        found = jobs.result(id)
+        from serving.report import render
+
+        html = await asyncio.to_thread(render, found.document, found.crops, found.heat_maps)
+        headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
+        return HTMLResponse(html, headers=headers)
+
+    @api.get("/{id}/faces/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
+    async def face(id: Id, n: Number) -> Response:
+        """The crop of a face of the report."""
+        return Response(_nth(jobs.result(id).crops, n), media_type="image/jpeg")
+
+    @api.get("/{id}/faces/{n}/heat.png", response_class=Response, responses=_image("png", results))
+    async def heat(id: Id, n: Number) -> Response:
+        """Where the model looked in a face: to be laid over its crop, whose size it has."""
+        found = jobs.result(id)
+        heat_map = _nth(found.heat_maps, n)
+        if heat_map is None:
+            raise not_found()
+        from serving.report import heat_png
+
+        png = await asyncio.to_thread(heat_png, heat_map, found.crops[n])
+        return Response(png, media_type="image/png")
+
+    return api
+
+
+def _named(name: str) -> dict[str, str]:
+    """What a browser calls the file when it is saved."""
+    return {"Content-Disposition": f'inline; filename="{name}"'}
+
+
+def _image(kind: str, results: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    content = {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"content": content, "description": "The picture."}, **results}
+
+
+def _nth(items: list, n: int) -> Any:
+    if n >= len(items):
+        raise not_found()
+    return items[n]
+
+
+def operations(jobs: Jobs, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
+    """What whoever runs the server looks at: (health, which needs no token; metrics)."""
+    health, inner = APIRouter(tags=["operations"]), APIRouter(tags=["operations"])
+
+    @health.get("/healthz", response_class=PlainTextResponse)
+    async def alive() -> str:
+        """Answers as long as the server does."""
+        return "ok\n"
+
+    @health.get(
+        "/readyz", response_class=PlainTextResponse, responses=refusals("model-server-down")
+    )
+    async def ready() -> str:
+        """Whether a video that comes now would be analysed at once."""
+        if not jobs.ready:
+            raise Problem("model-server-down", "No process that decodes is ready yet.")
+        try:
+            await asyncio.to_thread(jobs.ask_version)
+        except ModelServerError as error:
+            why = f"The model server does not answer ({type(error).__name__})."
+            raise Problem("model-server-down", why) from error
+        return "ready\n"
+
+    @inner.get("/metrics", response_class=PlainTextResponse)
+    async def prometheus() -> Response:
+        """In Prometheus' text format."""
+        metrics.waiting.set(jobs.waiting)
+        metrics.running.set(jobs.running)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return health, inner

@@ -1,0 +1,85 @@
+"""Examples for the description of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "Zb1qk3xYc0m9T4nS7uVwE2aLr8fHd6pJ"
+
+JOB: dict[str, Any] = {
+    "id": _ID,
+    "state": "running",
+    "name": "interview.mp4",
+    "progress": {"stage": "faces", "position": None, "done": 0.5, "detail": "16 of 32 frames"},
+    "problem": None,
+    "links": {
+        "self": f"/api/v1/jobs/{_ID}",
+        "events": f"/api/v1/jobs/{_ID}/events",
+        "report_json": f"/api/v1/jobs/{_ID}/report.json",
+        "report_html": f"/api/v1/jobs/{_ID}/report.html",
+        "page": f"/jobs/{_ID}",
+    },
+}
+
+REPORT: dict[str, Any] = {
+    "schema": "dfdetect-report/1",
+    "verdict": "FAKE",
+    "probability_fake": 0.87,
+    "calibrated": True,
+    "thresholds": {"real_below": 0.3, "fake_above": 0.7},
+    "reliability": {"low": 0.8, "high": 0.9, "videos": 24, "fake": 21},
+    "reasons": ["3 of 4 sampled frames had a usable face; median face 96 px."],
+    "detail": "",
+    "frames_sampled": 4,
+    "frames_with_face": 3,
+    "median_face_px": 96.0,
+    "tracks": [
+        {
+            "track": 0,
+            "verdict": "FAKE",
+            "probability_fake": 0.87,
+            "decides": True,
+            "start_s": 1.0,
+            "end_s": 1.24,
+            "frames": 3,
+            "median_face_px": 96.0,
+            "face": 0,
+            "times_s": [1.0, 1.08, 1.16, 1.24],
+            "frame_probability": [0.81, None, 0.92, 0.88],
+        }
+    ],
+    "peaks": [{"track": 0, "start_s": 1.16, "end_s": 1.24, "probability_fake": 0.92}],
+    "faces": [
+        {
+            "n": 0,
+            "track": 0,
+            "time_s": 1.0,
+            "frame_probability": 0.81,
+            "kind": "best",
+            "heat_map": True,
+        }
+    ],
+    "file": {
+        "name": "interview.mp4",
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "bytes": 1048576,
+        "duration_s": 10.0,
+        "container": "mov,mp4,m4a,3gp,3g2,mj2",
+        "codec": "h264",
+        "width": 1280,
+        "height": 720,
+        "fps": 25.0,
+    },
+    "model": {
+        "name": "dfdetect",
+        "version": "1",
+        "fingerprint": "0123456789abcdef",
+        "trained_on": ["faceforensics"],
+        "tested_on": ["faceforensics"],
+        "false_alarm_rate": 0.01,
+        "test_videos": 140,
+    },
+    "processing_s": {"faces": 2.1, "model": 0.9, "total": 3.1},
+    "created": "2026-01-31T12:00:00Z",
+    "limits": ["Only faces are judged: an edit outside of faces is not seen."],
+}

@@ -1,0 +1,107 @@
+"""Around every request: security headers, the access log, and the token where one is asked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.web.metrics import Metrics
+from serving.web.problems import Problem
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+log = logging.getLogger("dfdetect.web.access")
+
+
+class Guard:
+    """Sets the headers that an answer does not set itself, and logs and counts the request.
+
+    The log names the route, not the address: who knows a job's id may read its result.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics):
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 0
+
+        async def guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, guarded)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(method, route, status).inc()
+            log.info("%s %s %d %.3f s", method, route, status, time.monotonic() - started)
+
+
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
+
+
+def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that raises Problem where a request lacks the token.
+
+    Programs send it as `Authorization: Bearer TOKEN`. Browsers ask for it and send it as the
+    password of HTTP's Basic scheme, with any name, wherever a page of ours leads them.
+    """
+
+    async def check(request: Request) -> None:
+        if token is None:
+            return
+        # What is sent along unasked, as Basic is, must not serve pages of others.
+        if request.method not in ("GET", "HEAD") and (
+            request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+        ):
+            raise Problem("unauthorized", "The request comes from a page of another site.")
+        given = _given(request.headers.get("authorization", ""))
+        if not hmac.compare_digest(given, token.encode()):
+            asked = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
+            raise Problem("unauthorized", "Send the token of this server.", asked)
+
+    return check
+
+
+def _given(authorization: str) -> bytes:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""

@@ -1,0 +1,100 @@
+"""One video on its way: its state, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from serving.analysis import Analysis
+from serving.web.problems import Problem
+from serving.web.receive import Upload
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a job is. position: 1 for the next one in the queue. done: 0 to 1, of the stage."""
+
+    stage: str  # queued, decode, faces, model or report
+    position: int | None = None
+    done: float | None = None
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Job:
+    """Changed by the event loop's thread only; other threads read `wanted`."""
+
+    def __init__(self, upload: Upload):
+        self.id = secrets.token_urlsafe(24)
+        self.upload = upload
+        self.state: State = "queued"
+        self.progress = Progress("queued")
+        self.analysis: Analysis | None = None
+        self.problem: Problem | None = None
+        self.ended_s: float | None = None  # on the monotonic clock
+        self._unwanted = threading.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """What the client calls the file."""
+        return self.upload.name
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def wanted(self) -> bool:
+        return not self._unwanted.is_set()
+
+    def report(self, progress: Progress) -> None:
+        if not self.ended and progress != self.progress:
+            self.progress = progress
+            self._tell()
+
+    def start(self) -> None:
+        self.state = "running"
+        self.report(Progress("decode"))
+
+    def end(
+        self, state: State, analysis: Analysis | None = None, problem: Problem | None = None
+    ) -> None:
+        """The first end counts: a job that was cancelled stays so."""
+        if self.ended:
+            return
+        self.state, self.analysis, self.problem = state, analysis, problem
+        self.ended_s = time.monotonic()
+        self._unwanted.set()
+        self._tell()
+
+    def cancel(self) -> None:
+        self.end("cancelled", problem=Problem("cancelled", "It was cancelled by its user."))
+
+    def _tell(self) -> None:
+        told, self._changed = self._changed, asyncio.Event()
+        told.set()
+
+    async def follow(self) -> AsyncIterator[Progress]:
+        """The progress now and whenever it changes, until the job has ended.
+
+        Who is slow misses some of it, and holds up nobody.
+        """
+        shown = None
+        while not self.ended:
+            changed = self._changed
+            if self.progress != shown:
+                shown = self.progress
+                yield shown
+            if self._changed is changed:
+                await changed.wait()

@@ -1,0 +1,70 @@
+"""The pages of the web application: for people; programs use the API."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from serving.report import PageOf, environment, render_part
+from serving.web.jobs import Jobs
+from serving.web.settings import Settings
+
+STATIC = Path(__file__).parent / "static"
+
+
+def router(jobs: Jobs, settings: Settings) -> APIRouter:
+    """GET / , /jobs/{id}, /jobs/{id}/result and /static/.
+
+    The first two are the same page, which holds nothing of any job: its script asks for that.
+    """
+    routes = APIRouter(include_in_schema=False)
+    page = environment().get_template("page.html")
+    files = StaticFiles(directory=STATIC)
+    kept = f"after {duration(settings.ttl)} at the latest"
+
+    def shell(request: Request, job: str) -> HTMLResponse:
+        html = page.render(
+            root=request.scope.get("root_path", ""),
+            job=job,
+            max_bytes=settings.max_bytes,
+            max_length=duration(settings.max_seconds),
+            kept=kept,
+        )
+        return HTMLResponse(html)
+
+    @routes.get("/")
+    async def start(request: Request) -> HTMLResponse:
+        return shell(request, "")
+
+    @routes.get("/jobs/{id}")
+    async def job(request: Request, id: str) -> HTMLResponse:
+        return shell(request, id)
+
+    @routes.get("/jobs/{id}/result")
+    async def result(request: Request, id: str) -> HTMLResponse:
+        found = jobs.result(id)
+        of = PageOf(f"{request.scope.get('root_path', '')}/api/v1/jobs/{id}", kept)
+        html = await asyncio.to_thread(
+            render_part, found.document, found.crops, found.heat_maps, of
+        )
+        return HTMLResponse(html)
+
+    @routes.get("/static/{path:path}")
+    async def static(request: Request, path: str) -> Response:
+        response = await files.get_response(path, request.scope)
+        response.headers["Cache-Control"] = "no-cache"  # kept, and asked for again by its ETag
+        return response
+
+    return routes
+
+
+def duration(seconds: float) -> str:
+    """90 -> "1.5 minutes"; for limits, which are round."""
+    for name, length in (("hour", 3600.0), ("minute", 60.0), ("second", 1.0)):
+        if seconds >= length or name == "second":
+            count = round(seconds / length, 1)
+            return f"{count:g} {name}{'' if count == 1 else 's'}"
+    raise AssertionError

@@ -1,0 +1,139 @@
+"""Everything that can go wrong for a user of the web application, as RFC 9457 problems."""
+
+from __future__ import annotations
+
+import dataclasses
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pipelines.clip import VideoError
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:dfdetect:problem:"
+
+# Name -> (status, title).
+PROBLEMS = {
+    "too-large": (413, "The file is too large"),
+    "too-long": (422, "The video is too long"),
+    "too-many-pixels": (422, "The frames of the video are too large"),
+    "unsupported": (415, "This is not a video of a known format"),
+    "unreadable": (422, "The video cannot be read"),
+    "no-video-stream": (422, "The file holds no video"),
+    "took-too-long": (422, "The analysis took too long"),
+    "decoder-failed": (422, "Decoding this file failed"),
+    "model-server-down": (503, "The model cannot be asked"),
+    "cancelled": (410, "The analysis was cancelled"),
+    "busy": (429, "Too many videos are waiting"),
+    "bad-upload": (400, "The upload cannot be understood"),
+    "upload-timeout": (408, "The upload took too long"),
+    "not-found": (404, "There is no such thing"),
+    "not-done": (409, "The analysis is not done yet"),
+    "unauthorized": (401, "A token is needed"),
+    "internal": (500, "An error of this server"),
+    "http": (400, "The request cannot be answered"),
+}
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+# Reasons of a VideoError; others are "unreadable".
+REASONS = {
+    "too_long": "too-long",
+    "too_many_pixels": "too-many-pixels",
+    "unsupported": "unsupported",
+    "no_video_stream": "no-video-stream",
+    "timeout": "took-too-long",
+}
+
+
+@dataclasses.dataclass
+class Problem(Exception):
+    """One of PROBLEMS; detail: what was found, what was expected and what to do."""
+
+    name: str
+    detail: str
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    code: int = 0  # where it is not that of the table
+
+    @property
+    def status(self) -> int:
+        return self.code or PROBLEMS[self.name][0]
+
+    @property
+    def title(self) -> str:
+        return PROBLEMS[self.name][1]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "type": "about:blank" if self.name == "http" else URN + self.name,
+            "title": HTTPStatus(self.status).phrase if self.name == "http" else self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.to_dict(), self.status, self.headers, MEDIA_TYPE)
+
+
+def of_video(error: VideoError, path: str) -> Problem:
+    """The problem of a file that is no use. Where it lies is nothing that a user should read."""
+    name = REASONS.get(error.reason, "unreadable")
+    detail = error.detail.removeprefix(f"{path}: ")
+    return Problem(name, detail[:1].upper() + detail[1:])
+
+
+def not_found() -> Problem:
+    return Problem("not-found", "It never was, it was deleted, or its time is over.")
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application a problem."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Problem("http", said, code=422).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 404:
+            return not_found().response()
+        headers = dict(error.headers or {})
+        return Problem("http", f"{error.detail}.", headers, error.status_code).response()
+
+    @app.exception_handler(Exception)
+    async def internal(_: Request, error: Exception) -> JSONResponse:
+        return Problem("internal", "It is in the server's log; please tell its owner.").response()
+
+
+def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
+    """How the API's description shows these problems, and 422 for what is no valid request."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for problem in (
+        Problem("http", "id: not valid", code=422),
+        *(Problem(n, "...") for n in names),
+    ):
+        answer = by_status.setdefault(
+            problem.status,
+            {
+                "description": HTTPStatus(problem.status).phrase,
+                "content": {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}},
+            },
+        )
+        answer["content"][MEDIA_TYPE]["examples"][problem.name] = {"value": problem.to_dict()}
+    return by_status

@@ -1,0 +1,194 @@
+"""An upload -> a file on disk: read as a stream, its bytes counted and hashed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from serving.web.problems import Problem
+from serving.web.uploads import UploadFolder
+
+FIELD = b"video"
+FORM_BYTES = 64 << 10  # of a body around the file itself
+WRITE_BYTES = 1 << 20
+# A refusal is read by clients that have sent all; for so long they may go on sending.
+DRAIN_S = 10.0
+MAX_NAME = 200
+MAX_BOUNDARY = 70  # RFC 2046
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """A file that came in. name: what the client calls it; for eyes only."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+class _Form:
+    """The parts of a multipart body; keeps what comes of the first field `video`."""
+
+    def __init__(self, boundary: bytes):
+        self.name: str | None = None  # of the file, once the field has begun
+        self.data = bytearray()
+        self.complete = False
+        self._wanted = False
+        self._header: tuple[bytearray, bytearray] = bytearray(), bytearray()
+        self._disposition = b""
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, a, b: self._header[0].extend(data[a:b]),
+                "on_header_value": lambda data, a, b: self._header[1].extend(data[a:b]),
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_end,
+                "on_part_data": self._part_data,
+                "on_part_end": self._part_end,
+            },
+        )
+
+    def _begin(self) -> None:
+        self._disposition = b""
+
+    def _header_end(self) -> None:
+        field, value = self._header
+        if field.lower() == b"content-disposition":
+            self._disposition = bytes(value)
+        self._header = bytearray(), bytearray()
+
+    def _headers_end(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._wanted = self.name is None and options.get(b"name") == FIELD
+        if self._wanted:
+            self.name = display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._wanted:
+            self.data += data[start:end]
+
+    def _part_end(self) -> None:
+        self.complete |= self._wanted
+        self._wanted = False
+
+
+def display_name(name: str) -> str:
+    """What a client calls its file, without folders and without what is no text."""
+    name = re.split(r"[/\\]", name)[-1]
+    return "".join(c for c in name if c.isprintable())[:MAX_NAME] or "video"
+
+
+class Body:
+    """The body of a request, as it comes."""
+
+    def __init__(self, request: Request):
+        self._request = request
+        self.ended = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Raises Problem where the client goes away."""
+        while not self.ended:
+            message = await self._request.receive()
+            self.ended = not message.get("more_body", False)
+            if message["type"] == "http.disconnect":
+                raise Problem("bad-upload", "The connection was closed.")
+            yield message.get("body", b"")
+
+    @contextlib.asynccontextmanager
+    async def refusing(self) -> AsyncIterator[None]:
+        """Where a Problem is raised inside, what still comes is thrown away for a while.
+
+        Were the connection closed at once, most clients would see that instead of the answer.
+        """
+        try:
+            yield
+        except Problem:
+            if "expect" not in self._request.headers:  # who asked first waits for the answer
+                with contextlib.suppress(TimeoutError, Problem):
+                    async with asyncio.timeout(DRAIN_S):
+                        async for _ in self.chunks():
+                            pass
+            raise
+
+
+async def receive(
+    request: Request, body: Body, folder: UploadFolder, max_bytes: int, timeout_s: float
+) -> Upload:
+    """Raises Problem; nothing is left on disk then."""
+    form = _Form(_boundary(request))
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > max_bytes + FORM_BYTES:
+        raise _too_large(max_bytes)
+    path, file = folder.create()
+    try:
+        with file:
+            async with asyncio.timeout(timeout_s):
+                digest = await _store(body, form, file, max_bytes)
+    except BaseException as error:
+        path.unlink()
+        if isinstance(error, TimeoutError):
+            what = f"It was not complete after {timeout_s:g} s."
+            raise Problem("upload-timeout", what) from error
+        raise
+    return Upload(path, form.name or "", digest)
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY:
+        found = kind.decode("latin-1") or "not given"
+        raise Problem(
+            "bad-upload",
+            f"The content type is {found}; expected multipart/form-data with its boundary.",
+        )
+    return boundary
+
+
+async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int) -> str:
+    """Writes the field to the file and returns its SHA-256."""
+    digest = hashlib.sha256()
+    came = size = 0
+
+    async def flush() -> None:
+        nonlocal size
+        data = bytes(form.data)
+        form.data.clear()
+        size += len(data)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        digest.update(data)
+        await asyncio.to_thread(file.write, data)
+
+    try:
+        async for chunk in body.chunks():
+            came += len(chunk)
+            form.parser.write(chunk)
+            if len(form.data) >= WRITE_BYTES:
+                await flush()
+            if came > max_bytes + FORM_BYTES:
+                raise _too_large(max_bytes)
+        await flush()
+    except FormParserError as error:
+        raise Problem("bad-upload", f"The body is not multipart/form-data: {error}.") from error
+    if not form.complete:
+        found = "is not complete" if form.name else "is not there"
+        raise Problem("bad-upload", f"The field 'video' {found}; send the file as this field.")
+    if not size:
+        raise Problem("bad-upload", "The field 'video' is empty; send the file as this field.")
+    return digest.hexdigest()
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem("too-large", f"Files of up to {max_bytes} bytes are taken.")

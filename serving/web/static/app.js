@@ -1,0 +1,147 @@
+// The page's way: choose a video, send it, follow its job, show the result.
+
+import { Problem, follow, request, root, upload } from "./api.js";
+
+const $ = (selector) => document.querySelector(selector);
+const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
+
+const limit = Number(document.body.dataset.maxBytes);
+const input = $("#video");
+let work = null; // { stop: AbortController, id } of what is under way
+let furthest = 0; // stage that has begun
+
+function show(...names) {
+  for (const id of ["start", "problem", "work", "result", "another"])
+    $(`#${id}`).hidden = !names.includes(id);
+}
+
+function showProblem(error) {
+  const [title, detail] = $("#problem").querySelectorAll("h1, p");
+  title.textContent = error.title ?? "Something went wrong";
+  detail.textContent = error.detail ?? error.message;
+  show("problem");
+  $("#problem").focus();
+}
+
+// Faces and model take turns, batch by batch: what was begun and goes on stays marked.
+function progress({ stage, position, done, detail }) {
+  const now = STAGES.indexOf(stage);
+  if (now > furthest) $("#spoken").textContent = $(`[data-stage=${stage}]`).textContent;
+  furthest = stage === "upload" ? 0 : Math.max(furthest, now);
+  for (const [index, item] of [...$(".stages").children].entries()) {
+    const active = index >= now && index <= furthest;
+    item.classList.toggle("now", active);
+    item.classList.toggle("done", index < now);
+    if (active) item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
+  }
+  const bar = $("#work progress");
+  const unknown = done === null || done === undefined;
+  if (!unknown) bar.value = done;
+  else if (stage !== "model" || bar.value === 1) bar.removeAttribute("value");
+  const queue = stage === "queued" && position ? `Place ${position} in the queue. ` : "";
+  $("#detail").textContent = queue + (detail ?? "");
+}
+
+function chosen() {
+  const [file] = input.files;
+  const tooLarge = file && file.size > limit;
+  input.setCustomValidity(tooLarge ? "This file is too large." : "");
+  $("#chosen").textContent = file
+    ? `${file.name}, ${(file.size / 1e6).toFixed(1)} MB${tooLarge ? ": too large for this server" : ""}`
+    : "";
+}
+
+async function guard(step) {
+  try {
+    await step();
+  } catch (error) {
+    work = null;
+    if (error.name === "AbortError") return;
+    showProblem(error);
+  }
+}
+
+async function check(file) {
+  work = { stop: new AbortController() };
+  $("#work .file-name").textContent = file.name;
+  show("work");
+  $("#work h1").focus();
+  progress({ stage: "upload", done: 0 });
+  const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
+  const job = await upload(file, told, work.stop.signal);
+  history.pushState(null, "", `${root}/jobs/${job.id}`);
+  await watch(job.id, file);
+}
+
+const percent = (share) => `${Math.floor(100 * share)} %`;
+
+async function watch(id, file) {
+  work ??= { stop: new AbortController() };
+  work.id = id;
+  const job = await ended(id, work.stop.signal);
+  work = null;
+  if (job.state !== "done") throw new Problem(job.problem);
+  const { showResult } = await import("./result.js");
+  await showResult($("#result"), id, file);
+  show("result", "another");
+  document.title = `${$("#result h1").textContent} – dfdetect`;
+  $("#result h1").focus();
+}
+
+async function ended(id, signal) {
+  const state = async () => (await request(`/api/v1/jobs/${id}`, { signal })).json();
+  const job = await state();
+  if (job.state !== "queued" && job.state !== "running") return job;
+  $("#work .file-name").textContent = job.name;
+  show("work");
+  await follow(id, progress, signal);
+  return state();
+}
+
+function cancelled() {
+  work = null;
+  show("start");
+  $("#chosen").textContent = "Cancelled. Nothing of the video is kept.";
+}
+
+async function cancel() {
+  const { stop, id } = work;
+  stop.abort();
+  // 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
+  while (id && (await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
+  history.replaceState(null, "", `${root}/`);
+  cancelled();
+}
+
+input.addEventListener("change", chosen);
+$("#upload").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [file] = input.files;
+  guard(() => check(file));
+});
+$("#cancel").addEventListener("click", () => guard(cancel));
+$("[data-again]").addEventListener("click", () => {
+  history.replaceState(null, "", `${root}/`);
+  show("start");
+  input.focus();
+});
+addEventListener("popstate", () => location.reload());
+
+const drop = $("#drop");
+for (const name of ["dragenter", "dragover"])
+  drop.addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+for (const name of ["dragleave", "drop"])
+  drop.addEventListener(name, () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (!event.dataTransfer.files.length) return;
+  input.files = event.dataTransfer.files;
+  chosen();
+});
+
+const { job } = document.body.dataset;
+if (job) guard(() => watch(job));

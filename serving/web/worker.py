@@ -1,0 +1,211 @@
+"""The web server's side of the process that decodes: asks it, watches it, replaces it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from pipelines.clip import Clip, VideoError
+from pipelines.config import PreprocessConfig
+from pipelines.video import VideoFacts
+from serving.analysis import Cancelled
+from serving.web import wire
+from serving.web.settings import Settings
+
+TICK_S = 0.1  # how often the process is looked after while it works
+START_LIMIT_S = 180.0  # for importing TensorFlow and loading the networks on a slow machine
+
+T = TypeVar("T")
+
+log = logging.getLogger("dfdetect.web")
+
+
+class FaceWorker:
+    """A process that opens files; started warm, and again whenever it had to be ended.
+
+    One job at a time uses it. on_start: called whenever a process is started.
+    """
+
+    def __init__(self, settings: Settings, on_start: Callable[[], None] = lambda: None):
+        self._settings, self._on_start = settings, on_start
+        self._process: subprocess.Popen | None = None
+        self._connection: Connection | None = None
+        self._allowed_bytes = 0
+        self.config: PreprocessConfig | None = None
+        self.ready = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def prepare(self, config: PreprocessConfig, cancelled: Callable[[], bool]) -> None:
+        """Returns once the process is there, makes such crops and has warmed up.
+
+        Raises Cancelled, or VideoError "decoder_failed" where it does not start.
+        """
+        if self.ready and self.config == config and self._process and self._process.poll() is None:
+            return
+        self.stop()
+        self._start(config)
+        kind, _, _ = self.receive(time.monotonic() + START_LIMIT_S, cancelled)
+        if kind != "ready":
+            self.stop()
+            raise _failed(f"the process began with {kind!r}")
+        self._allowed_bytes = _resident(self.pid) + self._settings.worker_memory
+        self.config, self.ready = config, True
+
+    def _start(self, config: PreprocessConfig) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptor = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "serving.web.decoder", str(descriptor), str(os.getpid())],
+                pass_fds=[descriptor],
+                start_new_session=True,  # Ctrl-C is for the server, which ends this process
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._connection = Connection(ours.detach())
+        self._allowed_bytes = sys.maxsize
+        self._on_start()
+        settings = self._settings
+        limits = ("max_seconds", "max_pixels", "max_frames")
+        self.send(
+            "start",
+            config=config.to_dict(),
+            threads=settings.threads,
+            time_limit_s=settings.job_timeout,
+            memory=settings.worker_memory,
+            limits={name: getattr(settings, name) for name in limits},
+        )
+
+    def send(self, kind: str, **values: Any) -> None:
+        assert self._connection is not None
+        # A process that has died is noticed by who waits for its answer.
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(wire.pack(kind, **values))
+
+    def receive(
+        self, deadline: float, cancelled: Callable[[], bool]
+    ) -> tuple[str, dict[str, Any], list[bytes]]:
+        """The next message. Ends the process where it raises: Cancelled, or VideoError where the
+        time is over, the memory is spent, or the process died."""
+        try:
+            self._wait(deadline, cancelled)
+            assert self._connection is not None
+            return wire.unpack(self._connection.recv_bytes(wire.MAX_BYTES))
+        except (Cancelled, VideoError):
+            self.stop()
+            raise
+        except (EOFError, OSError, ValueError) as error:
+            code = self.stop()
+            log.warning("the decoding process ended with code %s (%r)", code, error)
+            raise _failed("the process that decoded it came to an end") from error
+
+    def _wait(self, deadline: float, cancelled: Callable[[], bool]) -> None:
+        assert self._connection is not None
+        while True:
+            if cancelled():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                limit_s = self._settings.job_timeout
+                what = f"decoding it and finding faces took longer than {limit_s:g} s."
+                raise VideoError("timeout", "decode", what)
+            if _resident(self.pid) > self._allowed_bytes:
+                raise _failed(f"it takes more than {self._settings.worker_memory} bytes of memory")
+            if self._connection.poll(TICK_S):
+                return
+
+    def stop(self) -> int | None:
+        """Ends the process at once, if there is one; its exit code."""
+        self.ready = False
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        code = process.poll()
+        process.kill()
+        process.wait()
+        return code
+
+
+def _failed(what: str) -> VideoError:
+    return VideoError("decoder_failed", "decode", what + ".")
+
+
+def _resident(pid: int | None) -> int:
+    """Bytes of memory that a process holds; 0 of one that has ended."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerFaces:
+    """A worker for the time of one job: a FaceSource.
+
+    deadline: on the monotonic clock. tell: of the stage that begins.
+    """
+
+    worker: FaceWorker
+    config: PreprocessConfig
+    deadline: float
+    cancelled: Callable[[], bool]
+    tell: Callable[[str], None]
+
+    def facts(self, path: str) -> VideoFacts:
+        self.worker.send("facts", path=path)
+        _, values, _ = self._answer("facts")
+        return self._made(lambda: wire.facts_of(values))
+
+    def clips(self, path: str) -> Generator[Clip]:
+        self.worker.send("clips", path=path)
+        idle = False  # whether the process waits for the next request
+        try:
+            while True:
+                kind, values, blobs = self._answer("clip", "end")
+                if kind == "end":
+                    idle = True
+                    return
+                yield self._made(lambda: wire.clip_of(values, blobs))  # noqa: B023
+        except VideoError:
+            idle = True
+            raise
+        finally:
+            if not idle:  # in the middle of a video that nobody wants any more
+                self.worker.stop()
+
+    def _answer(self, *kinds: str) -> tuple[str, dict[str, Any], list[bytes]]:
+        """The next message of these kinds. Raises the VideoError that it tells of."""
+        while True:
+            kind, values, blobs = self.worker.receive(self.deadline, self.cancelled)
+            if kind in kinds:
+                return kind, values, blobs
+            if kind == "stage":
+                self.tell(str(values.get("stage")))
+            elif kind == "error":
+                raise VideoError(*(str(values.get(k)) for k in ("reason", "stage", "detail")))
+            else:
+                self.worker.stop()
+                raise _failed(f"an answer of kind {kind!r} was not expected")
+
+    def _made(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except ValueError as error:
+            self.worker.stop()
+            raise _failed(f"the process that decodes it sent {error}") from error

@@ -1,0 +1,566 @@
+"""The web application's API, over real HTTP: a real server, real files, real processes."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from pipelines.clip import VideoError
+from serving.web import app as web_app
+from serving.web.app import create_app, server
+from serving.web.decoder import looks_like_video
+from serving.web.receive import display_name
+from serving.web.settings import Settings
+from serving.web.uploads import UploadFolder
+from serving.web.wire import clip_of, pack, pack_clip, unpack
+from serving.web.worker import FaceWorker, WorkerFaces
+
+JOBS = "/api/v1/jobs"
+LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
+
+
+@contextlib.contextmanager
+def running(settings: Settings):
+    """The application on a free port -> (client, app)."""
+    app = create_app(settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = server(app)
+    thread = threading.Thread(target=serving.run, args=([listener],), daemon=True)
+    thread.start()
+    while not serving.started and thread.is_alive():
+        time.sleep(0.02)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            yield client, app
+    finally:
+        serving.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tmp_path_factory.mktemp("web")
+
+
+@pytest.fixture(scope="module")
+def web(exported, base):
+    settings = Settings(model=str(exported), folder=str(base), queue=3, results=50, **LIMITS)
+    with running(settings) as (client, app):
+        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        yield client, app
+
+
+@pytest.fixture
+def client(web):
+    return web[0]
+
+
+@pytest.fixture
+def jobs(web):
+    return web[1].state.jobs
+
+
+@pytest.fixture(scope="module")
+def video(sample):
+    return sorted(sample.rglob("*.mp4"))[0].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def long_work(tmp_path_factory, write_video, astronaut):
+    """A video that takes a while: 15 seconds with four faces in large frames."""
+    face = np.tile(astronaut, (2, 2, 1))
+    frames = np.stack([np.roll(face, i, axis=1) for i in range(250)])
+    path = write_video(tmp_path_factory.mktemp("long") / "long.mp4", frames, fps=20)
+    return path.read_bytes()
+
+
+def wait_until(condition, limit_s=60.0):
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def send(client, content, name="video.mp4", **more):
+    return client.post(JOBS, files={"video": (name, content, "video/mp4")}, **more)
+
+
+def finished(client, response):
+    """The job that a response is about, once it has ended."""
+    assert response.status_code == 202, response.text
+    address = response.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["state"] not in ("queued", "running"))
+    return client.get(address).json()
+
+
+def no_file_left(jobs):
+    wait_until(lambda: not jobs.folder.files(), 5)
+
+
+def events(client, job):
+    with client.stream("GET", job["links"]["events"]) as response:
+        lines = [line for line in response.iter_lines() if line]
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    return [(kind.removeprefix("event: "), json.loads(data[6:])) for kind, data in pairs]
+
+
+def is_problem(response, status, name):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) == {"type", "title", "status", "detail"} and body["status"] == status
+    assert body["type"] == f"urn:dfdetect:problem:{name}"
+    return body
+
+
+def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
+    answer = send(client, video, "holiday.mp4")
+    assert answer.headers["location"] == answer.json()["links"]["self"]
+    told = events(client, answer.json())
+    assert told[-1] == ("end", {"state": "done"})
+    stages = [data["stage"] for kind, data in told if kind == "progress"]
+    order = ["queued", "decode", "faces", "model", "report"]
+    assert stages == sorted(stages, key=order.index) and {"faces", "model"} <= set(stages)
+    job = finished(client, answer)
+    report = client.get(job["links"]["report_json"])
+    assert report.status_code == 200
+    document = report.json()
+    assert document["schema"] == "dfdetect-report/1" and document["verdict"] != "NO_FACE"
+    assert document["file"]["name"] == "holiday.mp4"
+    assert document["file"]["sha256"] == hashlib.sha256(video).hexdigest()
+    face = client.get(f"{job['links']['self']}/faces/0.jpg")
+    assert face.headers["content-type"] == "image/jpeg" and face.content.startswith(b"\xff\xd8")
+    is_problem(client.get(f"{job['links']['self']}/faces/99.jpg"), 404, "not-found")
+    no_file_left(jobs)
+
+
+def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extractor, sample):
+    from serving.analysis import analyse
+    from serving.client import InProcessModel
+
+    path = sorted(sample.rglob("*.mp4"))[1]
+    expected = analyse(str(path), extractor, InProcessModel(exported)).document
+    job = finished(client, send(client, path.read_bytes()))
+    got = client.get(job["links"]["report_json"]).json()
+    for name in ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px"):
+        assert got[name] == expected[name]
+    assert got["probability_fake"] == pytest.approx(expected["probability_fake"], abs=1e-4)
+
+
+def test_a_deleted_result_is_gone(client, video):
+    job = finished(client, send(client, video))
+    address = job["links"]["self"]
+    assert client.delete(address).status_code == 204
+    for path in ("", "/report.json", "/report.html", "/events", "/faces/0.jpg"):
+        is_problem(client.get(address + path), 404, "not-found")
+    is_problem(client.delete(address), 404, "not-found")
+
+
+def zipped():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "text" * 1000)
+    return buffer.getvalue()
+
+
+def made(codec, rate=25, frames=10, size=(64, 48), sound=False):
+    """A small Matroska file, in memory."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        if sound:
+            stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+            for _ in range(frames):
+                part = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+                part.sample_rate = 8000
+                container.mux(stream.encode(part))
+        else:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuvj420p"
+            picture = av.VideoFrame.from_ndarray(np.zeros((*size[::-1], 3), np.uint8))
+            for _ in range(frames):
+                container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "name", "detail"),
+    [
+        (lambda v: zipped(), 415, "unsupported", "Not a video"),
+        (lambda v: b"<html><body>hello</body></html>", 415, "unsupported", "Not a video"),
+        (lambda v: v[: len(v) // 2], 422, "unreadable", "cut off"),
+        (lambda v: made("", sound=True), 422, "no-video-stream", "no video stream"),
+        (lambda v: made("mjpeg", size=(800, 640)), 422, "too-many-pixels", "800x640 px"),
+        (lambda v: made("mjpeg", rate=1, frames=25), 422, "too-long", "25.0 s; 20 s are allowed"),
+        (lambda v: made("mjpeg", frames=301), 422, "too-long", "301 frames; 300 are allowed"),
+    ],
+    ids=["zip", "html", "truncated", "sound", "pixels", "seconds", "frames"],
+)
+def test_a_file_that_is_no_use_fails_with_its_own_problem(
+    client, jobs, video, content, status, name, detail
+):
+    job = finished(client, send(client, content(video), "clip.mp4"))
+    assert job["state"] == "failed" and job["problem"]["status"] == status
+    body = is_problem(client.get(job["links"]["report_json"]), status, name)
+    assert body == job["problem"] and detail in body["detail"]
+    assert str(jobs.folder.path) not in body["detail"]  # where it lay is nobody's business
+    no_file_left(jobs)
+
+
+def test_a_video_without_a_face_is_a_result_not_a_problem(client, video):
+    job = finished(client, send(client, made("mjpeg")))
+    assert job["state"] == "done"
+    assert client.get(job["links"]["report_json"]).json()["verdict"] == "NO_FACE"
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_stored(client, jobs):
+    is_problem(send(client, b"\0" * 2_000_000), 413, "too-large")
+    assert jobs.folder.files() == []
+
+    def chunks():  # without a length in front
+        yield b'--b\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n'
+        for _ in range(40):
+            yield b"\0" * 50_000
+        yield b"\r\n--b--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    is_problem(client.post(JOBS, content=chunks(), headers=headers), 413, "too-large")
+    assert jobs.folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "detail"),
+    [
+        (b"", None, "not given"),
+        (b"{}", "application/json", "application/json"),
+        (b"x", "multipart/form-data", "boundary"),
+        (b"no parts", "multipart/form-data; boundary=b", "not multipart"),
+        (b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", "is not there"),
+        (b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n1',
+         "multipart/form-data; boundary=b", "is not complete"),
+        (b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", "is empty"),
+    ],
+)  # fmt: skip
+def test_an_upload_that_is_no_form_is_refused(client, jobs, content, kind, detail):
+    headers = {"content-type": kind} if kind else {}
+    body = is_problem(client.post(JOBS, content=content, headers=headers), 400, "bad-upload")
+    assert detail in body["detail"]
+    assert jobs.folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\videos\\a.mp4", "a.mp4"),
+        ("a\r\nb\0.mp4", "ab.mp4"),
+        ("", "video"),
+        ("../", "video"),
+        ("x" * 500, "x" * 200),
+    ],
+)
+def test_a_file_name_is_text_without_folders(given, shown):
+    assert display_name(given) == shown
+
+
+def test_a_file_name_never_touches_the_disk(client, jobs, base, video):
+    outside = {p for p in base.parent.rglob("*") if "evil" in p.name}
+    job = finished(client, send(client, video, "../../evil.mp4"))
+    assert job["name"] == "evil.mp4" and job["state"] == "done"
+    assert {p for p in base.parent.rglob("*") if "evil" in p.name} == outside
+
+
+def test_more_videos_than_may_wait_are_busy_and_the_positions_are_told(client, jobs, long_work):
+    accepted = [send(client, long_work) for _ in range(4)]  # one at work, three waiting
+    refused = send(client, long_work)
+    assert "4 videos" in is_problem(refused, 429, "busy")["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
+    positions = [client.get(a.json()["links"]["self"]).json()["progress"] for a in accepted]
+    assert [p["position"] for p in positions[-2:]] in ([2, 3], [1, 2])
+    for answer in reversed(accepted):  # the ones that wait first, so that none begins
+        assert client.delete(answer.json()["links"]["self"]).status_code == 202
+    no_file_left(jobs)
+    assert finished(client, accepted[-1])["state"] == "cancelled"
+
+
+def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_is_done(
+    client, jobs, long_work, video
+):
+    wait_until(lambda: jobs.ready)
+    worker = jobs.workers[0]
+    answer = send(client, long_work)
+    address = answer.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
+    pid = worker.pid
+    assert client.delete(address).json()["state"] == "cancelled"
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 5)  # nothing works on it any more
+    assert events(client, answer.json()) == [("end", {"state": "cancelled"})]
+    is_problem(client.get(f"{address}/report.json"), 410, "cancelled")
+    no_file_left(jobs)
+    assert finished(client, send(client, video))["state"] == "done"
+
+
+def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
+    client, jobs, long_work, video
+):
+    wait_until(lambda: jobs.ready)
+    answer = send(client, long_work)
+    address = answer.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
+    os.kill(jobs.workers[0].pid, signal.SIGKILL)
+    job = finished(client, answer)
+    assert job["state"] == "failed" and job["problem"]["type"].endswith("decoder-failed")
+    no_file_left(jobs)
+    assert finished(client, send(client, video))["state"] == "done"
+
+
+@pytest.fixture(scope="module")
+def worker(small_config):
+    started = FaceWorker(Settings(model="x", worker_memory=150_000_000, threads=1))
+    yield started
+    started.stop()
+
+
+def faces_of(worker, config, limit_s=60.0):
+    worker.prepare(config, lambda: False)
+    deadline = time.monotonic() + limit_s
+    return WorkerFaces(worker, config, deadline, lambda: False, lambda stage: None)
+
+
+def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config, extractor, sample):
+    path = str(sorted(sample.rglob("*.mp4"))[0])
+    faces = faces_of(worker, small_config)
+    assert faces.facts(path) == extractor.facts(path)
+    for got, expected in zip(faces.clips(path), extractor.clips(path), strict=True):
+        assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
+        np.testing.assert_array_equal(got.times_s, expected.times_s)
+        np.testing.assert_array_equal(got.boxes, expected.boxes)
+
+
+def test_a_process_that_takes_too_much_memory_is_ended(worker, small_config, encode, tmp_path):
+    frames = np.zeros((8, 2400, 2400, 3), np.uint8)
+    path = encode(tmp_path / "large.avi", frames, "mjpeg")
+    faces = faces_of(worker, small_config)
+    with pytest.raises(VideoError, match="memory|came to an end") as caught:
+        list(faces.clips(str(path)))
+    assert caught.value.reason == "decoder_failed"
+
+
+def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, face_video):
+    faces = faces_of(worker, small_config, limit_s=1.0)
+    pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(VideoError, match="took longer than") as caught:
+        faces.facts(str(face_video))
+    assert caught.value.reason == "timeout"
+    assert not worker.ready and not os.path.exists(f"/proc/{pid}")
+
+
+def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
+    clip = extractor.extract(str(face_video))[0]
+    kind, values, blobs = unpack(pack_clip(clip))
+    again = clip_of(values, blobs)
+    assert kind == "clip" and again.images == clip.images and again.fps == clip.fps
+    for name in ("times_s", "boxes", "landmarks", "confidence", "transforms"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(clip, name))
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\0", b"\0\0\0\x02{}", b"\0\0\0\x04null", b"\xff\xff\xff\xff", b"\0\0\0\x01["]
+)
+def test_a_message_that_makes_no_sense_is_refused(message):
+    with pytest.raises(ValueError):
+        unpack(message)
+    with pytest.raises(ValueError):
+        clip_of(*unpack(pack("clip", [b"a"], times_s=[1, 2]))[1:])
+
+
+@pytest.mark.parametrize("muxer", ["mp4", "mov", "matroska", "avi", "mpegts", "flv", "mpeg"])
+def test_files_of_known_formats_are_told_from_others(muxer):
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=muxer) as container:
+        codec = "mpeg1video" if muxer == "mpeg" else "libx264"
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    assert looks_like_video(buffer.getvalue()[:32])
+    assert not looks_like_video(b"PK\x03\x04") and not looks_like_video(b"<html>")
+
+
+def test_uploads_of_a_server_that_died_are_removed_and_those_of_a_living_one_kept(tmp_path):
+    script = (
+        "import os, sys, pathlib; from serving.web.uploads import UploadFolder;"
+        "folder = UploadFolder(pathlib.Path(sys.argv[1])); path, file = folder.create();"
+        "file.write(b'video'); file.flush(); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
+    (dead,) = tmp_path.glob("uploads-*/*[!k]")
+    assert dead.read_bytes() == b"video" and dead.stat().st_mode & 0o777 == 0o600
+    first = UploadFolder(tmp_path)
+    assert first.removed == 1 and not dead.exists()
+    path, file = first.create()
+    file.close()
+    second = UploadFolder(tmp_path)
+    assert second.removed == 0 and first.files() == [path]
+    first.close()
+    second.close()
+    assert not list(tmp_path.glob("uploads-*"))
+
+
+def test_a_folder_for_uploads_that_is_none_is_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OSError, match="Give another --folder"):
+        UploadFolder(tmp_path / "link")
+
+
+@pytest.fixture(scope="module")
+def token_web(base):
+    """A server that asks for a token, and whose model server is down."""
+    (base / "token").write_text("a-token-of-20-letters\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    settings = Settings(
+        model_server=address, folder=str(base), token_file=str(base / "token"), ttl=1.0
+    )
+    with running(settings) as (client, _):
+        yield client
+
+
+TOKEN = {"authorization": "Bearer a-token-of-20-letters"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer"},
+        {"authorization": "Basic !"},
+        {"authorization": "a-token-of-20-letters"},
+        {**TOKEN, "sec-fetch-site": "cross-site"},
+    ],
+)
+def test_without_the_token_nothing_is_done(token_web, video, headers):
+    answer = send(token_web, video, headers=headers)
+    is_problem(answer, 401, "unauthorized")
+    assert token_web.get(f"{JOBS}/x", headers={}).status_code == 401
+    assert token_web.get("/metrics").status_code == 401
+    assert token_web.get("/healthz").status_code == 200
+
+
+def test_browsers_send_the_token_as_a_password(token_web):
+    answer = token_web.get(f"{JOBS}/x", auth=("any", "a-token-of-20-letters"))
+    is_problem(answer, 404, "not-found")
+    challenge = token_web.get(f"{JOBS}/x").headers["www-authenticate"]
+    # Chromium reads the first scheme only; of "Bearer, Basic" it would not ask for a password.
+    assert challenge.startswith("Basic ")
+
+
+def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict_and_results_end(
+    token_web, video
+):
+    token_web.headers.update(TOKEN)
+    try:
+        is_problem(token_web.get("/readyz"), 503, "model-server-down")
+        job = finished(token_web, send(token_web, video))
+        assert job["state"] == "failed"
+        body = is_problem(token_web.get(job["links"]["report_json"]), 503, "model-server-down")
+        assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
+        address = job["links"]["self"]
+        wait_until(lambda: token_web.get(address).status_code == 404, 5)  # its time is over
+    finally:
+        del token_web.headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/metrics", f"{JOBS}/x", "/none", "/api/v1/openapi.json"]
+)
+def test_every_answer_has_the_security_headers(client, path):
+    headers = client.get(path).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+def test_unknown_paths_methods_and_values_are_problems(client):
+    is_problem(client.get("/none"), 404, "not-found")
+    for answer, status in (
+        (client.put(JOBS), 405),
+        (client.get(f"{JOBS}/x/faces/-1.jpg"), 422),
+        (client.get(f"{JOBS}/x/faces/one.jpg"), 422),
+    ):
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "about:blank"
+
+
+def test_ids_cannot_be_guessed_and_are_not_in_the_log(client, video, caplog):
+    with caplog.at_level("INFO", "dfdetect.web"):
+        ids = {finished(client, send(client, video, "secret.mp4"))["id"] for _ in range(2)}
+        assert all(re.fullmatch(r"[\w-]{32}", id) for id in ids) and len(ids) == 2
+        text = caplog.text
+    assert "GET /api/v1/jobs/{id} 200" in text
+    assert not any(id in text for id in ids) and "secret" not in text
+
+
+def test_metrics_count_jobs_requests_and_problems(client, video):
+    finished(client, send(client, video))
+    finished(client, send(client, zipped()))
+    text = client.get("/metrics").text
+    for name in (
+        'dfdetect_web_jobs_total{state="done"}',
+        'dfdetect_web_problems_total{type="unsupported"}',
+        'dfdetect_web_requests_total{method="POST",route="/api/v1/jobs",status="202"}',
+        "dfdetect_web_waiting 0.0",
+        "dfdetect_web_worker_starts_total",
+    ):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--model", "a", "--model-server", "http://b"], ["--model", "a", "--queue", "-1"], ["-x"]],
+)
+def test_wrong_usage_of_the_command_exits_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        web_app.main(argv)
+    assert caught.value.code == 2 and capsys.readouterr().err
+
+
+def test_what_the_command_cannot_use_is_named(exported, tmp_path, capsys):
+    assert web_app.main(["--model", str(tmp_path)]) == 1
+    assert "dfdetect export" in capsys.readouterr().err
+    (tmp_path / "token").write_text("short")
+    assert web_app.main(["--model", str(exported), "--token-file", str(tmp_path / "token")]) == 1
+    assert "at least 16" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert web_app.main(["--model", str(exported), "--port", port]) == 1
+    assert "--port" in capsys.readouterr().err
