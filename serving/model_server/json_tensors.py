@@ -230,7 +230,7 @@ def _leaves(flat: list[Any], dtype: tf.DType) -> np.ndarray:
     else:
         raise StatusError(
             StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {show(flat[0] if flat else [])} to type: {type_name(dtype)}",
+            f"Conversion of JSON Value: {show(flat[:1])} to type: {type_name(dtype)}",
         )
     return np.array(flat, dtype.as_numpy_dtype)
 
