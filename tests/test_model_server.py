@@ -179,6 +179,15 @@ def test_the_health_service_says_serving_until_the_server_ends(base):
     server.metrics.page()
 
 
+def test_a_server_whose_model_does_not_come_to_an_end_says_so_when_it_stops(base):
+    settings = Settings(rest_port=0, grpc_port=-1, drain_seconds=0.2, rest_timeout_ms=100)
+    server = ModelServer(settings, one_model(NAME, base))
+    server.start()
+    assert spin(server.addresses.rest, 60_000)[0] == 504
+    assert not server.stop()
+    server._release()
+
+
 @pytest.mark.parametrize("flag", ["rest_port", "grpc_port"])
 def test_a_taken_port_is_named_with_the_flag_to_change(base, flag):
     with socket.socket() as taken:

@@ -264,8 +264,7 @@ def _floats(flat: list[Any], types: set[type], dtype: tf.DType) -> np.ndarray:
 
 def _lossy(value: int | float, dtype: tf.DType) -> StatusError:
     return invalid(
-        f"Cannot convert JSON value: {show(value)} to {type_name(dtype)} without loss of "
-        "precision."
+        f"Cannot convert JSON value: {show(value)} to {type_name(dtype)} without loss of precision."
     )
 
 

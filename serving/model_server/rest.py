@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,7 +58,8 @@ class RestApi:
     ):
         self._core, self._timeout_s = core, timeout_s
         self._max_in_flight, self._max_body_bytes = max_in_flight, max_body_bytes
-        self._pool = ThreadPoolExecutor(threads, "rest")
+        self._pool = futures.ThreadPoolExecutor(threads, "rest")
+        self._works: set[futures.Future] = set()
         self._in_flight = 0
         self.draining = False  # connections end with the answers that are under way
         routes = [Route("/{path:path}", self._api, methods=_METHODS)]
@@ -66,8 +67,10 @@ class RestApi:
             routes.insert(0, Route(metrics_path, self._metrics_page, methods=["GET"]))
         self.app = Starlette(routes=routes)
 
-    def close(self) -> None:
-        self._pool.shutdown()
+    def close(self, timeout_s: float) -> bool:
+        """Whether the threads came to an end; they may still compute what was given up."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not futures.wait(list(self._works), timeout_s).not_done
 
     async def _metrics_page(self, request: Request) -> Response:
         return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
@@ -99,11 +102,12 @@ class RestApi:
         if query := request.scope["query_string"]:
             target += f"?{query.decode('latin-1')}"
         deadline = started + self._timeout_s
-        work = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._handle, request.method, target, body, deadline
-        )
+        work = self._pool.submit(self._handle, request.method, target, body, deadline)
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        left = max(0.0, deadline - time.monotonic())
         try:
-            content = await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
+            content = await asyncio.wait_for(asyncio.wrap_future(work), left)
         except TimeoutError:
             text = f"The request was not answered within {self._timeout_s:g} s."
             return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
