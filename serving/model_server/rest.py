@@ -79,6 +79,8 @@ class RestApi:
         started = time.monotonic()
         if not request.scope["path"].lower().startswith("/v1/"):
             return Response("Not Found", 404, media_type="text/plain")
+        if request.method != "POST":  # small and quick; not behind those that compute
+            return self._at_once(request)
         if self._in_flight >= self._max_in_flight:
             full = StatusError(StatusCode.UNAVAILABLE, "The server has too many requests at once.")
             return self._error(full)
@@ -87,6 +89,12 @@ class RestApi:
             return await self._answer(request, started)
         finally:
             self._in_flight -= 1
+
+    def _at_once(self, request: Request) -> Response:
+        try:
+            return self._respond(self._handle(request.method, _target(request), b"", 0.0), 200)
+        except Exception as error:
+            return self._error(as_status(error))
 
     async def _answer(self, request: Request, started: float) -> Response:
         try:
@@ -98,11 +106,8 @@ class RestApi:
             return Response(status_code=499)
         except StatusError as error:
             return self._error(error)
-        target = request.scope["raw_path"].decode("latin-1")
-        if query := request.scope["query_string"]:
-            target += f"?{query.decode('latin-1')}"
         deadline = started + self._timeout_s
-        work = self._pool.submit(self._handle, request.method, target, body, deadline)
+        work = self._pool.submit(self._handle, "POST", _target(request), body, deadline)
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         left = max(0.0, deadline - time.monotonic())
@@ -139,7 +144,7 @@ class RestApi:
         return body
 
     def _handle(self, method: str, target: str, body: bytes, deadline: float) -> bytes:
-        """The answer's body. Raises StatusError. Runs in a thread of the pool."""
+        """The answer's body. Raises StatusError."""
         if method == "POST" and (match := _ASK.fullmatch(target)):
             name, number, label, api = match.groups()
             return self._ask(unquote(name), _number(number), _text(label), api, body, deadline)
@@ -196,6 +201,12 @@ class RestApi:
         return json_answers.dumps(body)
 
 
+def _target(request: Request) -> str:
+    """Path and query as they were sent."""
+    path, query = request.scope["raw_path"].decode("latin-1"), request.url.query
+    return f"{path}?{query}" if query else path
+
+
 def _as_json(message: Any) -> dict[str, Any]:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -203,9 +214,11 @@ def _as_json(message: Any) -> dict[str, Any]:
 
 
 def _number(digits: str | None) -> int | None:
-    if digits is not None and int(digits) >= 2**63:
+    if digits is None:
+        return None
+    if len(digits.lstrip("0")) > 19 or int(digits) >= 2**63:
         raise invalid(f"Failed to convert version: {digits} to numeric.")
-    return None if digits is None else int(digits)
+    return int(digits)
 
 
 def _text(quoted: str | None) -> str | None:

@@ -123,16 +123,16 @@ class ModelServer:
         if self._settings.model_config_file_poll_wait_seconds:
             self._config_thread.start()
 
-    def stop(self) -> bool:
-        """Takes no more requests and answers those that are under way.
+    def stop(self, last_answers_s: float = _LAST_ANSWERS_S) -> bool:
+        """Takes no more requests after `last_answers_s`, and answers those that are under way.
 
         Whether all were answered within --drain-seconds.
         """
-        end = time.monotonic() + _LAST_ANSWERS_S + self._settings.drain_seconds
+        end = time.monotonic() + last_answers_s + self._settings.drain_seconds
         self._ending.set()
         set_health(self._health, False)
         self._rest.draining = True
-        time.sleep(_LAST_ANSWERS_S)
+        time.sleep(last_answers_s)
         self._http.should_exit = True
         stopped = self._grpc.stop(self._settings.drain_seconds)
         self._http_thread.join()
@@ -200,7 +200,7 @@ def serve_in_thread(
     try:
         yield server.addresses
     finally:
-        server.stop()
+        server.stop(last_answers_s=0)
 
 
 @contextlib.contextmanager
