@@ -346,6 +346,7 @@ ERRORS = [
     Case("or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400),
     Case("a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
     Case("two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
+    Case("a version of digits", f"{MODEL}/versions/{'9' * 5000}", None, "Failed to convert", 400),
     Case("a version of letters", f"{MODEL}/versions/no:regress", {}, "Malformed request", 400),
     Case(
         "a version beyond 64 bits",

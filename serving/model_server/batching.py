@@ -118,6 +118,7 @@ class Batcher:
 
     def _add(self, servable: Servable, signature: str, task: _Task) -> None:
         shapes = self._shapes(task.inputs)
+        self._queue = [batch for batch in self._queue if batch.rows]
         queued = [b for b in self._queue if b.servable is servable and b.signature == signature]
         batch = next((b for b in queued if b.shapes == shapes and not b.full), None)
         if batch and batch.rows + task.rows > self._settings.largest:

@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
     ending.wait()
     if server.stop():
+        logging.info("%d requests were answered", server.metrics.requests())
         return 0
     print(
         f"dfdetect serve: some requests were not answered within {settings.drain_seconds:g} s.",

@@ -230,7 +230,7 @@ def _leaves(flat: list[Any], dtype: tf.DType) -> np.ndarray:
     else:
         raise StatusError(
             StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {show(flat[0] if flat else [])} to type: {type_name(dtype)}",
+            f"Conversion of JSON Value: {show(flat[:1])} to type: {type_name(dtype)}",
         )
     return np.array(flat, dtype.as_numpy_dtype)
 
@@ -264,8 +264,7 @@ def _floats(flat: list[Any], types: set[type], dtype: tf.DType) -> np.ndarray:
 
 def _lossy(value: int | float, dtype: tf.DType) -> StatusError:
     return invalid(
-        f"Cannot convert JSON value: {show(value)} to {type_name(dtype)} without loss of "
-        "precision."
+        f"Cannot convert JSON value: {show(value)} to {type_name(dtype)} without loss of precision."
     )
 
 

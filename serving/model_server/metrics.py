@@ -7,6 +7,7 @@ them shall not fill the memory.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -93,6 +94,11 @@ class Metrics:
 
     def _label(self, model: str) -> str:
         return model if self._is_model(model) else ""
+
+    def requests(self) -> int:
+        """How many were answered, errors included."""
+        samples = itertools.chain.from_iterable(m.samples for m in self._requests.collect())
+        return int(sum(s.value for s in samples if s.name.endswith("_total")))
 
     def page(self) -> bytes:
         """In Prometheus' text format."""

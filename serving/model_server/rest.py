@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,7 +58,8 @@ class RestApi:
     ):
         self._core, self._timeout_s = core, timeout_s
         self._max_in_flight, self._max_body_bytes = max_in_flight, max_body_bytes
-        self._pool = ThreadPoolExecutor(threads, "rest")
+        self._pool = futures.ThreadPoolExecutor(threads, "rest")
+        self._works: set[futures.Future] = set()
         self._in_flight = 0
         self.draining = False  # connections end with the answers that are under way
         routes = [Route("/{path:path}", self._api, methods=_METHODS)]
@@ -66,8 +67,10 @@ class RestApi:
             routes.insert(0, Route(metrics_path, self._metrics_page, methods=["GET"]))
         self.app = Starlette(routes=routes)
 
-    def close(self) -> None:
-        self._pool.shutdown()
+    def close(self, timeout_s: float) -> bool:
+        """Whether the threads came to an end; they may still compute what was given up."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not futures.wait(list(self._works), timeout_s).not_done
 
     async def _metrics_page(self, request: Request) -> Response:
         return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
@@ -76,6 +79,8 @@ class RestApi:
         started = time.monotonic()
         if not request.scope["path"].lower().startswith("/v1/"):
             return Response("Not Found", 404, media_type="text/plain")
+        if request.method != "POST":  # small and quick; not behind those that compute
+            return self._at_once(request)
         if self._in_flight >= self._max_in_flight:
             full = StatusError(StatusCode.UNAVAILABLE, "The server has too many requests at once.")
             return self._error(full)
@@ -84,6 +89,12 @@ class RestApi:
             return await self._answer(request, started)
         finally:
             self._in_flight -= 1
+
+    def _at_once(self, request: Request) -> Response:
+        try:
+            return self._respond(self._handle(request.method, _target(request), b"", 0.0), 200)
+        except Exception as error:
+            return self._error(as_status(error))
 
     async def _answer(self, request: Request, started: float) -> Response:
         try:
@@ -95,15 +106,13 @@ class RestApi:
             return Response(status_code=499)
         except StatusError as error:
             return self._error(error)
-        target = request.scope["raw_path"].decode("latin-1")
-        if query := request.scope["query_string"]:
-            target += f"?{query.decode('latin-1')}"
         deadline = started + self._timeout_s
-        work = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._handle, request.method, target, body, deadline
-        )
+        work = self._pool.submit(self._handle, "POST", _target(request), body, deadline)
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        left = max(0.0, deadline - time.monotonic())
         try:
-            content = await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
+            content = await asyncio.wait_for(asyncio.wrap_future(work), left)
         except TimeoutError:
             text = f"The request was not answered within {self._timeout_s:g} s."
             return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
@@ -135,7 +144,7 @@ class RestApi:
         return body
 
     def _handle(self, method: str, target: str, body: bytes, deadline: float) -> bytes:
-        """The answer's body. Raises StatusError. Runs in a thread of the pool."""
+        """The answer's body. Raises StatusError."""
         if method == "POST" and (match := _ASK.fullmatch(target)):
             name, number, label, api = match.groups()
             return self._ask(unquote(name), _number(number), _text(label), api, body, deadline)
@@ -192,6 +201,12 @@ class RestApi:
         return json_answers.dumps(body)
 
 
+def _target(request: Request) -> str:
+    """Path and query as they were sent."""
+    path, query = request.scope["raw_path"].decode("latin-1"), request.url.query
+    return f"{path}?{query}" if query else path
+
+
 def _as_json(message: Any) -> dict[str, Any]:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -199,9 +214,11 @@ def _as_json(message: Any) -> dict[str, Any]:
 
 
 def _number(digits: str | None) -> int | None:
-    if digits is not None and int(digits) >= 2**63:
+    if digits is None:
+        return None
+    if len(digits.lstrip("0")) > 19 or int(digits) >= 2**63:
         raise invalid(f"Failed to convert version: {digits} to numeric.")
-    return None if digits is None else int(digits)
+    return int(digits)
 
 
 def _text(quoted: str | None) -> str | None:

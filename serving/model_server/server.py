@@ -94,17 +94,17 @@ class ModelServer:
             raise
 
     def _rest_url(self) -> str:
-        return f"http://{self._settings.host}:{self._listener.getsockname()[1]}"
+        return f"http://{_at(self._settings.host, self._listener.getsockname()[1])}"
 
     def _take_grpc_port(self) -> str:
         host, port = self._settings.host, self._settings.grpc_port
         if port < 0:
             return ""
         try:
-            return f"{host}:{self._grpc.add_insecure_port(f'{host}:{port}')}"
+            return _at(host, self._grpc.add_insecure_port(_at(host, port)))
         except RuntimeError as error:
             raise OSError(
-                f"{host}:{port}: cannot listen there. Give another --grpc-port."
+                f"{_at(host, port)}: cannot listen there. Give another --grpc-port."
             ) from error
 
     def start(self) -> None:
@@ -123,21 +123,21 @@ class ModelServer:
         if self._settings.model_config_file_poll_wait_seconds:
             self._config_thread.start()
 
-    def stop(self) -> bool:
-        """Takes no more requests and answers those that are under way.
+    def stop(self, last_answers_s: float = _LAST_ANSWERS_S) -> bool:
+        """Takes no more requests after `last_answers_s`, and answers those that are under way.
 
         Whether all were answered within --drain-seconds.
         """
-        end = time.monotonic() + _LAST_ANSWERS_S + self._settings.drain_seconds
+        end = time.monotonic() + last_answers_s + self._settings.drain_seconds
         self._ending.set()
         set_health(self._health, False)
         self._rest.draining = True
-        time.sleep(_LAST_ANSWERS_S)
+        time.sleep(last_answers_s)
         self._http.should_exit = True
         stopped = self._grpc.stop(self._settings.drain_seconds)
         self._http_thread.join()
         stopped.wait()
-        if time.monotonic() > end:
+        if not self._rest.close(max(0.0, end - time.monotonic())) or time.monotonic() > end:
             return False
         self._release()
         return True
@@ -145,7 +145,7 @@ class ModelServer:
     def _release(self) -> None:
         self._grpc.stop(None)
         self._listener.close()
-        self._rest.close()
+        self._rest.close(0)
         if self._batcher:
             self._batcher.close()
         self.models.close()
@@ -164,6 +164,10 @@ class ModelServer:
                 log.error("%s: not taken over: %s", path, error)
 
 
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _bind(host: str, port: int) -> socket.socket:
     """Raises OSError where the port is taken."""
     # With its protocol named: asyncio sends small answers at once (TCP_NODELAY) only then; else
@@ -176,7 +180,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(
-            f"{host}:{port}: cannot listen there ({error.strerror}). Give another --rest-port."
+            f"{_at(host, port)}: cannot listen there ({error.strerror}). Give another --rest-port."
         ) from error
     return listener
 
@@ -196,7 +200,7 @@ def serve_in_thread(
     try:
         yield server.addresses
     finally:
-        server.stop()
+        server.stop(last_answers_s=0)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,170 @@
+"""The model server against the bare call of the same SavedModel, in turn.
+
+python benchmarks/serving.py [--model DIR] [--rounds 9] [--batches 3]
+
+Latency: one clip through REST, base64 and JSON on both sides included, over the SavedModel's
+signature called in this process. Throughput: 8 callers, each asking again as soon as it has its
+answer, on a server that batches, over calls of 8 clips at once. The server is a process of its own
+on this machine; DIR is what `dfdetect export` wrote, by default a ResNeXt-50 with an LSTM of
+random weights, 16 frames of 224 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import cv2  # noqa: E402
+import httpx  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks.turns import ratio  # noqa: E402
+
+CALLERS = 8
+BATCHING = (
+    f"max_batch_size {{ value: {CALLERS} }} batch_timeout_micros {{ value: 500000 }} "
+    "num_batch_threads { value: 1 } max_enqueued_batches { value: 100 }"
+)
+
+
+def export_untrained(folder: Path, frames: int, side: int) -> Path:
+    """A detector of random weights, exported as one that was trained."""
+    import dataclasses
+
+    from pipelines.config import PreprocessConfig
+    from trainer.config import TrainConfig
+    from trainer.export import export
+    from trainer.model import build_model
+    from trainer.run import CONFIG_NAME, MODEL_NAME, write_json
+
+    config = TrainConfig()
+    preprocess = PreprocessConfig(frames_per_clip=frames, crop_size=side)
+    run = folder / "run"
+    run.mkdir()
+    build_model(config, side, frames, "float32").save(run / MODEL_NAME)
+    known = {"train": dataclasses.asdict(config), "preprocess": preprocess.to_dict()}
+    write_json(run / CONFIG_NAME, {**known, "fingerprint": preprocess.fingerprint})
+    return export(run, folder / "models")
+
+
+def make_clip(frames: int, side: int) -> list[bytes]:
+    """Frames of smooth noise, which JPEG packs about as well as a face."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (frames, side // 4, side // 4, 3), np.uint8)
+    crops = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_CUBIC) for frame in coarse]
+    return [cv2.imencode(".jpg", c, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for c in crops]
+
+
+@contextlib.contextmanager
+def serving(version: Path, *flags: str) -> Iterator[str]:
+    """`dfdetect serve` in a process of its own -> the URL to ask."""
+    command = [sys.executable, "-m", "dfdetect", "serve", "--model-base", str(version)]
+    ports = ["--rest-port", "0", "--grpc-port", "-1", "--rest-timeout-ms", "600000"]
+    process = subprocess.Popen(
+        [*command, *ports, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout
+    try:
+        url = process.stdout.readline().split()[2].removesuffix(",")
+        yield f"{url}/dfdetect:predict"
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def in_turn(a: Callable, b: Callable, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of each, round by round, after one round that does not count."""
+    pairs = [(seconds(a), seconds(b)) for _ in range(rounds + 1)][1:]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="a version's folder")
+    parser.add_argument("--rounds", type=int, default=9, help="of the latency")
+    parser.add_argument("--batches", type=int, default=3, help="rounds of the throughput")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--side", type=int, default=224)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        version = args.model or export_untrained(folder, args.frames, args.side)
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(version))
+        signature = loaded.signatures["serving_default"]
+        preprocess = json.loads((version / "assets.extra" / "preprocess.json").read_text())
+        config = preprocess["config"]
+        clip = make_clip(config["frames_per_clip"], config["crop_size"])
+
+        def bare(clips: int) -> None:
+            signature(frames=tf.constant([clip] * clips))["probability_fake"].numpy()
+
+        def ask(url: str) -> None:
+            frames = [[{"b64": base64.b64encode(image).decode()} for image in clip]]
+            response = http.post(url, json={"inputs": {"frames": frames}})
+            assert response.status_code == 200, response.text
+
+        batching = folder / "batching.pbtxt"
+        batching.write_text(BATCHING)
+        with httpx.Client(trust_env=False, timeout=600) as http:
+            with serving(version) as url:
+                rest, alone = in_turn(lambda: ask(url), lambda: bare(1), args.rounds)
+            print(
+                f"one clip of {len(clip)} frames of {config['crop_size']} px, "
+                f"{sum(map(len, clip)) / 1e3:.0f} kB: p50 {statistics.median(rest) * 1e3:.0f} ms "
+                f"through REST, {statistics.median(alone) * 1e3:.0f} ms bare; p50 ratio "
+                f"{statistics.median(rest) / statistics.median(alone):.3f}, by round "
+                f"{ratio(rest, alone)}",
+                flush=True,
+            )
+            with (
+                serving(version, "--batching-parameters-file", str(batching)) as url,
+                ThreadPoolExecutor(CALLERS) as pool,
+            ):
+
+                def callers() -> None:  # two requests each, one after the other
+                    twice = [pool.submit(lambda: (ask(url), ask(url))) for _ in range(CALLERS)]
+                    [one.result() for one in twice]
+
+                def batches() -> None:
+                    bare(CALLERS)
+                    bare(CALLERS)
+
+                ours, theirs = in_turn(callers, batches, args.batches)
+            clips = 2 * CALLERS
+            print(
+                f"{CALLERS} callers: {clips / statistics.median(ours):.2f} clips/s through REST "
+                f"with batching, {clips / statistics.median(theirs):.2f} bare at a batch of "
+                f"{CALLERS}; ratio {ratio(theirs, ours)}"
+            )
+
+
+if __name__ == "__main__":
+    main()
