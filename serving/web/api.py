@@ -29,6 +29,15 @@ REPORT_CSP = (
     "form-action 'none'; frame-ancestors 'none'"
 )
 
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+}
+
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
 Number = Annotated[int, Path(description="The face's `n` in the report.", ge=0, examples=[0])]
 
@@ -147,7 +156,7 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
             200: {
                 "description": "`progress` events with the job's progress, and an `end` event with "
                 "its state.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"schema": EVENT}},
             },
             **answers,
         },
