@@ -147,6 +147,8 @@ def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
     face = client.get(f"{job['links']['self']}/faces/0.jpg")
     assert face.headers["content-type"] == "image/jpeg" and face.content.startswith(b"\xff\xd8")
     is_problem(client.get(f"{job['links']['self']}/faces/99.jpg"), 404, "not-found")
+    page = client.get(job["links"]["report_html"])
+    assert "holiday.mp4" in page.text and "script" not in page.headers["content-security-policy"]
     no_file_left(jobs)
 
 
