@@ -5,7 +5,7 @@ CODE := dfdetect.py setup.py pipelines trainer serving beam_options tests benchm
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
-.PHONY: demo test test-slow test-torch test-engines prism flink-jar lint lock clean
+.PHONY: demo web test test-slow test-torch test-engines prism flink-jar lint lock clean
 
 # Everything else starts from an environment that is exactly the lock file's.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -17,9 +17,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/dfdetect demo --overwrite --output runs/demo $(DEMO_FLAGS)
 
+# The web application with the model that `make demo` left; WEB_FLAGS: of `dfdetect web`.
+web: $(VENV)/.installed
+	@test -d runs/demo/model || \
+		{ echo "runs/demo/model: no model there. Run \`make demo\` first." >&2; exit 1; }
+	$(BIN)/dfdetect web --model runs/demo/model $(WEB_FLAGS)
+
 # Files side by side, a process for every core; each computes with one thread: tests/conftest.py.
 SIDE_BY_SIDE := --numprocesses logical --dist loadfile --no-loadscope-reorder
-
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 

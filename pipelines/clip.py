@@ -56,8 +56,8 @@ class VideoError(Exception):
     """A video that cannot be used. It becomes a reject, never a crash.
 
     Attributes:
-      reason: a word for machines: unreadable, no_video_stream, truncated, damaged, timeout or
-        no_face.
+      reason: a word for machines: unreadable, unsupported, no_video_stream, truncated, damaged,
+        timeout or no_face.
       stage: "decode" or "faces".
       detail: a sentence for people.
     """

@@ -146,7 +146,7 @@ def _video_stream(container, path: str, threads: int):
         raise _error("no_video_stream", path, "the file holds no video stream")
     context = streams[0].codec_context
     if context is None:
-        raise _error("unreadable", path, "FFmpeg knows no decoder for its video stream")
+        raise _error("unsupported", path, "FFmpeg knows no decoder for its video stream")
     width, height = context.width, context.height
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS or min(width, height) < 1:
         limits = f"sides of 1 to {MAX_SIDE_PX} px and up to {MAX_PIXELS / 1e6:.0f} Mpx are read"
@@ -170,8 +170,8 @@ def _demux(container, stream) -> Iterator[av.Packet]:
 def probe(path: str) -> VideoInfo:
     """Reads a file's packets without decoding them.
 
-    Raises VideoError: unreadable, no_video_stream, or truncated where more than a tenth of the
-    frames that its header promises are not there.
+    Raises VideoError: unreadable, unsupported where no decoder is known, no_video_stream, or truncated
+    where more than a tenth of the frames that its header promises are not there.
     """
     with _open(path) as (container, stream):
         packets = _packets(container, stream, path)

@@ -10,7 +10,8 @@ from pipelines import preprocess
 from pipelines.clip import VideoError
 from pipelines.inspect import load_info
 
-REASONS = {"unreadable", "no_video_stream", "truncated", "damaged", "timeout", "no_face"}
+REASONS = {"unreadable", "unsupported", "no_video_stream", "truncated", "damaged", "no_face"}
+REASONS |= {"timeout"}
 
 # file name -> encoder and the options of its container
 WRITTEN = {

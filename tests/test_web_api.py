@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from pipelines.clip import VideoError
+from serving.client import Unreachable
 from serving.web import app as web_app
 from serving.web.app import create_app, server
 from serving.web.decoder import looks_like_video
@@ -147,6 +148,8 @@ def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
     face = client.get(f"{job['links']['self']}/faces/0.jpg")
     assert face.headers["content-type"] == "image/jpeg" and face.content.startswith(b"\xff\xd8")
     is_problem(client.get(f"{job['links']['self']}/faces/99.jpg"), 404, "not-found")
+    page = client.get(job["links"]["report_html"])
+    assert "holiday.mp4" in page.text and "script" not in page.headers["content-security-policy"]
     no_file_left(jobs)
 
 
@@ -209,9 +212,10 @@ def made(codec, rate=25, frames=10, size=(64, 48), sound=False):
         (lambda v: made("", sound=True), 422, "no-video-stream", "no video stream"),
         (lambda v: made("mjpeg", size=(800, 640)), 422, "too-many-pixels", "800x640 px"),
         (lambda v: made("mjpeg", rate=1, frames=25), 422, "too-long", "25.0 s; 20 s are allowed"),
+        (lambda v: made("mjpeg").replace(b"V_MJPEG", b"V_MJPEX"), 415, "unsupported", "no decoder"),
         (lambda v: made("mjpeg", frames=301), 422, "too-long", "301 frames; 300 are allowed"),
     ],
-    ids=["zip", "html", "truncated", "sound", "pixels", "seconds", "frames"],
+    ids=["zip", "html", "truncated", "sound", "pixels", "seconds", "codec", "frames"],
 )
 def test_a_file_that_is_no_use_fails_with_its_own_problem(
     client, jobs, video, content, status, name, detail
@@ -357,7 +361,7 @@ def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config,
 
 
 def test_a_process_that_takes_too_much_memory_is_ended(worker, small_config, encode, tmp_path):
-    frames = np.zeros((8, 2400, 2400, 3), np.uint8)
+    frames = np.zeros((8, 3600, 3600, 3), np.uint8)
     path = encode(tmp_path / "large.avi", frames, "mjpeg")
     faces = faces_of(worker, small_config)
     with pytest.raises(VideoError, match="memory|came to an end") as caught:
@@ -373,6 +377,14 @@ def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, f
         faces.facts(str(face_video))
     assert caught.value.reason == "timeout"
     assert not worker.ready and not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    broken = FaceWorker(Settings(model="x"))
+    with pytest.raises(VideoError, match="came to an end"):
+        broken.prepare(small_config, lambda: False)
+    assert not broken.ready and broken.pid is None
 
 
 def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
@@ -444,10 +456,24 @@ def token_web(base):
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     settings = Settings(
-        model_server=address, folder=str(base), token_file=str(base / "token"), ttl=1.0
+        model_server=address,
+        folder=str(base),
+        token_file=str(base / "token"),
+        ttl=4.0,
+        results=1,
+        upload_timeout=1.0,
     )
-    with running(settings) as (client, _):
-        yield client
+    with running(settings) as (client, app):
+        yield client, app.state.jobs
+
+
+@pytest.fixture
+def token_client(token_web):
+    """Sends the token."""
+    client, _ = token_web
+    client.headers.update(TOKEN)
+    yield client
+    del client.headers["authorization"]
 
 
 TOKEN = {"authorization": "Bearer a-token-of-20-letters"}
@@ -465,35 +491,70 @@ TOKEN = {"authorization": "Bearer a-token-of-20-letters"}
     ],
 )
 def test_without_the_token_nothing_is_done(token_web, video, headers):
-    answer = send(token_web, video, headers=headers)
-    is_problem(answer, 401, "unauthorized")
-    assert token_web.get(f"{JOBS}/x", headers={}).status_code == 401
-    assert token_web.get("/metrics").status_code == 401
-    assert token_web.get("/healthz").status_code == 200
+    client, _ = token_web
+    is_problem(send(client, video, headers=headers), 401, "unauthorized")
+    assert client.get(f"{JOBS}/x").status_code == 401
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/healthz").status_code == 200
 
 
 def test_browsers_send_the_token_as_a_password(token_web):
-    answer = token_web.get(f"{JOBS}/x", auth=("any", "a-token-of-20-letters"))
+    client, _ = token_web
+    answer = client.get(f"{JOBS}/x", auth=("any", "a-token-of-20-letters"))
     is_problem(answer, 404, "not-found")
-    challenge = token_web.get(f"{JOBS}/x").headers["www-authenticate"]
-    # Chromium reads the first scheme only; of "Bearer, Basic" it would not ask for a password.
-    assert challenge.startswith("Basic ")
+    assert client.get(f"{JOBS}/x").headers["www-authenticate"].startswith("Basic")
 
 
-def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict_and_results_end(
-    token_web, video
+def test_a_fault_of_ours_fails_the_job_and_stops_nothing(
+    token_web, token_client, video, monkeypatch
 ):
-    token_web.headers.update(TOKEN)
-    try:
-        is_problem(token_web.get("/readyz"), 503, "model-server-down")
-        job = finished(token_web, send(token_web, video))
-        assert job["state"] == "failed"
-        body = is_problem(token_web.get(job["links"]["report_json"]), 503, "model-server-down")
-        assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
-        address = job["links"]["self"]
-        wait_until(lambda: token_web.get(address).status_code == 404, 5)  # its time is over
-    finally:
-        del token_web.headers["authorization"]
+    def faulty():
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(token_web[1], "_open_model", faulty)
+    for _ in range(2):
+        job = finished(token_client, send(token_client, video))
+        assert job["problem"]["type"].endswith("internal")
+        assert "a fault" not in job["problem"]["detail"]
+
+
+def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict(token_client, video):
+    is_problem(token_client.get("/readyz"), 503, "model-server-down")
+    job = finished(token_client, send(token_client, video))
+    assert job["state"] == "failed"
+    body = is_problem(token_client.get(job["links"]["report_json"]), 503, "model-server-down")
+    assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
+
+
+def test_results_end_with_their_time_and_the_oldest_when_there_are_too_many(
+    token_web, token_client, video, monkeypatch
+):
+    def down():
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr(token_web[1], "_open_model", down)
+    addresses = [
+        finished(token_client, send(token_client, video))["links"]["self"] for _ in range(2)
+    ]
+    assert [token_client.get(address).status_code for address in addresses] == [404, 200]
+    wait_until(lambda: token_client.get(addresses[1]).status_code == 404, 10)
+
+
+def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_web):
+    client, jobs = token_web
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
+        slow.sendall(
+            f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN['authorization']}\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n"
+            "Expect: 100-continue\r\n\r\n".encode()
+        )
+        slow.settimeout(20)
+        said = b""
+        while b"upload-timeout" not in said:
+            part = slow.recv(4096)
+            assert part, said
+            said += part
+    assert b" 408 " in said and jobs.folder.files() == []
 
 
 @pytest.mark.parametrize(
@@ -542,6 +603,50 @@ def test_metrics_count_jobs_requests_and_problems(client, video):
         "dfdetect_web_worker_starts_total",
     ):
         assert name in text
+
+
+@pytest.mark.slow
+def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
+    exported, tmp_path, long_work
+):
+    command = [sys.executable, "-m", "dfdetect", "web", "--model", str(exported), "--port", "0"]
+    command += ["--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        url = server.stdout.readline().strip()
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            wait_until(lambda: answers(client, "/readyz"), 120)
+            send(client, long_work)
+        (child,) = [int(p) for p in children(server.pid)]
+        server.kill()
+    wait_until(lambda: not os.path.exists(f"/proc/{child}"), 10)
+    assert len(list(tmp_path.glob("uploads-*/*"))) == 2  # its lock and the upload
+    folder = UploadFolder(tmp_path)
+    assert folder.removed == 1
+    folder.close()
+
+
+def answers(client, path):
+    with contextlib.suppress(httpx.ConnectError):
+        return client.get(path).is_success
+    return False
+
+
+def children(pid):
+    tasks = os.listdir(f"/proc/{pid}/task")
+    texts = [open(f"/proc/{pid}/task/{task}/children").read() for task in tasks]
+    return [child for text in texts for child in text.split()]
+
+
+@pytest.mark.slow
+def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
+    from serving.client import RestClient
+    from serving.local_server import start_in_thread
+
+    settings = Settings(model_server="http://127.0.0.1:9", folder=str(base))
+    with running(settings) as (client, app), start_in_thread(exported) as url:
+        is_problem(client.get("/readyz"), 503, "model-server-down")
+        app.state.jobs._open_model = lambda: RestClient(url)
+        wait_until(lambda: client.get("/readyz").is_success, 120)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from serving.client import ModelServerError
+from serving.report import heat_png, render
 from serving.web.examples import JOB, REPORT
 from serving.web.job import Job
 from serving.web.jobs import Jobs
@@ -28,6 +29,15 @@ REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+}
 
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
 Number = Annotated[int, Path(description="The face's `n` in the report.", ge=0, examples=[0])]
@@ -147,7 +157,7 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
             200: {
                 "description": "`progress` events with the job's progress, and an `end` event with "
                 "its state.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"schema": EVENT}},
             },
             **answers,
         },
@@ -175,8 +185,6 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     async def report_html(id: Id) -> HTMLResponse:
         """The report as one file that loads nothing else."""
         found = jobs.result(id)
-        from serving.report import render
-
         html = await asyncio.to_thread(render, found.document, found.crops, found.heat_maps)
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)
@@ -193,8 +201,6 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
         heat_map = _nth(found.heat_maps, n)
         if heat_map is None:
             raise not_found()
-        from serving.report import heat_png
-
         png = await asyncio.to_thread(heat_png, heat_map, found.crops[n])
         return Response(png, media_type="image/png")
 

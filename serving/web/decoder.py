@@ -106,11 +106,12 @@ class Decoder:
             for clip in self._extractor.clips(path, watch):
                 self.send(wire.pack_clip(clip))
             self.send(wire.pack("end"))
-        except VideoError as error:
-            self._refuse(error)
-        except MemoryError:
+        except (VideoError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
+                self._refuse(error)
+                return
             self._refuse(VideoError("decoder_failed", "decode", "it takes too much memory."))
-            raise
+            raise  # what else failed for want of memory is not known: end
         except OSError:
             raise  # nobody listens any more
         except Exception as error:  # a file that finds a fault in us is a bad file all the same

@@ -22,6 +22,8 @@ from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
 from serving.web.worker import FaceWorker, WorkerFaces
 
+RETRY_S = 5.0  # from one attempt to start a worker to the next, while there is no job
+
 log = logging.getLogger("dfdetect.web")
 
 
@@ -92,7 +94,6 @@ class Jobs:
         self._queue.append(job)
         self._renumber()
         self._arrived.set()
-        self._drop_beyond(self._settings.results)
         return job
 
     def get(self, id: str) -> Job:
@@ -144,21 +145,27 @@ class Jobs:
     # The work.
 
     async def _serve(self, worker: FaceWorker) -> None:
-        """Analyses one job after the other."""
-        await self._loop.run_in_executor(self._threads, self._warm, worker)
+        """Analyses one job after the other; meanwhile keeps its worker warm."""
         while True:
-            job = await self._next()
+            if not worker.ready:
+                await self._loop.run_in_executor(self._threads, self._warm, worker)
+            job = await self._next(None if worker.ready else RETRY_S)
+            if job is None:
+                continue
             try:
                 await self._run(job, worker)
             finally:
                 job.upload.path.unlink(missing_ok=True)
-            if not worker.ready:
-                await self._loop.run_in_executor(self._threads, self._warm, worker)
+            self._drop_beyond(self._settings.results)
 
-    async def _next(self) -> Job:
+    async def _next(self, wait_s: float | None) -> Job | None:
+        """The job whose turn it is; None where there is none for so long."""
         while not self._queue:
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), wait_s)
+            except TimeoutError:
+                return None
         job = self._queue.popleft()
         job.start()
         self._renumber()
@@ -193,6 +200,8 @@ class Jobs:
             return
         except (ModelServerError, VideoError) as error:
             log.warning("no worker could be started: %s", error)
+        except Exception:  # jobs must go on; the next one says so to its user
+            log.exception("no worker could be started")
 
     def _work(self, job: Job, worker: FaceWorker) -> Analysis:
         """Runs in a thread. Raises Problem, or Cancelled."""

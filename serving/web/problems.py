@@ -54,6 +54,7 @@ REASONS = {
     "unsupported": "unsupported",
     "no_video_stream": "no-video-stream",
     "timeout": "took-too-long",
+    "decoder_failed": "decoder-failed",
 }
 
 
