@@ -23,7 +23,7 @@ from serving.report import (
 )
 from serving.timeline import timeline
 
-HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(1)>.mp4'
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.mp4"
 VOID = {"meta", "link", "input", "img", "br", "hr"}
 THRESHOLDS = {"real_below": 0.4, "fake_above": 0.6}
 
@@ -32,7 +32,9 @@ SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2
 
 def track(number: int, probability: float, verdict: str, seen, wave: float = 0.0) -> dict:
     values = [
-        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3) if seen(t) else None
+        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3)
+        if seen(t)
+        else None
         for t in SAMPLED
     ]
     times = [t for t, value in zip(SAMPLED, values, strict=True) if value is not None]
@@ -139,9 +141,7 @@ def judged(verdict: str, probability: float) -> dict:
 def uncalibrated() -> dict:
     document = report_document()
     document.update(calibrated=False, reliability=None)
-    document["model"].update(
-        trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None
-    )
+    document["model"].update(trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None)
     return document
 
 
@@ -285,9 +285,10 @@ def test_an_uncalibrated_score_is_called_so(pictures):
 def test_a_calibrated_score_without_test_figures_says_that(pictures):
     document = report_document()
     document["reliability"] = None
-    assert "is not known: the model has no test figures" in Page(
-        render(document, *pictures(document))
-    ).words
+    assert (
+        "is not known: the model has no test figures"
+        in Page(render(document, *pictures(document))).words
+    )
 
 
 def test_the_report_names_faces_peaks_limits_and_facts(pictures):
@@ -319,7 +320,9 @@ def test_a_hostile_name_and_hostile_texts_are_only_text(pictures):
     document["reasons"] = document["limits"] = [HOSTILE]
     for html in (
         render(document, *pictures(document)),
-        render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")),
+        render_part(
+            document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
+        ),
     ):
         page = Page(html)
         assert {tag for tag, _ in page.elements}.isdisjoint({"script"})
@@ -338,7 +341,9 @@ def test_a_video_at_hand_is_played_and_its_times_are_links(pictures):
 
 def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     document = report_document()
-    html = render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest"))
+    html = render_part(
+        document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
+    )
     page = Page(html)
     assert page.attributes("style") == [] and "<style" not in html
     assert "/api/v1/jobs/x/report.json" in page.attributes("href")

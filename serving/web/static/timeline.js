@@ -1,9 +1,7 @@
 // The timeline by uPlot, in place of the drawing that the server sent. A click seeks; so do the
 // arrow keys, frame by frame.
 
-import { root } from "./api.js";
-
-const VENDOR = `${root}/static/vendor/uplot`;
+const VENDOR = "/static/vendor/uplot";
 const HEIGHT = 190;
 
 function load(tag, attributes) {
