@@ -106,7 +106,8 @@ def _without_face(tracks: Sequence[Mapping[str, Any]]) -> list[tuple[float, floa
     times = sorted({time for time, _ in frames})
     longest = _longest_step(times)
     parts: list[tuple[float, float]] = []
-    for before, time, after in zip([times[0], *times], times, [*times[1:], times[-1]]):
+    befores, afters = [times[0], *times[:-1]], [*times[1:], times[-1]]
+    for before, time, after in zip(befores, times, afters, strict=True):
         if time in with_face:
             continue
         start = before if time - before <= longest else time

@@ -128,22 +128,36 @@ class Watched:
         assert self.complaints == []
 
 
-@pytest.fixture
-def open_page(browser, site):
-    """(**options of the profile) -> a page at the start; checked when the test is over."""
-    opened = []
+@contextlib.contextmanager
+def profiles(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """(address, **options of the profile) -> a page at the start; in the end all are checked."""
+    opened: list[tuple[BrowserContext, Watched]] = []
 
-    def open_(at: str = site, **options) -> Page:
+    def open_page(at: str = site, **options) -> Page:
         context = browser.new_context(**options)
         watched = Watched(context, at)
         opened.append((context, watched))
         watched.page.goto(at)
         return watched.page
 
-    yield open_
+    yield open_page
     for context, watched in opened:
         watched.check()
         context.close()
+
+
+@pytest.fixture
+def open_page(browser, site) -> Iterator[Callable[..., Page]]:
+    with profiles(browser, site) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def shown(browser, site, fake) -> Iterator[tuple[Page, dict]]:
+    """A page with the result of a fake, for tests that leave it there; and the report."""
+    with profiles(browser, site) as open_page:
+        page = open_page()
+        yield page, result_of(page, fake)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +225,8 @@ def test_limits_are_stated_before_the_upload(open_page):
 STAGES_SEEN = """() => {
   window.seen = new Set();
   new MutationObserver(() => {
-    for (const item of document.querySelectorAll('.stages .now')) window.seen.add(item.dataset.stage);
+    const now = document.querySelectorAll('.stages .now');
+    for (const item of now) window.seen.add(item.dataset.stage);
   }).observe(document.querySelector('.stages'), { subtree: true, attributes: true });
 }"""
 
@@ -229,9 +244,8 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
     expect(page.locator("#result")).to_contain_text(report["file"]["sha256"])
 
 
-def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(shown):
+    page, report = shown
     assert page.evaluate("document.querySelector('video').src").startswith("blob:")
     line = page.locator(".u-over")
     line.scroll_into_view_if_needed()
@@ -241,9 +255,9 @@ def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(open_page, fake)
     assert current_time(page) == pytest.approx(report["file"]["duration_s"] / 2, abs=0.05)
 
 
-def test_the_timeline_is_moved_by_keys(open_page, fake):
-    page = open_page()
-    times = result_of(page, fake)["tracks"][0]["times_s"]
+def test_the_timeline_is_moved_by_keys(shown):
+    page, report = shown
+    times = report["tracks"][0]["times_s"]
     line = page.get_by_role("slider", name="Position in the video")
     line.press("End")
     assert current_time(page) == pytest.approx(times[-1])
@@ -252,17 +266,15 @@ def test_the_timeline_is_moved_by_keys(open_page, fake):
     assert line.get_attribute("aria-valuenow") == f"{times[-2]:.2f}"
 
 
-def test_a_time_beside_a_face_seeks(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_a_time_beside_a_face_seeks(shown):
+    page, report = shown
     page.locator(".extremes [data-seek]").first.click()
     first = next(face for face in report["faces"] if face["kind"] == "most")
     assert current_time(page) == pytest.approx(first["time_s"], abs=0.01)
 
 
-def test_the_heat_map_is_off_until_it_is_asked_for(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_the_heat_map_is_off_until_it_is_asked_for(shown):
+    page, report = shown
     if not any(face["heat_map"] for face in report["faces"]):
         pytest.skip("this model explains nothing")
     heat = page.locator(".extremes .heat").first
@@ -405,12 +417,12 @@ def test_what_the_browser_cannot_play_falls_back_to_stills(open_page, encode, as
     expect(page.locator(".still img").first).to_be_visible()
 
 
-def test_the_saved_report_needs_no_server(open_page, fake, tmp_path):
-    page = open_page()
-    result_of(page, fake)
-    with page.expect_download() as download:
-        page.click("text=Report as HTML")
+def test_the_saved_report_needs_no_server(shown, open_page, tmp_path):
+    with shown[0].expect_download() as download:
+        shown[0].click("text=Report as HTML")
     download.value.save_as(tmp_path / "report.html")
+    page = open_page()
+    page.context.set_offline(True)
     page.goto((tmp_path / "report.html").as_uri())
     expect(page.locator(".banner")).to_contain_text("Estimated probability")
     pictures = page.locator(".picture img:not(.heat)")

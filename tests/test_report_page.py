@@ -25,6 +25,7 @@ from serving.timeline import timeline
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.mp4"
 VOID = {"meta", "link", "input", "img", "br", "hr"}
+PAGE = PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
 THRESHOLDS = {"real_below": 0.4, "fake_above": 0.6}
 
 SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2).round(2).tolist()]
@@ -320,9 +321,7 @@ def test_a_hostile_name_and_hostile_texts_are_only_text(pictures):
     document["reasons"] = document["limits"] = [HOSTILE]
     for html in (
         render(document, *pictures(document)),
-        render_part(
-            document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
-        ),
+        render_part(document, *pictures(document), PAGE),
     ):
         page = Page(html)
         assert {tag for tag, _ in page.elements}.isdisjoint({"script"})
@@ -341,9 +340,7 @@ def test_a_video_at_hand_is_played_and_its_times_are_links(pictures):
 
 def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     document = report_document()
-    html = render_part(
-        document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
-    )
+    html = render_part(document, *pictures(document), PAGE)
     page = Page(html)
     assert page.attributes("style") == [] and "<style" not in html
     assert "/api/v1/jobs/x/report.json" in page.attributes("href")
@@ -351,6 +348,11 @@ def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     assert "is deleted after 1 hour at the latest" in page.words
     (data,) = page.attributes("data-timeline")
     assert json.loads(data) == json.loads(json.dumps(timeline(document).data()))
+
+
+def test_a_crop_that_is_no_image_is_refused():
+    with pytest.raises(ValueError, match="The crop, 3 bytes, is no image"):
+        heat_png(np.ones((2, 2), np.float32), b"abc")
 
 
 def test_crops_that_do_not_fit_the_document_are_refused(pictures):
