@@ -25,6 +25,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E
 from serving.web.app import create_app, server  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 
+expect.set_options(timeout=20_000)  # a busy machine
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
