@@ -297,6 +297,17 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, large_v
     wait_for(lambda: not any(path.stat().st_size for path in uploads.rglob("*") if path.is_file()))
 
 
+def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
+    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
+    first = site + sent.raise_for_status().json()["links"]["self"]
+    wait_for(lambda: httpx.get(first).json()["state"] == "running")
+    page = open_page()
+    send(page, fake)
+    expect(page.locator("#detail")).to_contain_text("Place 1 in the queue.")
+    httpx.delete(first)
+    expect(page.locator("#result .banner")).to_be_visible()
+
+
 def test_a_file_beyond_the_limit_is_not_even_sent(open_page, tmp_path):
     (tmp_path / "large.mp4").write_bytes(bytes(MAX_BYTES + 1))
     page = open_page()
