@@ -224,21 +224,23 @@ def test_limits_are_stated_before_the_upload(open_page):
     assert terms.bounding_box()["y"] < page.locator("#drop").bounding_box()["y"]
 
 
-STAGES_SEEN = """() => {
-  window.seen = new Set();
+# Keeps what is shown of the progress, however short.
+SEEN = """() => {
+  window.seen = { stages: new Set(), details: new Set() };
   new MutationObserver(() => {
     const now = document.querySelectorAll('.stages .now');
-    for (const item of now) window.seen.add(item.dataset.stage);
-  }).observe(document.querySelector('.stages'), { subtree: true, attributes: true });
+    for (const item of now) window.seen.stages.add(item.dataset.stage);
+    window.seen.details.add(document.querySelector('#detail').textContent);
+  }).observe(document.querySelector('#work'), { subtree: true, attributes: true, childList: true });
 }"""
 
 
 @pytest.mark.parametrize("which", ["fake", "real"])
 def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
     page = open_page()
-    page.evaluate(STAGES_SEEN)
+    page.evaluate(SEEN)
     report = result_of(page, request.getfixturevalue(which))
-    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen]"))
+    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen.stages]"))
     status = page.locator("#result [role=status]").first
     expect(status).to_contain_text(WORDS[report["verdict"]])
     expect(status).to_contain_text("Estimated probability that a face was manipulated")
@@ -298,14 +300,14 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, large_v
 
 
 def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
-    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
-    first = site + sent.raise_for_status().json()["links"]["self"]
-    wait_for(lambda: httpx.get(first).json()["state"] == "running")
     page = open_page()
-    send(page, fake)
-    expect(page.locator("#detail")).to_contain_text("Place 1 in the queue.")
-    httpx.delete(first)
+    page.evaluate(SEEN)
+    page.set_input_files("#video", fake)
+    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
+    page.click("#check")
     expect(page.locator("#result .banner")).to_be_visible()
+    assert "Place 1 in the queue. " in page.evaluate("[...window.seen.details]")
+    httpx.delete(site + sent.json()["links"]["self"])
 
 
 def test_a_file_beyond_the_limit_is_not_even_sent(open_page, tmp_path):
