@@ -386,6 +386,11 @@ def test_the_scripts_lines_have_a_null_between_two_runs():
     assert len(line["times"]) == len(line["values"])
 
 
+def test_the_script_knows_which_frames_were_looked_at():
+    data = timeline(report_document()).data()
+    assert data["sampled"] == tuple(SAMPLED) and data["step"] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("duration_s", "expected"),
     [(0.5, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (10.0, [0, 2, 4, 6, 8, 10]), (0.0, [0.0])],
@@ -393,7 +398,7 @@ def test_the_scripts_lines_have_a_null_between_two_runs():
 def test_ticks_are_few_and_round(duration_s, expected):
     document = without_face()
     document["file"]["duration_s"] = duration_s
-    document["tracks"] = [{"times_s": [0.0], "frame_probability": [None]}]
+    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5]}]
     assert list(timeline(document).ticks) == pytest.approx(expected)
 
 

@@ -3,6 +3,7 @@
 import { Problem, follow, request, upload } from "./api.js";
 
 const $ = (selector) => document.querySelector(selector);
+const percent = (share) => `${Math.floor(100 * share)} %`;
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
 
 const limit = Number(document.body.dataset.maxBytes);
@@ -73,8 +74,6 @@ async function check(file) {
   history.pushState(null, "", `/jobs/${job.id}`);
   await watch(job.id, file);
 }
-
-const percent = (share) => `${Math.floor(100 * share)} %`;
 
 async function watch(id, file) {
   work ??= { stop: new AbortController() };
