@@ -128,8 +128,8 @@ def _reasons(
     yield from result.reasons
     if result.verdict == Verdict.INCONCLUSIVE and not result.reasons:
         yield (
-            f"The score lies between the two thresholds: up to {thresholds.real_below:.0%} is "
-            f"REAL, {thresholds.fake_above:.0%} and more is FAKE."
+            f"The score lies between the two thresholds: up to {100 * thresholds.real_below:.3g} % "
+            f"is REAL, {100 * thresholds.fake_above:.3g} % and more is FAKE."
         )
 
 

@@ -217,16 +217,19 @@ def size(count: int) -> str:
 
 
 def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:
-    """A heat map (h, w) float32, 0 to 1, as RGBA to be laid over its crop, of the crop's size."""
-    height, width = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    """A heat map (h, w) float32, 0 to 1, as RGBA to be laid over its crop, of the crop's size.
+
+    Raises ValueError for a crop that is no image.
+    """
+    pixels = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(f"The crop, {len(crop)} bytes, is no image; expected a JPEG.")
+    height, width = pixels.shape[:2]
     heat = cv2.resize(heat_map.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     level = (np.clip(heat, 0, 1) * 255).astype(np.uint8)
     colour = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)  # BGR, as imencode takes it
     alpha = (level * HEAT_OPACITY).astype(np.uint8)[..., None]
-    done, png = cv2.imencode(".png", np.concatenate([colour, alpha], axis=2))
-    if not done:
-        raise ValueError(f"The heat map {heat_map.shape} could not be encoded as PNG.")
-    return png.tobytes()
+    return cv2.imencode(".png", np.concatenate([colour, alpha], axis=2))[1].tobytes()
 
 
 def _data_url(image: bytes, kind: str) -> str:

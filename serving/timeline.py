@@ -30,10 +30,13 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """duration_s: length of the axis. no_face: (start, end) in seconds of sampled parts in which
-    no face was found. ticks: seconds."""
+    """duration_s: length of the axis. sampled: seconds of the frames that were looked at; of two
+    that follow each other, at most longest_step_s apart. no_face: (start, end) in seconds of
+    sampled parts in which no face was found. ticks: seconds."""
 
     duration_s: float
+    sampled: tuple[float, ...]
+    longest_step_s: float
     real_below: float
     fake_above: float
     lines: tuple[Line, ...]
@@ -48,6 +51,8 @@ class Timeline:
         """For the page's script: lines as columns, with null between two runs."""
         return {
             "duration": self.duration_s,
+            "sampled": self.sampled,
+            "step": self.longest_step_s,
             "realBelow": self.real_below,
             "fakeAbove": self.fake_above,
             "noFace": self.no_face,
@@ -56,19 +61,21 @@ class Timeline:
 
 
 def timeline(document: Mapping[str, Any]) -> Timeline:
-    """The timeline of a report document (`dfdetect-report/1`)."""
+    """The timeline of a report document (`dfdetect-report/1`) that has a track."""
     tracks = document["tracks"]
-    last = max((time for track in tracks for time in track["times_s"]), default=0.0)
-    duration = max(document["file"]["duration_s"] or 0.0, last)
+    sampled = tuple(sorted({time for track in tracks for time in track["times_s"]}))
+    duration = max(document["file"]["duration_s"] or 0.0, sampled[-1])
     return Timeline(
         duration_s=duration,
+        sampled=sampled,
+        longest_step_s=_longest_step(sampled),
         real_below=document["thresholds"]["real_below"],
         fake_above=document["thresholds"]["fake_above"],
         lines=tuple(
             Line(number, tuple(_runs(track["times_s"], track["frame_probability"])))
             for number, track in enumerate(tracks, 1)
         ),
-        no_face=tuple(_without_face(tracks)),
+        no_face=tuple(_without_face(tracks, sampled)),
         ticks=tuple(_ticks(duration)),
     )
 
@@ -95,18 +102,20 @@ def _runs(
         yield tuple(run)
 
 
-def _without_face(tracks: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+def _without_face(
+    tracks: Sequence[Mapping[str, Any]], times: Sequence[float]
+) -> list[tuple[float, float]]:
     """Sampled parts without a face of any track, each up to the frames around it."""
-    frames = [
-        (time, probability is not None)
+    with_face = {
+        time
         for track in tracks
         for time, probability in zip(track["times_s"], track["frame_probability"], strict=True)
-    ]
-    with_face = {time for time, found in frames if found}
-    times = sorted({time for time, _ in frames})
+        if probability is not None
+    }
     longest = _longest_step(times)
     parts: list[tuple[float, float]] = []
-    for before, time, after in zip([times[0], *times], times, [*times[1:], times[-1]]):
+    befores, afters = [times[0], *times[:-1]], [*times[1:], times[-1]]
+    for before, time, after in zip(befores, times, afters, strict=True):
         if time in with_face:
             continue
         start = before if time - before <= longest else time

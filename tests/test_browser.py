@@ -22,8 +22,11 @@ playwright = pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E402
 
+from serving.report import moment  # noqa: E402
 from serving.web.app import create_app, server  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
+
+expect.set_options(timeout=20_000)  # a busy machine
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -128,22 +131,36 @@ class Watched:
         assert self.complaints == []
 
 
-@pytest.fixture
-def open_page(browser, site):
-    """(**options of the profile) -> a page at the start; checked when the test is over."""
-    opened = []
+@contextlib.contextmanager
+def profiles(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """(address, **options of the profile) -> a page at the start; in the end all are checked."""
+    opened: list[tuple[BrowserContext, Watched]] = []
 
-    def open_(at: str = site, **options) -> Page:
+    def open_page(at: str = site, **options) -> Page:
         context = browser.new_context(**options)
         watched = Watched(context, at)
         opened.append((context, watched))
         watched.page.goto(at)
         return watched.page
 
-    yield open_
+    yield open_page
     for context, watched in opened:
         watched.check()
         context.close()
+
+
+@pytest.fixture
+def open_page(browser, site) -> Iterator[Callable[..., Page]]:
+    with profiles(browser, site) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def shown(browser, site, fake) -> Iterator[tuple[Page, dict]]:
+    """A page with the result of a fake, for tests that leave it there; and the report."""
+    with profiles(browser, site) as open_page:
+        page = open_page()
+        yield page, result_of(page, fake)
 
 
 @pytest.fixture(scope="module")
@@ -208,20 +225,23 @@ def test_limits_are_stated_before_the_upload(open_page):
     assert terms.bounding_box()["y"] < page.locator("#drop").bounding_box()["y"]
 
 
-STAGES_SEEN = """() => {
-  window.seen = new Set();
+# Keeps what is shown of the progress, however short.
+SEEN = """() => {
+  window.seen = { stages: new Set(), details: new Set() };
   new MutationObserver(() => {
-    for (const item of document.querySelectorAll('.stages .now')) window.seen.add(item.dataset.stage);
-  }).observe(document.querySelector('.stages'), { subtree: true, attributes: true });
+    const now = document.querySelectorAll('.stages .now');
+    for (const item of now) window.seen.stages.add(item.dataset.stage);
+    window.seen.details.add(document.querySelector('#detail').textContent);
+  }).observe(document.querySelector('#work'), { subtree: true, attributes: true, childList: true });
 }"""
 
 
 @pytest.mark.parametrize("which", ["fake", "real"])
 def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
     page = open_page()
-    page.evaluate(STAGES_SEEN)
+    page.evaluate(SEEN)
     report = result_of(page, request.getfixturevalue(which))
-    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen]"))
+    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen.stages]"))
     status = page.locator("#result [role=status]").first
     expect(status).to_contain_text(WORDS[report["verdict"]])
     expect(status).to_contain_text("Estimated probability that a face was manipulated")
@@ -229,40 +249,39 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
     expect(page.locator("#result")).to_contain_text(report["file"]["sha256"])
 
 
-def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(shown):
+    page, report = shown
     assert page.evaluate("document.querySelector('video').src").startswith("blob:")
     line = page.locator(".u-over")
     line.scroll_into_view_if_needed()
     box = line.bounding_box()
-    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
+    aim = report["tracks"][0]["times_s"][-1] / report["file"]["duration_s"]
+    page.mouse.click(box["x"] + aim * box["width"], box["y"] + 20)
     expect(page.locator(".readout")).to_contain_text("Face 1")
-    assert current_time(page) == pytest.approx(report["file"]["duration_s"] / 2, abs=0.05)
+    assert current_time(page) == pytest.approx(report["tracks"][0]["times_s"][-1], abs=0.05)
 
 
-def test_the_timeline_is_moved_by_keys(open_page, fake):
-    page = open_page()
-    times = result_of(page, fake)["tracks"][0]["times_s"]
+def test_the_timeline_is_moved_by_keys(shown):
+    page, report = shown
+    times = report["tracks"][0]["times_s"]
     line = page.get_by_role("slider", name="Position in the video")
     line.press("End")
     assert current_time(page) == pytest.approx(times[-1])
+    expect(page.locator(".readout")).to_contain_text(moment(times[-1]))
     line.press("ArrowLeft")
     assert current_time(page) == pytest.approx(times[-2])
     assert line.get_attribute("aria-valuenow") == f"{times[-2]:.2f}"
 
 
-def test_a_time_beside_a_face_seeks(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_a_time_beside_a_face_seeks(shown):
+    page, report = shown
     page.locator(".extremes [data-seek]").first.click()
     first = next(face for face in report["faces"] if face["kind"] == "most")
     assert current_time(page) == pytest.approx(first["time_s"], abs=0.01)
 
 
-def test_the_heat_map_is_off_until_it_is_asked_for(open_page, fake):
-    page = open_page()
-    report = result_of(page, fake)
+def test_the_heat_map_is_off_until_it_is_asked_for(shown):
+    page, report = shown
     if not any(face["heat_map"] for face in report["faces"]):
         pytest.skip("this model explains nothing")
     heat = page.locator(".extremes .heat").first
@@ -281,6 +300,17 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, large_v
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
     wait_for(lambda: not any(path.stat().st_size for path in uploads.rglob("*") if path.is_file()))
+
+
+def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
+    page = open_page()
+    page.evaluate(SEEN)
+    page.set_input_files("#video", fake)
+    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
+    page.click("#check")
+    expect(page.locator("#result .banner")).to_be_visible()
+    assert "Place 1 in the queue. " in page.evaluate("[...window.seen.details]")
+    httpx.delete(site + sent.json()["links"]["self"])
 
 
 def test_a_file_beyond_the_limit_is_not_even_sent(open_page, tmp_path):
@@ -405,12 +435,12 @@ def test_what_the_browser_cannot_play_falls_back_to_stills(open_page, encode, as
     expect(page.locator(".still img").first).to_be_visible()
 
 
-def test_the_saved_report_needs_no_server(open_page, fake, tmp_path):
-    page = open_page()
-    result_of(page, fake)
-    with page.expect_download() as download:
-        page.click("text=Report as HTML")
+def test_the_saved_report_needs_no_server(shown, open_page, tmp_path):
+    with shown[0].expect_download() as download:
+        shown[0].click("text=Report as HTML")
     download.value.save_as(tmp_path / "report.html")
+    page = open_page()
+    page.context.set_offline(True)
     page.goto((tmp_path / "report.html").as_uri())
     expect(page.locator(".banner")).to_contain_text("Estimated probability")
     pictures = page.locator(".picture img:not(.heat)")

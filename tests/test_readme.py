@@ -1,12 +1,16 @@
 """Every command of the README and of docs/, run in the order of the pages."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import httpx
 
 import dfdetect
 from beam_options import expand
@@ -28,6 +32,25 @@ QUICKER = {
     "import-weights": ["--backbone", "resnext_tiny"],
     "train": ["--backbone", "resnext_tiny", "--temporal", "mean", "--epochs", "2", "--no-augment"],
 }
+
+
+def model_is_ready(server: subprocess.Popen) -> None:
+    with RestClient("http://127.0.0.1:8501") as client:
+        client.wait_ready(60)
+
+
+def page_is_ready(server: subprocess.Popen) -> None:
+    until = time.monotonic() + 60
+    while True:
+        assert server.poll() is None and time.monotonic() < until
+        with contextlib.suppress(httpx.TransportError):
+            assert "dfdetect" in httpx.get("http://127.0.0.1:8080/").raise_for_status().text
+            return
+        time.sleep(0.1)
+
+
+# Commands that go on until they are ended, and when they are ready.
+READY = {"serve": model_is_ready, "web": page_is_ready}
 
 
 def commands() -> list[list[str]]:
@@ -61,7 +84,7 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
     shutil.copytree(sample, "DATASET")
     shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
     write_pretrained(Path("resnext50_32x4d.safetensors"))
-    server = None
+    servers = []
     try:
         for argv in commands():
             if ELSEWHERE & set(argv):  # their flags at least must be found
@@ -72,19 +95,19 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
             name, *rest = argv
             cut = rest.index("--") if "--" in rest else len(rest)
             argv = [name, *rest[:cut], *QUICKER.get(name, []), *rest[cut:]]
-            if name == "serve":
+            if name in READY:
                 server = subprocess.Popen(
                     [sys.executable, "-m", "dfdetect", *argv],
                     env={**os.environ, "PYTHONPATH": str(ROOT)},
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
-                with RestClient("http://127.0.0.1:8501") as client:
-                    client.wait_ready(60)
+                servers.append(server)
+                READY[name](server)
                 continue
             assert dfdetect.main(argv) == 0, argv
     finally:
-        if server:
+        for server in servers:
             server.terminate()
             server.wait(20)
     assert Path("runs/evaluation/report.html").is_file()

@@ -23,8 +23,9 @@ from serving.report import (
 )
 from serving.timeline import timeline
 
-HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(1)>.mp4'
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.mp4"
 VOID = {"meta", "link", "input", "img", "br", "hr"}
+PAGE = PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
 THRESHOLDS = {"real_below": 0.4, "fake_above": 0.6}
 
 SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2).round(2).tolist()]
@@ -32,7 +33,9 @@ SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2
 
 def track(number: int, probability: float, verdict: str, seen, wave: float = 0.0) -> dict:
     values = [
-        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3) if seen(t) else None
+        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3)
+        if seen(t)
+        else None
         for t in SAMPLED
     ]
     times = [t for t, value in zip(SAMPLED, values, strict=True) if value is not None]
@@ -139,9 +142,7 @@ def judged(verdict: str, probability: float) -> dict:
 def uncalibrated() -> dict:
     document = report_document()
     document.update(calibrated=False, reliability=None)
-    document["model"].update(
-        trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None
-    )
+    document["model"].update(trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None)
     return document
 
 
@@ -285,9 +286,10 @@ def test_an_uncalibrated_score_is_called_so(pictures):
 def test_a_calibrated_score_without_test_figures_says_that(pictures):
     document = report_document()
     document["reliability"] = None
-    assert "is not known: the model has no test figures" in Page(
-        render(document, *pictures(document))
-    ).words
+    assert (
+        "is not known: the model has no test figures"
+        in Page(render(document, *pictures(document))).words
+    )
 
 
 def test_the_report_names_faces_peaks_limits_and_facts(pictures):
@@ -319,7 +321,7 @@ def test_a_hostile_name_and_hostile_texts_are_only_text(pictures):
     document["reasons"] = document["limits"] = [HOSTILE]
     for html in (
         render(document, *pictures(document)),
-        render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest")),
+        render_part(document, *pictures(document), PAGE),
     ):
         page = Page(html)
         assert {tag for tag, _ in page.elements}.isdisjoint({"script"})
@@ -338,7 +340,7 @@ def test_a_video_at_hand_is_played_and_its_times_are_links(pictures):
 
 def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     document = report_document()
-    html = render_part(document, *pictures(document), PageOf("/api/v1/jobs/x", "after 1 hour at the latest"))
+    html = render_part(document, *pictures(document), PAGE)
     page = Page(html)
     assert page.attributes("style") == [] and "<style" not in html
     assert "/api/v1/jobs/x/report.json" in page.attributes("href")
@@ -346,6 +348,11 @@ def test_the_part_for_a_page_has_buttons_and_no_inline_style(pictures):
     assert "is deleted after 1 hour at the latest" in page.words
     (data,) = page.attributes("data-timeline")
     assert json.loads(data) == json.loads(json.dumps(timeline(document).data()))
+
+
+def test_a_crop_that_is_no_image_is_refused():
+    with pytest.raises(ValueError, match="The crop, 3 bytes, is no image"):
+        heat_png(np.ones((2, 2), np.float32), b"abc")
 
 
 def test_crops_that_do_not_fit_the_document_are_refused(pictures):
@@ -379,6 +386,11 @@ def test_the_scripts_lines_have_a_null_between_two_runs():
     assert len(line["times"]) == len(line["values"])
 
 
+def test_the_script_knows_which_frames_were_looked_at():
+    data = timeline(report_document()).data()
+    assert data["sampled"] == tuple(SAMPLED) and data["step"] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("duration_s", "expected"),
     [(0.5, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (10.0, [0, 2, 4, 6, 8, 10]), (0.0, [0.0])],
@@ -386,7 +398,7 @@ def test_the_scripts_lines_have_a_null_between_two_runs():
 def test_ticks_are_few_and_round(duration_s, expected):
     document = without_face()
     document["file"]["duration_s"] = duration_s
-    document["tracks"] = [{"times_s": [0.0], "frame_probability": [None]}]
+    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5]}]
     assert list(timeline(document).ticks) == pytest.approx(expected)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from serving.report import PageOf, environment, render_part
+from serving.web.api import PREFIX
 from serving.web.jobs import Jobs
 from serving.web.settings import Settings
 
@@ -25,9 +27,8 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     files = StaticFiles(directory=STATIC)
     kept = f"after {duration(settings.ttl)} at the latest"
 
-    def shell(request: Request, job: str) -> HTMLResponse:
+    def shell(job: str) -> HTMLResponse:
         html = page.render(
-            root=request.scope.get("root_path", ""),
             job=job,
             max_bytes=settings.max_bytes,
             max_length=duration(settings.max_seconds),
@@ -36,17 +37,17 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
         return HTMLResponse(html)
 
     @routes.get("/")
-    async def start(request: Request) -> HTMLResponse:
-        return shell(request, "")
+    async def start() -> HTMLResponse:
+        return shell("")
 
     @routes.get("/jobs/{id}")
-    async def job(request: Request, id: str) -> HTMLResponse:
-        return shell(request, id)
+    async def job(id: str) -> HTMLResponse:
+        return shell(id)
 
     @routes.get("/jobs/{id}/result")
-    async def result(request: Request, id: str) -> HTMLResponse:
+    async def result(id: str) -> HTMLResponse:
         found = jobs.result(id)
-        of = PageOf(f"{request.scope.get('root_path', '')}/api/v1/jobs/{id}", kept)
+        of = PageOf(f"{PREFIX}/jobs/{id}", kept)
         html = await asyncio.to_thread(
             render_part, found.document, found.crops, found.heat_maps, of
         )
@@ -62,9 +63,9 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
 
 
 def duration(seconds: float) -> str:
-    """90 -> "1.5 minutes"; for limits, which are round."""
-    for name, length in (("hour", 3600.0), ("minute", 60.0), ("second", 1.0)):
-        if seconds >= length or name == "second":
-            count = round(seconds / length, 1)
-            return f"{count:g} {name}{'' if count == 1 else 's'}"
-    raise AssertionError
+    """A limit in the largest unit that says it exactly: 600 -> "10 minutes"."""
+    units = (("hour", 3600.0), ("minute", 60.0))
+    fitting = (unit for unit in units if seconds % unit[1] == 0)
+    name, length = next(fitting, ("second", 1.0))
+    count = seconds / length
+    return f"{count:g} {name}{'' if count == 1 else 's'}"

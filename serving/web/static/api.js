@@ -1,7 +1,6 @@
 // What the page asks of the server. Where it wants a token, the browser asks for that itself and
 // sends it along.
 
-export const root = document.body.dataset.root;
 const RETRIES = 5; // of a lost connection, one after the other
 
 // An RFC 9457 problem, from the server or of the connection.
@@ -32,7 +31,7 @@ function problemFrom(status, text) {
 export async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(root + path, options);
+    response = await fetch(path, options);
   } catch (error) {
     throw error.name === "AbortError" ? error : lost();
   }
@@ -46,7 +45,7 @@ export function upload(file, progress, signal) {
     const sent = new XMLHttpRequest();
     const body = new FormData();
     body.append("video", file);
-    sent.open("POST", `${root}/api/v1/jobs`);
+    sent.open("POST", "/api/v1/jobs");
     sent.upload.onprogress = (event) => progress(event.loaded / event.total);
     sent.onload = () =>
       sent.status === 202
@@ -62,7 +61,7 @@ export function upload(file, progress, signal) {
 // Tells of a job's progress until it has ended, also over a connection that breaks off.
 export function follow(id, progress, signal) {
   return new Promise((resolve, reject) => {
-    const stream = new EventSource(`${root}/api/v1/jobs/${id}/events`);
+    const stream = new EventSource(`/api/v1/jobs/${id}/events`);
     let failures = 0;
     const close = (settle, value) => {
       stream.close();

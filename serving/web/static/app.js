@@ -1,8 +1,9 @@
 // The page's way: choose a video, send it, follow its job, show the result.
 
-import { Problem, follow, request, root, upload } from "./api.js";
+import { Problem, follow, request, upload } from "./api.js";
 
 const $ = (selector) => document.querySelector(selector);
+const percent = (share) => `${Math.floor(100 * share)} %`;
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
 
 const limit = Number(document.body.dataset.maxBytes);
@@ -70,11 +71,9 @@ async function check(file) {
   progress({ stage: "upload", done: 0 });
   const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
   const job = await upload(file, told, work.stop.signal);
-  history.pushState(null, "", `${root}/jobs/${job.id}`);
+  history.pushState(null, "", `/jobs/${job.id}`);
   await watch(job.id, file);
 }
-
-const percent = (share) => `${Math.floor(100 * share)} %`;
 
 async function watch(id, file) {
   work ??= { stop: new AbortController() };
@@ -110,7 +109,7 @@ async function cancel() {
   stop.abort();
   // 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
   while (id && (await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
-  history.replaceState(null, "", `${root}/`);
+  history.replaceState(null, "", "/");
   cancelled();
 }
 
@@ -122,7 +121,7 @@ $("#upload").addEventListener("submit", (event) => {
 });
 $("#cancel").addEventListener("click", () => guard(cancel));
 $("[data-again]").addEventListener("click", () => {
-  history.replaceState(null, "", `${root}/`);
+  history.replaceState(null, "", "/");
   show("start");
   input.focus();
 });

@@ -32,6 +32,8 @@ export async function showResult(part, id, file) {
   part.querySelector("[data-delete]").addEventListener("click", () => remove(part, id));
 }
 
+const PLAYABLE_MS = 5000; // by then a browser knows what is in a file on its own disk
+
 // A player of the file, or null where this browser cannot play it.
 function playable(file) {
   const video = document.createElement("video");
@@ -46,8 +48,10 @@ function playable(file) {
       if (!found) URL.revokeObjectURL(video.src);
       resolve(found);
     };
-    video.addEventListener("loadeddata", () => give(video.videoWidth ? video : null), { once: true });
+    const sized = () => give(video.videoWidth ? video : null);
+    video.addEventListener("loadedmetadata", sized, { once: true });
     video.addEventListener("error", () => give(null), { once: true });
+    setTimeout(() => video.readyState || give(null), PLAYABLE_MS);
   });
 }
 

@@ -1,9 +1,7 @@
 // The timeline by uPlot, in place of the drawing that the server sent. A click seeks; so do the
 // arrow keys, frame by frame.
 
-import { root } from "./api.js";
-
-const VENDOR = `${root}/static/vendor/uplot`;
+const VENDOR = "/static/vendor/uplot";
 const HEIGHT = 190;
 
 function load(tag, attributes) {
@@ -112,37 +110,41 @@ export async function drawTimeline(figure, seek) {
   new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT })).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.redraw());
 
-  const times = columns[0];
+  const { sampled } = shown;
+  const indexOf = new Map(columns[0].map((time, index) => [time, index]));
   let now = 0;
   const playhead = document.createElement("div");
   playhead.className = "playhead";
   plot.over.append(playhead);
   slider(plot.over, shown.duration);
 
-  function at(index) {
-    const said = shown.lines.flatMap(({ number }, line) => {
-      const value = columns[line + 1][index];
-      return value === null || value === undefined ? [] : [`Face ${number}: ${Math.round(100 * value)} %`];
+  // What the frame nearest to a moment says.
+  function said(seconds) {
+    const away = (time) => Math.abs(time - seconds);
+    const nearest = sampled.reduce((best, time) => (away(time) < away(best) ? time : best));
+    if (away(nearest) > shown.step) return `${clock(seconds)}  no frame was looked at`;
+    const faces = shown.lines.flatMap(({ number }, line) => {
+      const value = columns[line + 1][indexOf.get(nearest)];
+      return typeof value === "number" ? [`Face ${number}: ${Math.round(100 * value)} %`] : [];
     });
-    return `${clock(times[index])}  ${said.join(", ") || "no face"}`;
+    return `${clock(nearest)}  ${faces.join(", ") || "no face"}`;
   }
   function moveTo(seconds) {
     now = seconds;
     playhead.style.left = `${plot.valToPos(seconds, "x")}px`;
-    const text = times.length ? at(plot.valToIdx(seconds)) : clock(seconds);
-    readout.textContent = text;
+    readout.textContent = said(seconds);
     plot.over.setAttribute("aria-valuenow", seconds.toFixed(2));
-    plot.over.setAttribute("aria-valuetext", text);
+    plot.over.setAttribute("aria-valuetext", readout.textContent);
   }
   plot.over.addEventListener("click", (event) => {
     seek(plot.posToVal(event.clientX - plot.over.getBoundingClientRect().left, "x"));
   });
   plot.over.addEventListener("keydown", (event) => {
     const next = {
-      ArrowRight: times.find((time) => time > now + 1e-3),
-      ArrowLeft: times.findLast((time) => time < now - 1e-3),
-      Home: times[0],
-      End: times.at(-1),
+      ArrowRight: sampled.find((time) => time > now + 1e-3),
+      ArrowLeft: sampled.findLast((time) => time < now - 1e-3),
+      Home: sampled[0],
+      End: sampled.at(-1),
     }[event.key];
     if (next === undefined) return;
     event.preventDefault();
