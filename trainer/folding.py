@@ -91,7 +91,6 @@ class FoldedConv2D(layers.Layer):
             self._pad = like.kernel_size if like.strides > 1 else 0
         else:
             self._strides, self._padding = like.strides[0], like.padding.upper()
-        self._output_shape_of = like.compute_output_shape
         self.kernels = [self._constant(piece) for piece in kernels]
         self.bias = self._constant(bias)
         self.built = True
@@ -118,6 +117,3 @@ class FoldedConv2D(layers.Layer):
             strides = [1, self._strides, self._strides, 1]
             return tf.nn.depthwise_conv2d(x, kernel, strides, self._padding)
         return tf.nn.conv2d(x, kernel, self._strides, self._padding)
-
-    def compute_output_shape(self, input_shape):
-        return self._output_shape_of(input_shape)

@@ -51,9 +51,7 @@ def dense_pieces(kernel: tf.Tensor, groups: int) -> list[tf.Tensor]:
         pieces -= 1
     merged = groups // pieces  # groups in one piece
     blocks = tf.repeat(tf.repeat(tf.eye(merged, dtype=kernel.dtype), channels, 0), filters, 1)
-    return [
-        tf.tile(part, [1, 1, merged, 1]) * blocks for part in tf.split(kernel, pieces, axis=-1)
-    ]
+    return [tf.tile(part, [1, 1, merged, 1]) * blocks for part in tf.split(kernel, pieces, axis=-1)]
 
 
 @keras.saving.register_keras_serializable("trainer")

@@ -109,7 +109,9 @@ def convert(network: Network, temperature: float) -> bytes:
         try:
             return converter.convert()
         except ConverterError as error:
-            raise ExportError(f"LiteRT's own operations do not do for this model: {error}") from error
+            raise ExportError(
+                f"LiteRT's own operations do not do for this model: {error}"
+            ) from error
 
 
 def _check(
@@ -124,9 +126,7 @@ def _check(
         found = run(**one)
         for name, value in expected.items():
             of = f"{path}: {name} of clip {number}"
-            check_close(
-                found[name], value[number : number + 1], TOLERANCES["float32"][name], of
-            )
+            check_close(found[name], value[number : number + 1], TOLERANCES["float32"][name], of)
     return statistics.median(_seconds(run, inputs[0]) for _ in range(ROUNDS))
 
 
