@@ -25,9 +25,7 @@ def save(
     verbose: bool = False,
 ) -> None:
     """Writes the SavedModel with all signatures. texts: what "config" answers."""
-    archive = keras.export.ExportArchive()
-    for part in (network.trunk, network.head):
-        archive.track(part)
+    archive = keras.export.ExportArchive()  # without `track`, which stores all weights twice
     for name, function in signatures(network, texts, temperature).items():
         archive.add_endpoint(name, function)
     archive.write_out(str(folder), verbose=verbose)
