@@ -54,7 +54,7 @@ def test_the_signatures_take_and_give_what_is_documented(model):
         "tensors": (clips, scores),
         "examples": (
             {"examples": ("string", [None])},
-            scores | {"frame_probability": ("float32", [None, None])},
+            scores | {"frame_probability": ("float32", [None, T])},
         ),
         "explain": (frames, heat),
         "config": ({"query": ("string", [None])}, {name: ("string", [None]) for name in texts}),

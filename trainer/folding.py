@@ -15,6 +15,9 @@ from keras import layers
 
 from trainer.layers import GroupedConv2D, dense_pieces, pad_symmetric
 
+# Channels of a group from which on a native grouped kernel is faster than dense pieces under
+# oneDNN; without oneDNN it is slower, by more the fewer they are.
+NATIVE_FROM = 8
 PIXELS = (layers.Rescaling, layers.Normalization)  # computed in float32 always
 
 
@@ -76,23 +79,27 @@ class FoldedConv2D(layers.Layer):
     (B, H', W', filters).
 
     Made from a layer, a kernel of its shape and a bias (filters,), not from a config. A grouped
-    convolution becomes dense ones over pieces of the channels: native grouped kernels fail on
-    servers without oneDNN.
+    kernel with few channels in a group becomes dense ones over pieces of the channels.
     """
 
     def __init__(self, like: layers.Layer, kernel: np.ndarray, bias: np.ndarray, **kwargs):
         super().__init__(**kwargs)
         self._depthwise = isinstance(like, layers.DepthwiseConv2D)
+        self._grouped = isinstance(like, GroupedConv2D) and like.groups > 1
         kernels = [tf.constant(kernel)]
-        self._pad = 0  # px on every side, before a convolution without padding
+        self._pad = 0  # size of the kernel to pad for, before a convolution without padding
         if isinstance(like, GroupedConv2D):
-            kernels = dense_pieces(kernels[0], like.groups)
-            self._strides, self._padding = like.strides, "SAME" if like.strides == 1 else "VALID"
-            self._pad = like.kernel_size if like.strides > 1 else 0
+            self._strides, self._padding = like.strides, "SAME"
+            if like.strides > 1:
+                self._pad, self._padding = like.kernel_size, "VALID"
+            if kernel.shape[2] < NATIVE_FROM:
+                kernels = dense_pieces(kernels[0], like.groups)
         else:
             self._strides, self._padding = like.strides[0], like.padding.upper()
         self.kernels = [self._constant(piece) for piece in kernels]
-        self.bias = self._constant(bias)
+        # TensorFlow makes one operation of a convolution and the bias added to it, which without
+        # oneDNN takes no grouped kernels; it leaves a subtraction alone.
+        self.bias = self._constant(-bias if self._grouped else bias)
         self.built = True
 
     def _constant(self, value: np.ndarray) -> keras.Variable:
@@ -109,7 +116,8 @@ class FoldedConv2D(layers.Layer):
         parts = [x] if len(self.kernels) == 1 else tf.split(x, len(self.kernels), axis=-1)
         pieces = [self._convolve(*pair) for pair in zip(parts, self.kernels, strict=True)]
         y = pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=-1)
-        return tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
+        bias = tf.convert_to_tensor(self.bias)
+        return y - bias if self._grouped else tf.nn.bias_add(y, bias)
 
     def _convolve(self, x: tf.Tensor, kernel: keras.Variable) -> tf.Tensor:
         kernel = tf.convert_to_tensor(kernel)
