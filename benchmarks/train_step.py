@@ -55,26 +55,13 @@ def tensorflow_step(precision: str):
 def torch_step():
     import numpy as np
     import torch
-    import torchvision
     from torch import nn
+
+    from benchmarks.torch_detector import torch_detector
 
     torch.set_num_threads(2)
 
-    class Detector(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.backbone = torchvision.models.resnext50_32x4d(weights=None)
-            width, self.backbone.fc = self.backbone.fc.in_features, nn.Identity()
-            self.lstm = nn.LSTM(width, UNITS, batch_first=True)
-            self.frame, self.clip = nn.Linear(UNITS, 1), nn.Linear(UNITS, 1)
-            self.dropout = nn.Dropout(0.3)
-
-        def forward(self, x):  # (B, T, C, H, W)
-            features = self.backbone(x.flatten(0, 1)).view(*x.shape[:2], -1)
-            sequence, _ = self.lstm(self.dropout(features))
-            return self.clip(self.dropout(sequence.mean(1)))[:, 0], self.frame(sequence)[..., 0]
-
-    net = Detector().to(memory_format=torch.channels_last).train()
+    net = torch_detector(UNITS).train()
     optimizer = torch.optim.AdamW(net.parameters(), 3e-4, weight_decay=1e-4, fused=True)
     rng = np.random.default_rng(0)
     clips = torch.from_numpy(rng.integers(0, 256, (CLIPS, FRAMES, SIDE, SIDE, 3), np.uint8))

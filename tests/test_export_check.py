@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.export_check import ExportError, check_ops, check_outputs, example_inputs
+from trainer.errors import ExportError
+from trainer.export_check import check_close, check_ops, check_outputs, encoded, example_inputs
 
 INPUTS = example_inputs(3, 4)
 
@@ -43,8 +44,8 @@ def plain(tmp_path_factory):
     return folder
 
 
-def expected() -> np.ndarray:
-    return INPUTS["clips"].mean((1, 2, 3, 4)) / 255
+def expected(off: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
+    return {"tensors": {"probability_fake": INPUTS["clips"].mean((1, 2, 3, 4)) / 255 + off}}
 
 
 def test_a_model_of_core_operations_passes(plain):
@@ -70,19 +71,38 @@ def test_an_operation_of_another_library_is_named(plain, tmp_path):
 
 
 def test_outputs_that_agree_pass(plain):
-    check_outputs(plain, INPUTS, {"probability_fake": expected()})
+    check_outputs(plain, {"tensors": INPUTS}, expected())
 
 
 def test_outputs_that_differ_are_an_error(plain):
-    with pytest.raises(ExportError, match="probability_fake is off by 0.0003"):
-        check_outputs(plain, INPUTS, {"probability_fake": expected() + 3e-4})
+    with pytest.raises(ExportError, match="probability_fake of signature tensors is off by 0.0003"):
+        check_outputs(plain, {"tensors": INPUTS}, expected(3e-4))
+
+
+def test_an_export_in_bfloat16_may_differ_more(plain):
+    check_outputs(plain, {"tensors": INPUTS}, expected(3e-4), "bfloat16")
 
 
 def test_a_model_that_does_not_load_is_an_error(tmp_path):
     with pytest.raises(ExportError, match="does not run in a process of its own"):
-        check_outputs(tmp_path, INPUTS, {})
+        check_outputs(tmp_path, {"tensors": INPUTS}, {})
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [([0.5, np.nan], "is off by nan"), ([0.5], r"has shape \(1,\), expected \(2,\)")],
+)
+def test_what_is_no_number_or_of_another_shape_is_an_error(found, message):
+    with pytest.raises(ExportError, match=f"logit {message}"):
+        check_close(np.array(found), np.array([0.5, 0.5]), 1.0, "logit")
 
 
 def test_the_example_has_a_missing_frame_and_no_clip_without_any():
     assert INPUTS["mask"].any(axis=1).all() and not INPUTS["mask"].all()
     assert not INPUTS["clips"][~INPUTS["mask"]].any()
+
+
+def test_the_encoded_example_is_the_same_pixels():
+    frames = encoded(INPUTS)["frames"]
+    np.testing.assert_array_equal(frames != b"", INPUTS["mask"])
+    np.testing.assert_array_equal(tf.io.decode_png(frames[0, 1]), INPUTS["clips"][0, 1])

@@ -296,7 +296,7 @@ def test_a_served_clip_with_more_frames_than_trained_is_an_error(saved, data):
 
 
 def test_an_export_that_fails_its_check_leaves_nothing(run, tmp_path, monkeypatch):
-    def wrong(folder, inputs, expected):
+    def wrong(*given):
         raise export.ExportError("off by 1")
 
     monkeypatch.setattr(export, "check_outputs", wrong)

@@ -7,3 +7,7 @@ class TrainError(Exception):
 
 class CheckpointError(TrainError):
     """A checkpoint that does not fit, or a state that must not become one."""
+
+
+class ExportError(Exception):
+    """A run that cannot be exported, or an export that is not what was trained."""

@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, SPLITS
 from serving.verdict import Verdict
 from trainer.detector import Detector, load_detector
+from trainer.facts import trained_on_of
 from trainer.figures import TITLES, with_interval
 from trainer.intervals import LEVEL, Bootstrap
 from trainer.metrics import calibration_bins, score_metrics
@@ -83,7 +84,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
     threshold = detector.thresholds.fake_above
     levels = _levels(predictions, threshold, bootstrap)
     parts = slices(videos, threshold, bootstrap)
-    trained_on = _trained_on(detector)
+    trained_on = trained_on_of(detector.config)
     return {
         "schema": SCHEMA,
         "split": " + ".join(predictions.splits),
@@ -223,12 +224,6 @@ def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
             for kind, hashes in given.items()
         },
     }
-
-
-def _trained_on(detector: Detector) -> list[str]:
-    """Names of the data sets in the training split; none where they are not known."""
-    train = detector.config.get("splits", {}).get("train") or {}
-    return sorted(train.get("datasets", {}))
 
 
 def _cross_row(

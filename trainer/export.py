@@ -1,25 +1,31 @@
-"""A trained model -> a SavedModel that stock TensorFlow Serving runs."""
+"""A trained model -> a SavedModel that stock TensorFlow Serving runs, or a LiteRT file."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import PreprocessConfig
 from trainer.calibration import Calibration, apply, load_calibration
-from trainer.export_check import ExportError, check_ops, check_outputs, example_inputs
+from trainer.errors import ExportError
+from trainer.export_check import check_ops, check_outputs, encoded, example_inputs
+from trainer.facts import facts, read_metrics
 from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
+from trainer.versions import write_version
 from trainer.warmup import WARMUP_NAME, can_write_warmup, write_warmup
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"
+FACTS_NAME = "facts.json"
 CARD_NAME = "model_card.md"
+FORMATS = ("saved-model", "litert")
+PRECISIONS = ("float32", "bfloat16")
 # Of a model that is not calibrated. Between the two thresholds a verdict is INCONCLUSIVE.
 VERDICT = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
 
@@ -51,118 +57,25 @@ def load_model(path: str | os.PathLike) -> Any:
     return keras.models.load_model(path, compile=False)
 
 
-def set_implementation(model: Any, implementation: str) -> None:
-    """How all grouped convolutions of a model compute; see GroupedConv2D."""
-    from trainer.layers import GroupedConv2D
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A finished run and all that goes with its model, read and checked.
 
-    for layer in model._flatten_layers():
-        if isinstance(layer, GroupedConv2D):
-            layer.implementation = implementation
-
-
-def _endpoints(model: Any, texts: dict[str, str], temperature: float) -> dict[str, Any]:
-    """Signature name -> function with a fixed input signature."""
-    import tensorflow as tf
-
-    from pipelines import schema
-    from trainer.data import decode_frames
-
-    _, frames, side, _, _ = model.input["clips"].shape
-
-    def detect(clips, mask):
-        checked = tf.debugging.assert_equal(
-            tf.reduce_all(tf.reduce_any(mask, axis=1)),
-            True,
-            message="A clip holds no frame at all; leave it out of the request.",
-        )
-        with tf.control_dependencies([checked]):
-            outputs = model({"clips": clips, "mask": mask}, training=False)
-        return {
-            "probability_fake": tf.sigmoid(outputs["logit"] / temperature),
-            "logit": tf.identity(outputs["logit"]),
-            "frame_probability": tf.sigmoid(outputs["frame_logit"] / temperature)
-            * tf.cast(mask, outputs["frame_logit"].dtype),
-        }
-
-    def decode(images):  # (B, T) encoded -> (B, T, H, W, 3), (B, T)
-        clips, mask = decode_frames(tf.reshape(images, [-1]), side)
-        clips = tf.reshape(clips, [-1, frames, side, side, 3])
-        return clips, tf.reshape(mask, [-1, frames])
-
-    def pad(values):  # (B, t, ...) -> (B, T, ...)
-        given = tf.shape(values)[1]
-        checked = tf.debugging.assert_less_equal(
-            given, frames, message=f"A clip has more frames than the {frames} of this model."
-        )
-        with tf.control_dependencies([checked]):
-            rest = [[0, 0]] * (values.shape.rank - 2)
-            padded = tf.pad(values, [[0, 0], [0, frames - given], *rest])
-        return tf.ensure_shape(padded, [None, frames, *values.shape[2:]])
-
-    def as_given(outputs, values):  # without the frames that `pad` added
-        probability = outputs["frame_probability"][:, : tf.shape(values)[1]]
-        return {**outputs, "frame_probability": probability}
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="frames")])
-    def encoded(frames):
-        return as_given(detect(*decode(pad(frames))), frames)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None, side, side, 3], tf.uint8, name="clips"),
-            tf.TensorSpec([None, None], tf.bool, name="mask"),
-        ]
-    )
-    def tensors(clips, mask):
-        return as_given(detect(pad(clips), pad(mask)), mask)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def examples(examples):
-        name = "frame/image"
-        _, sequence, _ = tf.io.parse_sequence_example(
-            examples, sequence_features={name: schema.feature_spec()[1][name]}
-        )
-        return detect(*decode(pad(sequence[name][:, :frames])))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="query")])
-    def config(query):
-        return {name: tf.fill(tf.shape(query), text) for name, text in texts.items()}
-
-    return {"serving_default": encoded, "tensors": tensors, "examples": examples, "config": config}
-
-
-def _probabilities(model: Any, inputs: dict[str, Any], temperature: float) -> dict[str, Any]:
-    """What an export must say of the inputs, by the name of the output."""
-    outputs = {name: value.numpy() for name, value in model(inputs, training=False).items()}
-    frames = apply(outputs["frame_logit"], temperature) * inputs["mask"]
-    return {
-        "probability_fake": apply(outputs["logit"], temperature),
-        "frame_probability": frames,
-    }
-
-
-def export(
-    run: str | os.PathLike,
-    out: str | os.PathLike,
-    name: str = "dfdetect",
-    metrics: str | os.PathLike | None = None,
-    verbose: bool = False,
-) -> Path:
-    """Writes `out`/`name`/<next number>/ and returns it.
-
-    Signatures, each with outputs probability_fake (B,), logit (B,) and frame_probability (B, T):
-    "serving_default" takes encoded crops, strings (B, T), "" for no frame; "tensors" takes
-    `clips` uint8 (B, T, H, W, 3) and `mask` bool (B, T); "examples" takes serialized records. T
-    is any number of frames up to those that the model was trained with.
-    "config" returns how to make crops and verdicts, so that a client needs only a URL.
-
-    Probabilities are those of the run's calibration where it has one; the logit is the model's.
-    Beside the model go its card, with the figures of `metrics`, a metrics.json of `dfdetect
-    evaluate`, how it was trained and on whom, the latter as hashes, and requests to warm a server
-    up, where the extra "serving" is installed.
-    Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported.
+    records: what travels with the model, by the name of its file.
     """
-    import keras
+
+    run: Path
+    model: Any
+    config: dict[str, Any]
+    temperature: float
+    records: dict[str, dict[str, Any]]
+    metrics: dict[str, Any] | None
+
+
+def read_source(run: str | os.PathLike, metrics: str | os.PathLike | None) -> Source:
+    """Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported or
+    the metrics.json is not its own."""
+    from trainer.network import in_float32
 
     model, config = load_run(run)
     preprocess = PreprocessConfig.from_dict(config["preprocess"])
@@ -172,63 +85,93 @@ def export(
             f"version makes {preprocess.fingerprint}. Preprocess and train again."
         )
     calibration = load_calibration(run)
-    temperature = calibration.temperature if calibration else 1.0
-    shape = model.input["clips"].shape[1:3]  # frames, side
-    inputs = example_inputs(*shape)
-    expected = _probabilities(model, inputs, temperature)
-    # Native grouped kernels fail on servers without oneDNN; merged groups run on every one.
-    set_implementation(model, "merged")
-    facts = {"config": preprocess.to_dict(), "fingerprint": preprocess.fingerprint}
     verdict = verdict_of(calibration)
-    texts = {"preprocess_json": json.dumps(facts), "verdict_json": json.dumps(verdict)}
-    base = Path(out) / name
-    base.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
-    try:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        for signature, function in _endpoints(model, texts, temperature).items():
-            archive.add_endpoint(signature, function)
-        archive.write_out(str(temporary), verbose=verbose)
-        check_ops(temporary)
-        check_outputs(temporary, inputs, expected)
-        extra = temporary / "assets.extra"
-        extra.mkdir()
-        (extra / PREPROCESS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
-        (extra / VERDICT_NAME).write_text(json.dumps(verdict, indent=2) + "\n")
-        if can_write_warmup():
-            write_warmup(extra / WARMUP_NAME, name, *shape)
-        _write_record(extra, Path(run), config, _read_metrics(metrics), name)
-        temporary.chmod(0o755)
-        taken = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
-        version = base / str(max(taken, default=0) + 1)
-        temporary.rename(version)  # a server only sees finished versions
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return version
+    thresholds = {name: verdict[name] for name in ("real_below", "fake_above")}
+    measured = read_metrics(metrics, preprocess.fingerprint, thresholds) if metrics else None
+    return Source(
+        run=Path(run),
+        model=in_float32(model),
+        config=config,
+        temperature=calibration.temperature if calibration else 1.0,
+        records={
+            PREPROCESS_NAME: {
+                "config": preprocess.to_dict(),
+                "fingerprint": preprocess.fingerprint,
+            },
+            VERDICT_NAME: verdict,
+            FACTS_NAME: facts(config, measured),
+        },
+        metrics=measured,
+    )
 
 
-def _read_metrics(path: str | os.PathLike | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{path}: is no metrics.json of `dfdetect evaluate`: {error}") from error
+def export(
+    run: str | os.PathLike,
+    out: str | os.PathLike,
+    name: str = "dfdetect",
+    metrics: str | os.PathLike | None = None,
+    precision: str = "float32",
+    verbose: bool = False,
+) -> Path:
+    """Writes the SavedModel `out`/`name`/<next number>/ and returns it; see docs/export.md.
+
+    Probabilities are those of the run's calibration where it has one; the logit is the model's.
+    Beside the model go its card and facts, with the figures of `metrics`, a metrics.json of
+    `dfdetect evaluate`; how it was trained and on whom, the latter as hashes; and requests to
+    warm a server up, where the extra "serving" is installed.
+    Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported.
+    """
+    source = read_source(run, metrics)
+    return write_version(
+        Path(out) / name, lambda folder: _write(folder, source, name, precision, verbose)
+    )
 
 
-def _write_record(
-    extra: Path, run: Path, config: dict[str, Any], metrics: dict[str, Any] | None, name: str
-) -> None:
-    """The model card, and what `dfdetect evaluate` needs to know of a model's training."""
+def _write(folder: Path, source: Source, name: str, precision: str, verbose: bool) -> None:
+    from trainer.network import Network
+    from trainer.signatures import save
+
+    network = Network.of(source.model)
+    clips = example_inputs(network.frames, network.side_px)
+    inputs = {"tensors": clips, "serving_default": encoded(clips), "explain": encoded(clips)}
+    scores = expected_scores(source, clips)
+    heat = {"heat_map": network.heat_map(**clips)[0].numpy()}
+    expected = {"tensors": scores, "serving_default": scores, "explain": heat}
+    texts = {
+        file.replace(".json", "_json"): json.dumps(record)
+        for file, record in source.records.items()
+    }
+    save(folder, network.folded(precision), texts, source.temperature, verbose)
+    check_ops(folder)
+    check_outputs(folder, inputs, expected, precision)
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    write_records(extra, source, name)
+    if can_write_warmup():
+        write_warmup(extra / WARMUP_NAME, name, network.frames, network.side_px)
+
+
+def expected_scores(source: Source, clips: dict[str, Any]) -> dict[str, Any]:
+    """What an export must say of clips (arrays `clips` and `mask`), by the name of the output."""
+    found = {k: v.numpy() for k, v in source.model(clips, training=False).items()}
+    return {
+        "probability_fake": apply(found["logit"], source.temperature),
+        "frame_probability": apply(found["frame_logit"], source.temperature) * clips["mask"],
+    }
+
+
+def write_records(folder: Path, source: Source, name: str) -> None:
+    """What travels with a model: how crops and verdicts are made, its card and facts, and what
+    `dfdetect evaluate` needs to know of its training."""
     from trainer.model_card import model_card
 
-    (extra / CARD_NAME).write_text(model_card(metrics, name))
-    known = {key: value for key, value in config.items() if key != "data"}  # a path of no use here
-    write_json(extra / CONFIG_NAME, known)
-    if (run / SEEN_NAME).is_file():
-        shutil.copy(run / SEEN_NAME, extra / SEEN_NAME)
+    for file, record in source.records.items():
+        write_json(folder / file, record)
+    (folder / CARD_NAME).write_text(model_card(source.metrics, name))
+    known = {k: v for k, v in source.config.items() if k != "data"}  # a path of no use elsewhere
+    write_json(folder / CONFIG_NAME, known)
+    if (source.run / SEEN_NAME).is_file():
+        shutil.copy(source.run / SEEN_NAME, folder / SEEN_NAME)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -243,13 +186,34 @@ def main(argv: list[str] | None = None) -> int:
         "--name", default="dfdetect", help="the model's name (default: %(default)s)"
     )
     parser.add_argument(
-        "--metrics", help="metrics.json of `dfdetect evaluate`, for the model's card"
+        "--metrics",
+        help="metrics.json of `dfdetect evaluate`, for the model's card and what it says of itself",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="a SavedModel, or a LiteRT file for use at the edge (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="type to compute frames in; bfloat16 is faster where the server's CPU has "
+        "instructions for it and slower elsewhere (default: %(default)s)",
     )
     args = parser.parse_args(argv)
     if not args.name or "/" in args.name or args.name.startswith("."):
         parser.error(f"--name is {args.name!r}; use a plain folder name.")
+    if args.format == "litert" and args.precision != "float32":
+        parser.error("--format litert computes in float32; leave --precision out.")
     try:
-        version = export(args.run, args.out, args.name, args.metrics)
+        if args.format == "litert":
+            from trainer.litert import export_litert
+
+            print(export_litert(args.run, args.out, args.name, args.metrics))
+            return 0
+        version = export(args.run, args.out, args.name, args.metrics, args.precision)
     except (FileNotFoundError, ValueError, ExportError) as error:
         print(f"dfdetect export: {error}", file=sys.stderr)
         return 1

@@ -42,6 +42,18 @@ def pad_symmetric(x: tf.Tensor, kernel_size: int) -> tf.Tensor:
     return tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]]) if pad else x
 
 
+def dense_pieces(kernel: tf.Tensor, groups: int) -> list[tf.Tensor]:
+    """Block-diagonal kernels of dense convolutions, each over its piece of about 32 channels, that
+    do together what a grouped kernel (k, k, C / groups, filters) does."""
+    channels, filters = kernel.shape[2], kernel.shape[3] // groups  # of one group
+    pieces = max(1, min(groups, channels * groups // 32))
+    while groups % pieces:
+        pieces -= 1
+    merged = groups // pieces  # groups in one piece
+    blocks = tf.repeat(tf.repeat(tf.eye(merged, dtype=kernel.dtype), channels, 0), filters, 1)
+    return [tf.tile(part, [1, 1, merged, 1]) * blocks for part in tf.split(kernel, pieces, axis=-1)]
+
+
 @keras.saving.register_keras_serializable("trainer")
 class GroupedConv2D(keras.layers.Layer):
     """Grouped 2-D convolution without bias: x (B, H, W, C) -> (B, H', W', filters).
@@ -102,21 +114,11 @@ class GroupedConv2D(keras.layers.Layer):
         return self._merged(x, kernel, padding)
 
     def _merged(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
-        channels = x.shape[-1]
-        pieces = max(1, min(self.groups, channels // 32))
-        while self.groups % pieces:
-            pieces -= 1
-        merged = self.groups // pieces  # groups in one piece
-        mask = tf.repeat(  # (channels / pieces, filters / pieces): 1 on the diagonal blocks
-            tf.repeat(tf.eye(merged, dtype=x.dtype), channels // self.groups, axis=0),
-            self.filters // self.groups,
-            axis=1,
-        )
+        kernels = dense_pieces(kernel, self.groups)
+        parts = tf.split(x, len(kernels), axis=-1)
         outputs = [
-            tf.nn.conv2d(part, tf.tile(weights, [1, 1, merged, 1]) * mask, self.strides, padding)
-            for part, weights in zip(
-                tf.split(x, pieces, axis=-1), tf.split(kernel, pieces, axis=-1), strict=True
-            )
+            tf.nn.conv2d(part, piece, self.strides, padding)
+            for part, piece in zip(parts, kernels, strict=True)
         ]
         return tf.concat(outputs, axis=-1)
 

@@ -10,6 +10,8 @@ from trainer.config import TrainConfig
 from trainer.layers import FoldTime, UnfoldTime
 from trainer.temporal import encode_and_pool
 
+UNFOLD_TIME = "unfold_time"  # the layer that takes the backbone's features
+
 
 def build_model(
     config: TrainConfig, crop_size: int, frames: int, precision: str = "float32"
@@ -35,7 +37,7 @@ def _build(config: TrainConfig, crop_size: int, frames: int) -> keras.Model:
     mask = keras.Input((frames,), dtype="bool", name="mask")
     x = FoldTime(dtype="float32", name="fold_time")(clips)  # (B * T, H, W, 3)
     x = build_backbone(config.backbone, crop_size, config.pretrained)(x)  # (B * T, D)
-    x = UnfoldTime(frames, name="unfold_time")(x)  # (B, T, D)
+    x = UnfoldTime(frames, name=UNFOLD_TIME)(x)  # (B, T, D)
     x = layers.Dropout(config.dropout, seed=config.seed, name="frame_dropout")(x)
     sequence, clip = encode_and_pool(x, mask, config)  # (B, T, F), (B, F)
     frame_logit = layers.Dense(1, dtype="float32", name="frame_head")(sequence)  # (B, T, 1)

@@ -56,5 +56,6 @@ def _requests(frames: int, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
     # One clip: its pixels lie here as they are, 2.4 MB for 16 frames of 224 px.
     clips = np.zeros((1, frames, *pixels.shape), np.uint8)
     yield "tensors", {"clips": clips, "mask": np.ones((1, frames), bool)}
+    yield "explain", {"frames": [[image] * frames]}
     for batch in (1, BATCH):  # the smallest and the fullest request of our client
         yield "serving_default", {"frames": [[image] * frames] * batch}

@@ -1,0 +1,29 @@
+"""Numbered folders of a model: written aside, and there at once when they are finished."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_version(base: Path, write: Callable[[Path], None], prefix: str = "") -> Path:
+    """Makes `base`/`prefix``next number`, filled by `write`, and returns it.
+
+    Until then it has a name that no server takes for a version; where `write` fails, nothing is
+    left of it.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        numbers = [path.name.removeprefix(prefix) for path in base.glob(f"{prefix}[0-9]*")]
+        taken = [int(number) for number in numbers if number.isdecimal()]
+        version = base / f"{prefix}{max(taken, default=0) + 1}"
+        temporary.rename(version)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return version
