@@ -84,7 +84,7 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
     shutil.copytree(sample, "DATASET")
     shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
     write_pretrained(Path("resnext50_32x4d.safetensors"))
-    servers = []
+    servers: dict[str, subprocess.Popen] = {}
     try:
         for argv in commands():
             if ELSEWHERE & set(argv):  # their flags at least must be found
@@ -95,6 +95,8 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
             name, *rest = argv
             cut = rest.index("--") if "--" in rest else len(rest)
             argv = [name, *rest[:cut], *QUICKER.get(name, []), *rest[cut:]]
+            if name in servers:  # shown on another page too; it has its port already
+                continue
             if name in READY:
                 server = subprocess.Popen(
                     [sys.executable, "-m", "dfdetect", *argv],
@@ -102,12 +104,12 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
-                servers.append(server)
+                servers[name] = server
                 READY[name](server)
                 continue
             assert dfdetect.main(argv) == 0, argv
     finally:
-        for server in servers:
+        for server in servers.values():
             server.terminate()
             server.wait(20)
     assert Path("runs/evaluation/report.html").is_file()
