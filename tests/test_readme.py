@@ -53,6 +53,11 @@ def page_is_ready(server: subprocess.Popen) -> None:
 READY = {"serve": model_is_ready, "web": page_is_ready}
 
 
+def end(server: subprocess.Popen) -> None:
+    server.terminate()
+    server.wait(20)
+
+
 def commands() -> list[list[str]]:
     """The lines that start with dfdetect, in shell blocks and in running text."""
     text = "\n".join(page.read_text() for page in PAGES)
@@ -95,9 +100,11 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
             name, *rest = argv
             cut = rest.index("--") if "--" in rest else len(rest)
             argv = [name, *rest[:cut], *QUICKER.get(name, []), *rest[cut:]]
-            if name in servers:  # shown on another page too; it has its port already
-                continue
             if name in READY:
+                if name in servers and servers[name].args[3:] == argv:
+                    continue  # another page shows it too
+                if name in servers:  # with other flags, on the same port
+                    end(servers[name])
                 server = subprocess.Popen(
                     [sys.executable, "-m", "dfdetect", *argv],
                     env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -110,7 +117,6 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
             assert dfdetect.main(argv) == 0, argv
     finally:
         for server in servers.values():
-            server.terminate()
-            server.wait(20)
+            end(server)
     assert Path("runs/evaluation/report.html").is_file()
     assert Path("runs/sheet.png").is_file()
