@@ -170,16 +170,13 @@ class _Run:
             self._model_s += time.monotonic() - started
 
     def explained(self, model: Model, crops: list[Crop]) -> list[np.ndarray | None]:
-        """The heat map of each crop, (h, w) float32."""
-        explain = getattr(model, "explain", None)
-        if explain is None:
-            return [None] * len(crops)
+        """The heat map of each crop, (h, w) float32; None for all where the model makes none."""
         clips = list({id(crop.images): crop.images for crop in crops}.values())
         maps: dict[int, np.ndarray] = {}
         for start in range(0, len(clips), BATCH):
             batch = clips[start : start + BATCH]
             try:
-                found = self.asking(functools.partial(explain, batch), len(batch))
+                found = self.asking(functools.partial(model.explain, batch), len(batch))
             except InvalidRequest:  # a model that was exported before there was this signature
                 return [None] * len(crops)
             maps.update(zip(map(id, batch), found, strict=True))

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,7 @@ def _of_file(facts: VideoFacts) -> dict[str, Any]:
 
 def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
     name, _, version = result.model.rpartition("/")
-    facts = _facts(config)
+    facts = config.facts
     return {
         "name": name,
         "version": version,
@@ -102,16 +101,9 @@ def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _facts(config: ModelConfig) -> Any:
-    nothing = SimpleNamespace(
-        trained_on=(), tested_on=(), false_alarm_rate=None, test_videos=None, reliability=None
-    )
-    return getattr(config, "facts", nothing)
-
-
 def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | None:
     """The bin of the model's test that holds the score; a bin ends before the next begins."""
-    bins = _facts(config).reliability
+    bins = config.facts.reliability
     if score is None or not bins:
         return None
     below = [b for b in bins if b.low <= score]

@@ -640,7 +640,7 @@ def children(pid):
 @pytest.mark.slow
 def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     from serving.client import RestClient
-    from serving.local_server import start_in_thread
+    from serving.model_server.server import start_in_thread
 
     settings = Settings(model_server="http://127.0.0.1:9", folder=str(base))
     with running(settings) as (client, app), start_in_thread(exported) as url:
