@@ -170,7 +170,7 @@ class _Run:
             self._model_s += time.monotonic() - started
 
     def explained(self, model: Model, crops: list[Crop]) -> list[np.ndarray | None]:
-        """The heat map of each crop, (h, w) float32."""
+        """The heat map of each crop, (h, w) float32; None for all where the model makes none."""
         clips = list({id(crop.images): crop.images for crop in crops}.values())
         maps: dict[int, np.ndarray] = {}
         for start in range(0, len(clips), BATCH):

@@ -13,7 +13,14 @@ from pipelines.clip import REAL, Clip, Video, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.video import VideoFacts
 from serving.analysis import Cancelled, analyse, jpeg, sha256_of
-from serving.client import InProcessModel, ModelConfig, Prediction
+from serving.client import (
+    InProcessModel,
+    InvalidRequest,
+    ModelConfig,
+    ModelFacts,
+    Prediction,
+    ReliabilityBin,
+)
 from serving.document import peaks
 from serving.predict import predict_video
 from serving.result import ClipScore, judge
@@ -79,6 +86,10 @@ class Scores:
         self.asked += 1
         found = [next(self._of_clips) for _ in clips]
         return [Prediction(float(np.mean(p)), list(p)) for p in found]
+
+    def explain(self, clips):
+        """Maps that tell of which crop they are: the last byte of each of `clip`'s images."""
+        return [np.array([[[i[-1] if i else 0]] for i in c], np.float32) for c in clips]
 
 
 @pytest.fixture
@@ -197,7 +208,7 @@ def test_progress_goes_through_the_stages_in_order(path):
         progress=lambda stage, done, detail: told.append((stage, done)),
     )
     expected = [("decode", None), ("faces", 0.5), ("faces", 1.0), ("model", None)]
-    assert told == [*expected, ("report", None)]
+    assert told == [*expected, ("model", None), ("report", None)]
 
 
 def test_peaks_are_runs_above_the_threshold_within_a_clip_highest_first():
@@ -238,6 +249,40 @@ def test_of_a_long_video_the_crops_of_a_few_clips_are_kept():
         shown.add(clip(index, start=float(index)), Prediction(0.5, rng.random(4).tolist()))
     kept = {id(c.images) for heap in (shown._most, shown._least) for _, _, c in heap}
     assert len(kept | {id(c.images) for c in shown._best.values()}) <= 2 * EXTREMES + 1
+
+
+def test_each_shown_crop_has_its_own_heat_map(path):
+    clips = [clip(i, start=float(i)) for i in range(12)]
+    rng = np.random.default_rng(0)
+    analysis = analyse(path, Faces(clips), Scores(*rng.random((12, 4)).tolist()))
+    assert len(analysis.heat_maps) == 1 + 2 * EXTREMES
+    for face, heat_map in zip(analysis.document["faces"], analysis.heat_maps, strict=True):
+        assert face["heat_map"] and heat_map.shape == (1, 1)
+        assert heat_map[0, 0] == round(10 * face["time_s"]) % 10  # the frame within its clip
+
+
+def test_a_model_that_makes_no_heat_maps_gives_a_report_without(path):
+    class Mute(Scores):
+        def explain(self, clips):
+            raise InvalidRequest("no signature explain")
+
+    analysis = analyse(path, Faces([clip()]), Mute([0.5] * 4))
+    assert set(analysis.heat_maps) == {None}
+    assert not any(face["heat_map"] for face in analysis.document["faces"])
+
+
+def test_the_report_names_the_bin_of_the_models_test_that_holds_the_score(path):
+    bins = tuple(ReliabilityBin(i / 10, (i + 1) / 10, 10 + i, i) for i in range(10))
+
+    class Tested(Scores):
+        def config(self):
+            facts = ModelFacts(("ff",), ("ff", "dfd"), 145, 0.02, bins)
+            return ModelConfig(CONFIG, THRESHOLDS, facts)
+
+    document = analyse(path, Faces([clip()]), Tested([0.85] * 4)).document
+    assert document["reliability"] == {"low": 0.8, "high": 0.9, "videos": 18, "fake": 8}
+    assert document["model"]["tested_on"] == ["ff", "dfd"]
+    assert document["model"]["false_alarm_rate"] == 0.02
 
 
 def test_crops_of_any_format_are_shown_as_jpeg():
