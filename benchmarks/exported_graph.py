@@ -141,7 +141,7 @@ def measure(args: argparse.Namespace, temporary: str) -> None:
         programs[precision] = program(precision, folder)
         size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1e6
         graph = (Path(folder) / "saved_model.pb").stat().st_size / 1e6
-        loads = in_turn({"load": program("load", folder)}, rounds=3)["load"]
+        loads = in_turn({"load": program("load", folder)}, rounds=2)["load"]
         print(
             f"{precision:9} {size:.0f} MB, of which the graph {graph:.1f} MB; loaded in "
             f"{statistics.median(loads):.1f} s"

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from trainer.backbones import BACKBONE
-from trainer.config import TEMPORALS, TrainConfig
+from trainer.config import TrainConfig
 from trainer.model import build_model
 from trainer.network import Network, in_float32
 
@@ -80,7 +80,17 @@ def plain_grad_cam(model: keras.Model) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("backbone", "temporal"),
-    [*(("resnext_tiny", temporal) for temporal in TEMPORALS), ("efficientnet_b0", "lstm")],
+    [
+        ("resnext_tiny", "lstm"),
+        ("resnext_tiny", "transformer"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                *(("resnext_tiny", name) for name in ("bilstm", "gru", "attention", "mean")),
+                ("efficientnet_b0", "lstm"),
+            )
+        ),
+    ],
 )
 def test_the_graphs_map_is_that_of_a_plain_computation_in_keras(backbone, temporal):
     keras.utils.set_random_seed(1)

@@ -79,10 +79,6 @@ def test_outputs_that_differ_are_an_error(plain):
         check_outputs(plain, {"tensors": INPUTS}, expected(3e-4))
 
 
-def test_an_export_in_bfloat16_may_differ_more(plain):
-    check_outputs(plain, {"tensors": INPUTS}, expected(3e-4), "bfloat16")
-
-
 def test_a_model_that_does_not_load_is_an_error(tmp_path):
     with pytest.raises(ExportError, match="does not run in a process of its own"):
         check_outputs(tmp_path, {"tensors": INPUTS}, {})
