@@ -1,6 +1,6 @@
 """The model server against the bare call of the same SavedModel, in turn.
 
-python benchmarks/serving.py [--model DIR] [--rounds 9] [--batches 3]
+python benchmarks/serving.py [--model DIR] [--rounds 9] [--batches 3] [--each 4]
 
 Latency: one clip through REST, base64 and JSON on both sides included, over the SavedModel's
 signature called in this process. Throughput: 8 callers, each asking again as soon as it has its
@@ -38,7 +38,7 @@ from benchmarks.turns import ratio  # noqa: E402
 
 CALLERS = 8
 BATCHING = (
-    f"max_batch_size {{ value: {CALLERS} }} batch_timeout_micros {{ value: 500000 }} "
+    f"max_batch_size {{ value: {CALLERS} }} batch_timeout_micros {{ value: 100000 }} "
     "num_batch_threads { value: 1 } max_enqueued_batches { value: 100 }"
 )
 
@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a version's folder")
     parser.add_argument("--rounds", type=int, default=9, help="of the latency")
     parser.add_argument("--batches", type=int, default=3, help="rounds of the throughput")
+    parser.add_argument("--each", type=int, default=4, help="requests of a caller in a round")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--side", type=int, default=224)
     args = parser.parse_args()
@@ -149,16 +150,20 @@ def main() -> None:
                 ThreadPoolExecutor(CALLERS) as pool,
             ):
 
-                def callers() -> None:  # two requests each, one after the other
-                    twice = [pool.submit(lambda: (ask(url), ask(url))) for _ in range(CALLERS)]
-                    [one.result() for one in twice]
+                def caller() -> None:
+                    for _ in range(args.each):
+                        ask(url)
+
+                def callers() -> None:
+                    for one in [pool.submit(caller) for _ in range(CALLERS)]:
+                        one.result()
 
                 def batches() -> None:
-                    bare(CALLERS)
-                    bare(CALLERS)
+                    for _ in range(args.each):
+                        bare(CALLERS)
 
                 ours, theirs = in_turn(callers, batches, args.batches)
-            clips = 2 * CALLERS
+            clips = args.each * CALLERS
             print(
                 f"{CALLERS} callers: {clips / statistics.median(ours):.2f} clips/s through REST "
                 f"with batching, {clips / statistics.median(theirs):.2f} bare at a batch of "

@@ -55,11 +55,11 @@ def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):
 
 
 def test_a_missing_extra_is_named_with_what_to_install():
-    code = "import sys; sys.modules['starlette'] = None; import dfdetect; "
+    code = "import sys; sys.modules['uvicorn'] = None; import dfdetect; "
     code += "sys.exit(dfdetect.main(['serve', '--help']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "'starlette' is not installed" in done.stderr and "dfdetect[serving]" in done.stderr
+    assert "'uvicorn' is not installed" in done.stderr and "dfdetect[serving]" in done.stderr
 
 
 def test_named_beam_flags_expand_and_keep_what_follows():
