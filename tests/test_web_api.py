@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -611,14 +612,17 @@ def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
 ):
     command = [sys.executable, "-m", "dfdetect", "web", "--model", str(exported), "--port", "0"]
     command += ["--folder", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
         url = server.stdout.readline().strip()
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             wait_until(lambda: answers(client, "/readyz"), 120)
-            send(client, long_work)
-        (child,) = [int(p) for p in children(server.pid)]
+            assert send(client, long_work).status_code == 202
+        (child,) = children(server.pid)
+    finally:
         server.kill()
-    wait_until(lambda: not os.path.exists(f"/proc/{child}"), 10)
+        server.communicate()
+    wait_until(lambda: not at_work(child), 10)
     assert len(list(tmp_path.glob("uploads-*/*"))) == 2  # its lock and the upload
     folder = UploadFolder(tmp_path)
     assert folder.removed == 1
@@ -631,10 +635,18 @@ def answers(client, path):
     return False
 
 
+def at_work(pid):
+    """Whether there is such a process; one that has ended may wait to be taken note of."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
 def children(pid):
-    tasks = os.listdir(f"/proc/{pid}/task")
-    texts = [open(f"/proc/{pid}/task/{task}/children").read() for task in tasks]
-    return [child for text in texts for child in text.split()]
+    listings = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listing in listings for child in listing.read_text().split()]
 
 
 @pytest.mark.slow
