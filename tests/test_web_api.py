@@ -22,6 +22,7 @@ import pytest
 
 from pipelines.clip import VideoError
 from serving.client import Unreachable
+from serving.listen import listen
 from serving.web import app as web_app
 from serving.web.app import create_app, server
 from serving.web.decoder import looks_like_video
@@ -39,7 +40,7 @@ LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "m
 def running(settings: Settings):
     """The application on a free port -> (client, app)."""
     app = create_app(settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0, "--port")
     serving = server(app)
     thread = threading.Thread(target=serving.run, args=([listener],), daemon=True)
     thread.start()
