@@ -170,8 +170,8 @@ def _demux(container, stream) -> Iterator[av.Packet]:
 def probe(path: str) -> VideoInfo:
     """Reads a file's packets without decoding them.
 
-    Raises VideoError: unreadable, unsupported where no decoder is known, no_video_stream, or truncated
-    where more than a tenth of the frames that its header promises are not there.
+    Raises VideoError: unreadable, unsupported where no decoder is known, no_video_stream, or
+    truncated where more than a tenth of the frames that its header promises are not there.
     """
     with _open(path) as (container, stream):
         packets = _packets(container, stream, path)

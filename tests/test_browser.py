@@ -196,6 +196,11 @@ def result_of(page: Page, video: Path) -> dict:
     return {"api": f"{site}/api/v1/jobs/{job}", **report}
 
 
+def left(uploads: Path) -> list[Path]:
+    """The videos that lie on the server's disk."""
+    return [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size]
+
+
 def problem_of(page: Page) -> str:
     problem = page.locator("#problem")
     expect(problem).to_be_visible()
@@ -237,7 +242,7 @@ SEEN = """() => {
 
 
 @pytest.mark.parametrize("which", ["fake", "real"])
-def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
+def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, which):
     page = open_page()
     page.evaluate(SEEN)
     report = result_of(page, request.getfixturevalue(which))
@@ -247,6 +252,8 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, request, which):
     expect(status).to_contain_text("Estimated probability that a face was manipulated")
     assert page.title().startswith(WORDS[report["verdict"]])
     expect(page.locator("#result")).to_contain_text(report["file"]["sha256"])
+    expect(page.locator(".keep")).to_contain_text("The uploaded video was deleted")
+    assert left(uploads) == []
 
 
 def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(shown):
@@ -299,7 +306,7 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, large_v
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
-    wait_for(lambda: not any(path.stat().st_size for path in uploads.rglob("*") if path.is_file()))
+    wait_for(lambda: not left(uploads))
 
 
 def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):

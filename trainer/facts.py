@@ -11,7 +11,12 @@ from typing import Any
 from trainer.errors import ExportError
 
 # Of a model that was not tested, or only on videos that it knows from its training.
-UNTESTED = {"tested_on": [], "test_videos": None, "false_alarm_rate": None, "reliability": None}
+UNTESTED: dict[str, Any] = {
+    "tested_on": [],
+    "test_videos": None,
+    "false_alarm_rate": None,
+    "reliability": None,
+}
 
 
 def read_metrics(

@@ -38,7 +38,6 @@ const PLAYABLE_MS = 5000; // by then a browser knows what is in a file on its ow
 function playable(file) {
   const video = document.createElement("video");
   video.controls = true;
-  video.muted = true;
   video.playsInline = true;
   video.preload = "auto";
   video.setAttribute("aria-label", "Your copy of the video");
