@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import uvicorn
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
+from serving.listen import address, listen
 from serving.model_server.batching import Batcher
 from serving.model_server.config_files import read_models
 from serving.model_server.core import Core
@@ -56,7 +56,7 @@ class ModelServer:
             warmup=settings.enable_model_warmup,
             labels_for_unavailable=settings.allow_version_labels_for_unavailable_models,
         )
-        self._listener = _bind(settings.host, settings.rest_port)
+        self._listener = listen(settings.host, settings.rest_port, "--rest-port")
         self.metrics = Metrics(lambda name: name in self.models)
         self.models = Models(loading, self.metrics)
         self._batcher = Batcher(batching, self.metrics) if batching else None
@@ -94,17 +94,17 @@ class ModelServer:
             raise
 
     def _rest_url(self) -> str:
-        return f"http://{_at(self._settings.host, self._listener.getsockname()[1])}"
+        return f"http://{address(self._settings.host, self._listener.getsockname()[1])}"
 
     def _take_grpc_port(self) -> str:
         host, port = self._settings.host, self._settings.grpc_port
         if port < 0:
             return ""
         try:
-            return _at(host, self._grpc.add_insecure_port(_at(host, port)))
+            return address(host, self._grpc.add_insecure_port(address(host, port)))
         except RuntimeError as error:
             raise OSError(
-                f"{_at(host, port)}: cannot listen there. Give another --grpc-port."
+                f"{address(host, port)}: cannot listen there. Give another --grpc-port."
             ) from error
 
     def start(self) -> None:
@@ -162,27 +162,6 @@ class ModelServer:
                 known = config
             except (OSError, ValueError, StatusError) as error:
                 log.error("%s: not taken over: %s", path, error)
-
-
-def _at(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Raises OSError where the port is taken."""
-    # With its protocol named: asyncio sends small answers at once (TCP_NODELAY) only then; else
-    # each waits some 40 ms for the acknowledgement of its headers.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(
-            f"{_at(host, port)}: cannot listen there ({error.strerror}). Give another --rest-port."
-        ) from error
-    return listener
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import logging
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastapi import Depends, FastAPI
 
 from pipelines.config import add_flags, from_flags
 from serving.client import RestClient, newest_version
+from serving.listen import address, listen
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.jobs import Jobs
@@ -78,21 +78,6 @@ def _find(base: Path, name: str) -> Path:
     return base / name if (base / name).is_dir() else base
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Raises OSError where nobody can listen there."""
-    try:
-        return socket.create_server((host, port), family=_family(host), backlog=128)
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(
-            f"{host}:{port}: cannot listen there ({why}). Give another --port."
-        ) from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect web",
@@ -110,14 +95,13 @@ def main(argv: list[str] | None = None) -> int:
             version = newest_version(_find(Path(settings.model), settings.model_name))
             settings = dataclasses.replace(settings, model=str(version))
         app = create_app(settings)
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port, "--port")
     except (OSError, ValueError) as error:
         print(f"dfdetect web: {error}", file=sys.stderr)
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"http://{host}:{listener.getsockname()[1]}/", flush=True)
+    print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
     server(app).run([listener])
     return 0
 

@@ -144,16 +144,17 @@ def warm(config: PreprocessConfig, threads: int, time_limit_s: float) -> FaceExt
     return FaceExtractor(config, detector, threads=threads, time_limit_s=time_limit_s)
 
 
-def limit_memory(more_bytes: int) -> None:
-    """No more than this on top of what the process has now; and no file, no core dump.
+def limit_memory(budget: int) -> None:
+    """A limit for what the server, which looks on, may be too late for; no file, no core dump.
 
-    Of the limits that Linux has, RLIMIT_DATA is the one that counts memory which can be written
-    to; TensorFlow maps far more addresses than it uses.
+    It is twice the budget, on top of what the process has now: FFmpeg takes a frame for damaged for
+    which it gets no memory. Of the limits that Linux has, RLIMIT_DATA is the one that counts memory
+    which can be written to; TensorFlow maps far more addresses than it uses.
     """
     with open("/proc/self/status") as status:
         sizes = dict(line.split(":", 1) for line in status)
     now = int(sizes["VmData"].split()[0]) * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (now + more_bytes, now + more_bytes))
+    resource.setrlimit(resource.RLIMIT_DATA, (now + 2 * budget, now + 2 * budget))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
