@@ -14,10 +14,14 @@ from pipelines.video import VideoFacts
 from serving.client import ModelConfig
 from serving.result import TrackResult, VideoResult
 from serving.shown import Crop, Kind
-from serving.verdict import Thresholds, Verdict
+from serving.verdict import Verdict
 
 SCHEMA = "dfdetect-report/1"
 MAX_PEAKS = 5
+SAMPLE_MODEL = (
+    "This model was trained on a generated set, to try the system; what it says of real videos "
+    "means nothing."
+)
 LIMITS = (
     "Only faces are judged: an edit outside of faces is not seen.",
     "Sound is not analysed: a cloned voice is not noticed.",
@@ -54,7 +58,7 @@ def build(said: Said) -> dict[str, Any]:
         "calibrated": thresholds.calibrated,
         "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
         "reliability": _reliability(result.probability_fake, said.config),
-        "reasons": list(_reasons(result, thresholds, len(with_face), len(times_s))),
+        "reasons": list(_reasons(said, len(with_face), len(times_s))),
         "detail": result.detail,
         "frames_sampled": len(times_s),
         "frames_with_face": len(with_face),
@@ -110,9 +114,10 @@ def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | N
     return dataclasses.asdict(max(below, key=lambda b: b.low)) if below else None
 
 
-def _reasons(
-    result: VideoResult, thresholds: Thresholds, with_face: int, sampled: int
-) -> Iterator[str]:
+def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
+    result, thresholds = said.result, said.config.thresholds
+    if said.config.facts.sample_data:
+        yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
     if len(result.tracks) > 1:

@@ -178,6 +178,15 @@ def test_a_score_between_the_thresholds_is_inconclusive_and_the_report_says_why(
     assert "between the two thresholds" in document["reasons"][1]
 
 
+def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
+    class Sample(Scores):
+        def config(self):
+            return ModelConfig(CONFIG, THRESHOLDS, ModelFacts(sample_data=True))
+
+    reasons = analyse(path, Faces([clip()]), Sample([0.9] * 4)).document["reasons"]
+    assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
+
+
 def test_a_video_without_a_face_is_a_report_without_a_score(path):
     error = VideoError("no_face", "faces", "no face of 24 px")
     document = analyse(path, Faces([], error), Scores()).document

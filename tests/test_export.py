@@ -90,6 +90,7 @@ def test_the_facts_travel_beside_the_model_and_in_its_graph(model, exported):
     told = model.signatures["config"](query=tf.constant(["", ""]))["facts_json"].numpy()
     assert [json.loads(text) for text in told] == [beside] * 2
     assert beside["trained_on"] and beside["test_videos"] is None
+    assert beside["sample_data"]  # the fixture's videos are generated
 
 
 def test_the_graph_has_no_batch_norm_and_holds_its_weights_once(exported, source):

@@ -39,6 +39,7 @@ def test_the_facts_are_those_of_the_evaluation(file):
     bins = found.pop("reliability")
     assert found == {
         "trained_on": ["dfdc", "faceforensics"],
+        "sample_data": False,
         "tested_on": ["celeb_df", "dfd"],
         "test_videos": 5,
         "false_alarm_rate": 0.5,
@@ -48,7 +49,9 @@ def test_the_facts_are_those_of_the_evaluation(file):
 
 
 def test_without_an_evaluation_only_the_training_is_known():
-    assert facts(CONFIG, None) == {"trained_on": ["dfdc", "faceforensics"], **UNTESTED}
+    training = {"trained_on": ["dfdc", "faceforensics"], "sample_data": False}
+    assert facts(CONFIG, None) == {**training, **UNTESTED}
+    assert facts({**CONFIG, "sample_data": True}, None)["sample_data"]
     assert facts({}, None)["trained_on"] == []
 
 

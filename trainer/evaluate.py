@@ -29,7 +29,7 @@ from trainer.predictions import (
     rescore,
 )
 from trainer.report import write_report
-from trainer.run import write_csv, write_json
+from trainer.run import is_sample, write_csv, write_json
 from trainer.sections import LEVELS
 from trainer.seen import Seen, hash_key, read_seen
 from trainer.slices import measure_slice, slices
@@ -93,7 +93,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
         "frames": levels["frame"]["count"],
         "no_face_known": predictions.listed,
         "unusable": predictions.unusable,
-        "sample_data": _is_sample(predictions),
+        "sample_data": any(map(is_sample, predictions.infos)),
         "shuffled_labels": bool(detector.config.get("train", {}).get("shuffle_labels", False)),
         "fingerprint": predictions.infos[0]["fingerprint"],
         "fingerprint_checked": detector.fingerprint is not None,
@@ -327,13 +327,6 @@ def _crops(predictions: Predictions, errors: Sequence[Mapping[str, Any]]) -> lis
         [found[clip.data, clip.video.split][clip.position][f["number"]] for f in error["frames"]]
         for clip, error in zip(chosen, errors, strict=True)
     ]
-
-
-def _is_sample(predictions: Predictions) -> bool:
-    names = {clip.video.dataset for clip in predictions.clips}
-    names |= {str(info.get("dataset", "")) for info in predictions.infos}
-    notes = " ".join(str(note) for i in predictions.infos for note in i.get("problems", []))
-    return any("sample" in name.lower() for name in names) or "generated" in notes.lower()
 
 
 def _video_row(row: ScoredVideo) -> dict[str, Any]:

@@ -50,11 +50,14 @@ def read_metrics(
 
 def facts(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     """What facts.json holds. config: the training's config.json; metrics: by `read_metrics`."""
-    trained_on = {"trained_on": trained_on_of(config)}
+    training = {
+        "trained_on": trained_on_of(config),
+        "sample_data": bool(config.get("sample_data")),
+    }
     if metrics is None or metrics["leakage"]["videos"]["seen"]:
-        return {**trained_on, **UNTESTED}
+        return {**training, **UNTESTED}
     return {
-        **trained_on,
+        **training,
         "tested_on": sorted({n for row in metrics["cross_dataset"] for n in row["tested_on"]}),
         "test_videos": metrics["videos"],
         "false_alarm_rate": metrics["video"]["false_alarm_rate"],

@@ -74,7 +74,14 @@ def describe(config: TrainConfig, data: str | os.PathLike, info: dict[str, Any])
         "data": os.path.abspath(data),
         "data_sha256": hashlib.sha256(shards.encode()).hexdigest(),
         "splits": info["splits"],
+        "sample_data": is_sample(info),
     }
+
+
+def is_sample(info: Mapping[str, Any]) -> bool:
+    """Whether the data set of a dataset_info.json is a generated one (`dfdetect sample-data`)."""
+    notes = " ".join(str(note) for note in info.get("problems", []))
+    return "sample" in str(info.get("dataset", "")).lower() or "generated" in notes.lower()
 
 
 def can_go_on(out: Path, facts: dict[str, Any], overwrite: bool) -> bool:
