@@ -38,7 +38,7 @@ from benchmarks.turns import ratio  # noqa: E402
 
 CALLERS = 8
 BATCHING = (
-    f"max_batch_size {{ value: {CALLERS} }} batch_timeout_micros {{ value: 100000 }} "
+    f"max_batch_size {{ value: {CALLERS} }} batch_timeout_micros {{ value: 2000000 }} "
     "num_batch_threads { value: 1 } max_enqueued_batches { value: 100 }"
 )
 
