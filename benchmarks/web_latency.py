@@ -22,6 +22,7 @@ from web_server import JOBS, wait_for_end, web_server
 
 def bare(video: str, model_folder: str) -> None:
     """A program that analyses the video in its own process, once per line of input."""
+    sys.path.remove(str(Path(__file__).parent))  # its serving.py comes before the package else
     from pipelines.faces.extract import FaceExtractor
     from serving.client import InProcessModel
     from serving.predict import predict_video
