@@ -17,7 +17,10 @@ from pipelines.config import PreprocessConfig
 from serving.client import InProcessModel
 from serving.verdict import Thresholds
 from trainer import calibrate, calibration, export
+from trainer.backbones import BACKBONE
 from trainer.calibration import Calibration, choose_thresholds, fit_temperature, log_loss
+from trainer.layers import FoldTime, UnfoldTime
+from trainer.model import UNFOLD_TIME
 from trainer.seen import collect, write_seen
 
 SIDE, T = 32, 2
@@ -89,7 +92,12 @@ def data(tmp_path_factory):
 def model():
     clips = keras.Input((T, SIDE, SIDE, 3), dtype="uint8", name="clips")
     mask = keras.Input((T,), dtype="bool", name="mask")
-    red = keras.ops.mean(keras.layers.Rescaling(1 / 255)(clips), axis=(2, 3))[..., 0]  # (B, T)
+    pixels, scaled = keras.Input((SIDE, SIDE, 3)), keras.Input((SIDE, SIDE, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("linear")(scaled))
+    means = keras.Model(scaled, mean, name="means")
+    x = means(keras.layers.Rescaling(1 / 255)(pixels))
+    x = keras.Model(pixels, x, name=BACKBONE)(FoldTime(dtype="float32")(clips))
+    red = UnfoldTime(T, name=UNFOLD_TIME)(x)[..., 0]  # (B, T)
     frames = (red - 0.5) * 20.0
     kept = keras.ops.cast(mask, "float32")
     logit = keras.ops.sum(frames * kept, axis=1) / keras.ops.sum(kept, axis=1)

@@ -224,7 +224,7 @@ def test_the_worst_errors_are_the_most_certain_and_only_wrong_verdicts(measured)
     assert [error["video"] for error in errors] and {error["truth"] for error in errors} == {"real"}
     assert len(errors) == 2 and all(error["verdict"] == "FAKE" for error in errors)
     assert errors[0]["probability_fake"] >= errors[1]["probability_fake"]
-    assert (errors[0]["start_s"], errors[0]["end_s"]) == (0.0, 0.5)
+    assert (errors[0]["start_s"], errors[0]["end_s"]) == (0.0, 1.5)
 
 
 def test_a_model_card_has_front_matter_with_the_video_figures(measured):

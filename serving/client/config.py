@@ -26,17 +26,17 @@ class ReliabilityBin:
 class ModelFacts:
     """Where a model comes from and how it did in its test; empty and None where nobody said.
 
-    trained_on, tested_on: names of data sets. sample_data: whether it was trained on the generated
-    set, which only serves to try the system. false_alarm_rate: the share of the test's real
-    videos called FAKE. reliability: bins of scores from 0 to 1.
+    trained_on, tested_on: names of data sets. false_alarm_rate: the share of the test's real
+    videos called FAKE. reliability: bins of scores from 0 to 1. sample_data: whether it was
+    trained on the generated set, which only serves to try the system.
     """
 
     trained_on: tuple[str, ...] = ()
     tested_on: tuple[str, ...] = ()
-    sample_data: bool = False
     test_videos: int | None = None
     false_alarm_rate: float | None = None
     reliability: tuple[ReliabilityBin, ...] | None = None
+    sample_data: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelFacts:
@@ -46,10 +46,10 @@ class ModelFacts:
         return cls(
             tuple(values.get("trained_on") or ()),
             tuple(values.get("tested_on") or ()),
-            bool(values.get("sample_data")),
             values.get("test_videos"),
             values.get("false_alarm_rate"),
             bins and tuple(ReliabilityBin(**{name: b[name] for name in names}) for b in bins),
+            bool(values.get("sample_data")),
         )
 
 
