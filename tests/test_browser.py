@@ -5,7 +5,9 @@ the page's content security policy forbids.
 """
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -35,6 +37,7 @@ FLAGS = (
 ).split()
 WORDS = {"FAKE": "Likely FAKE", "REAL": "Likely REAL", "INCONCLUSIVE": "INCONCLUSIVE"}
 MAX_BYTES, MAX_SECONDS = 3_000_000, 20.0
+DECODER = "serving.web.decoder"
 TOKEN = "a-token-of-some-length"
 
 pytestmark = [
@@ -298,15 +301,24 @@ def test_the_heat_map_is_off_until_it_is_asked_for(shown):
     expect(page.locator(".switch")).to_contain_text("not proof of editing")
 
 
-def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, large_video):
+def decoders() -> list[int]:
+    """The decoding processes that the server in this process has started."""
+    pids = " ".join(p.read_text() for p in Path("/proc/self/task").glob("*/children")).split()
+    return [pid for pid in map(int, pids) if DECODER in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real):
+    (decoder,) = decoders()
+    os.kill(decoder, signal.SIGSTOP)  # or the job may end first
     page = open_page()
-    send(page, large_video)
+    send(page, real)
     page.wait_for_url("**/jobs/*")
     api = page.url.replace("/jobs/", "/api/v1/jobs/")
+    wait_for(lambda: httpx.get(api).json()["progress"]["stage"] == "decode")
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
-    wait_for(lambda: not left(uploads))
+    wait_for(lambda: not left(uploads) and decoder not in decoders())
 
 
 def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
