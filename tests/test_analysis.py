@@ -26,7 +26,7 @@ from serving.predict import predict_video
 from serving.result import ClipScore, judge
 from serving.shown import EXTREMES, ShownCrops
 from serving.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdict, decide
-from trainer.predictions import ScoredClip, score_videos
+from trainer.scored import ScoredClip, score_videos
 
 THRESHOLDS = Thresholds(0.4, 0.6)
 CONFIG = PreprocessConfig(frames_per_clip=4, crop_size=48)

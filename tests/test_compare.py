@@ -13,8 +13,9 @@ from serving.verdict import Thresholds
 from trainer import compare
 from trainer.detector import Detector
 from trainer.intervals import Bootstrap
-from trainer.predictions import Predictions, ScoredVideo
+from trainer.predictions import Predictions
 from trainer.run import CONFIG_NAME, MODEL_NAME
+from trainer.scored import ScoredVideo
 
 DETECTOR = Detector("m", lambda *_: None, Thresholds(), None, {}, None, "f00d", (2, 32))
 

@@ -19,16 +19,9 @@ from trainer import evaluate
 from trainer.detector import Detector, load_detector
 from trainer.intervals import Bootstrap
 from trainer.model_card import model_card
-from trainer.predictions import (
-    Predictions,
-    ScoredClip,
-    ScoredVideo,
-    group_clips,
-    rescore,
-    score_videos,
-    unscored_videos,
-)
+from trainer.predictions import Predictions, unscored_videos
 from trainer.report import render, write_report
+from trainer.scored import ScoredClip, ScoredVideo, group_clips, rescore, score_videos
 from trainer.seen import Seen, hash_key
 from trainer.slices import slices
 from trainer.statements import leakage_line

@@ -16,8 +16,9 @@ from trainer.evaluate import add_data_flags, leakage
 from trainer.figures import TITLES, number
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval
 from trainer.metrics import score_metrics
-from trainer.predictions import Predictions, predict, video_key
+from trainer.predictions import Predictions, predict
 from trainer.run import write_json
+from trainer.scored import video_key
 from trainer.seen import read_seen
 from trainer.statements import leakage_line
 

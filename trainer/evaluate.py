@@ -19,17 +19,10 @@ from trainer.facts import trained_on_of
 from trainer.figures import TITLES, with_interval
 from trainer.intervals import LEVEL, Bootstrap
 from trainer.metrics import calibration_bins, score_metrics
-from trainer.predictions import (
-    Predictions,
-    ScoredClip,
-    ScoredVideo,
-    crops_of,
-    deciding_clip,
-    predict,
-    rescore,
-)
+from trainer.predictions import Predictions, crops_of, predict
 from trainer.report import write_report
 from trainer.run import is_sample, write_csv, write_json
+from trainer.scored import ScoredClip, ScoredVideo, deciding_clip, rescore
 from trainer.sections import LEVELS
 from trainer.seen import Seen, hash_key, read_seen
 from trainer.slices import measure_slice, slices

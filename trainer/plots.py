@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.predictions import ScoredVideo
+from trainer.scored import ScoredVideo
 
 INK, REAL_COLOUR, FAKE_COLOUR = "#808080", "#2a9d8f", "#e76f51"
 CURVES = ("#4c8fd6", "#e76f51", "#2a9d8f", "#c792ea", "#e9b44c", "#808080", "#d6659a")

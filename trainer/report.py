@@ -12,7 +12,7 @@ from typing import Any
 
 from trainer.figures import TITLES, number
 from trainer.plots import draw_plots
-from trainer.predictions import ScoredVideo
+from trainer.scored import ScoredVideo
 from trainer.sections import sections
 from trainer.statements import leakage_line, leaked, limits, notes
 

@@ -11,7 +11,7 @@ from pipelines.clip import FAKE, REAL, Video
 from serving.verdict import Verdict
 from trainer.intervals import Bootstrap
 from trainer.metrics import score_metrics
-from trainer.predictions import ScoredVideo
+from trainer.scored import ScoredVideo
 
 SLICE_METRICS = (
     "roc_auc",

@@ -32,6 +32,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
+
 log = logging.getLogger("dfdetect.web.access")
 
 
@@ -67,9 +69,6 @@ class Guard:
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, status).inc()
             log.info("%s %s %d %.3f s", method, route, status, time.monotonic() - started)
-
-
-METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 
 
 def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
