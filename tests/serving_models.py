@@ -65,12 +65,14 @@ class HalfPlus(tf.Module):
         given = tf.cast(tf.not_equal(words, ""), tf.int32)
         return {"count": tf.reduce_sum(given, axis=1)}
 
-    @tf.function(input_signature=[_spec([None], tf.int32, "steps")])
-    def spin(self, steps):
-        """Takes seconds for a hundred thousand steps."""
-        most = tf.reduce_max(steps)
-        done = tf.while_loop(lambda i: i < most, lambda i: [i + 1], [0], parallel_iterations=1)
-        return {"steps": steps + 0 * done[0]}
+    @tf.function(input_signature=[_spec([None], tf.int32, "milliseconds")])
+    def spin(self, milliseconds):
+        """Takes as long as is asked for."""
+        end = tf.timestamp() + tf.cast(tf.reduce_max(milliseconds), tf.float64) / 1000
+        done = tf.while_loop(
+            lambda i: tf.timestamp() < end, lambda i: [i + 1], [0], parallel_iterations=1
+        )
+        return {"milliseconds": milliseconds + 0 * done[0]}
 
     def _parsed(self, inputs):
         return tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]

@@ -144,7 +144,7 @@ def until(condition):
 def busy(batcher, servable):
     """A batcher of one row a batch and one batch in the queue, whose only thread is at work."""
     batcher = batcher(max_batch_size=1, max_enqueued_batches=1)
-    inputs = {"steps": np.array([20_000], np.int32)}
+    inputs = {"milliseconds": np.array([1500], np.int32)}
     with ThreadPoolExecutor(2) as pool:
         pool.submit(batcher.run, servable, "spin", inputs)
         until(

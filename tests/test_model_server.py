@@ -44,8 +44,8 @@ def post(url, body, path=f"/v1/models/{NAME}:predict", **headers):
     return response.status_code, response.json()
 
 
-def spin(url, steps):
-    return post(url, {"signature_name": "spin", "inputs": [steps]})
+def spin(url, milliseconds):
+    return post(url, {"signature_name": "spin", "inputs": [milliseconds]})
 
 
 def predict_request(signature, **inputs):
@@ -74,19 +74,19 @@ def test_bodies_have_a_limit_packed_or_not(base):
 
 def test_a_request_is_answered_by_its_deadline_even_if_the_model_is_not_done(base):
     with serve_in_thread(base, NAME, rest_timeout_ms=100) as where:
-        status, answer = spin(where.rest, 30_000)
+        status, answer = spin(where.rest, 1500)
         assert status == 504 and "0.1 s" in answer["error"]
         with grpc.insecure_channel(where.grpc) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
-                stub.Predict(predict_request("spin", steps=[30_000]), timeout=0.1)
+                stub.Predict(predict_request("spin", milliseconds=[1500]), timeout=0.1)
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_more_requests_than_the_server_takes_are_refused_at_once(base):
     with serve_in_thread(base, NAME, max_in_flight=2, threads=1) as where:
         with ThreadPoolExecutor(3) as pool:
-            results = list(pool.map(lambda _: spin(where.rest, 10_000), range(3)))
+            results = list(pool.map(lambda _: spin(where.rest, 1000), range(3)))
         assert sorted(status for status, _ in results) == [200, 200, 503]
         assert [a for s, a in results if s == 503] == [
             {"error": "The server has too many requests at once."}
@@ -183,7 +183,7 @@ def test_a_server_whose_model_does_not_come_to_an_end_says_so_when_it_stops(base
     settings = Settings(rest_port=0, grpc_port=-1, drain_seconds=0.2, rest_timeout_ms=100)
     server = ModelServer(settings, one_model(NAME, base))
     server.start()
-    assert spin(server.addresses.rest, 500_000)[0] == 504
+    assert spin(server.addresses.rest, 3000)[0] == 504
     assert not server.stop()
     server._release()
 
@@ -246,12 +246,12 @@ def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_
         assert spin(url, 10)[0] == 200
         with ThreadPoolExecutor(2) as pool, grpc.insecure_channel(address) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            slow = pool.submit(spin, url, 60_000)
-            other = pool.submit(stub.Predict, predict_request("spin", steps=[60_000]), 60)
+            slow = pool.submit(spin, url, 2000)
+            other = pool.submit(stub.Predict, predict_request("spin", milliseconds=[2000]), 60)
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
-            assert slow.result() == (200, {"outputs": [60_000]})
-            assert list(other.result().outputs["steps"].int_val) == [60_000]
+            assert slow.result() == (200, {"outputs": [2000]})
+            assert list(other.result().outputs["milliseconds"].int_val) == [2000]
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
     finally:
