@@ -20,6 +20,7 @@ METRICS = {
     "fingerprint": "abc",
     "thresholds": THRESHOLDS,
     "videos": 5,
+    "sample_data": False,
     "video": {"false_alarm_rate": 0.5},
     "leakage": {"known": True, "videos": {"seen": 0, "of": 5}},
     "cross_dataset": [{"tested_on": ["dfd"]}, {"tested_on": ["celeb_df", "dfd"]}],
@@ -51,8 +52,14 @@ def test_the_facts_are_those_of_the_evaluation(file):
 def test_without_an_evaluation_only_the_training_is_known():
     training = {"trained_on": ["dfdc", "faceforensics"], "sample_data": False}
     assert facts(CONFIG, None) == {**training, **UNTESTED}
-    assert facts({**CONFIG, "sample_data": True}, None)["sample_data"]
+    assert facts({"sample_data": True}, None)["sample_data"]
     assert facts({}, None)["trained_on"] == []
+
+
+def test_the_generated_set_is_not_taken_for_the_one_that_it_is_laid_out_like():
+    found = facts({**CONFIG, "sample_data": True}, {**METRICS, "sample_data": True})
+    assert found["trained_on"] == ["dfdc (generated)", "faceforensics (generated)"]
+    assert found["tested_on"] == ["celeb_df (generated)", "dfd (generated)"]
 
 
 def test_a_test_on_videos_of_the_training_is_no_test():

@@ -50,15 +50,17 @@ def read_metrics(
 
 def facts(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     """What facts.json holds. config: the training's config.json; metrics: by `read_metrics`."""
+    generated = bool(config.get("sample_data"))
     training = {
-        "trained_on": trained_on_of(config),
-        "sample_data": bool(config.get("sample_data")),
+        "trained_on": _marked(trained_on_of(config), generated),
+        "sample_data": generated,
     }
     if metrics is None or metrics["leakage"]["videos"]["seen"]:
         return {**training, **UNTESTED}
+    tested_on = {name for row in metrics["cross_dataset"] for name in row["tested_on"]}
     return {
         **training,
-        "tested_on": sorted({n for row in metrics["cross_dataset"] for n in row["tested_on"]}),
+        "tested_on": _marked(sorted(tested_on), metrics["sample_data"]),
         "test_videos": metrics["videos"],
         "false_alarm_rate": metrics["video"]["false_alarm_rate"],
         "reliability": [
@@ -71,6 +73,11 @@ def facts(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> dict[
             for found in metrics["reliability"]
         ],
     }
+
+
+def _marked(names: list[str], generated: bool) -> list[str]:
+    """The generated set goes by the name of the set that it is laid out like."""
+    return [f"{name} (generated)" for name in names] if generated else names
 
 
 def trained_on_of(config: Mapping[str, Any]) -> list[str]:
