@@ -55,7 +55,7 @@ READY = {"serve": model_is_ready, "web": page_is_ready}
 
 def end(server: subprocess.Popen) -> None:
     server.terminate()
-    server.wait(20)
+    assert server.wait(20) == 0
 
 
 def commands() -> list[list[str]]:

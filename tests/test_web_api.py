@@ -682,3 +682,30 @@ def test_what_the_command_cannot_use_is_named(exported, tmp_path, capsys):
         port = str(taken.getsockname()[1])
         assert web_app.main(["--model", str(exported), "--port", port]) == 1
     assert "--port" in capsys.readouterr().err
+
+
+def run_command(*argv):
+    command = [sys.executable, "-m", "dfdetect", "web", "--port", "0", *map(str, argv)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_the_command_ends_in_good_order_on_sigterm(tmp_path):
+    process = run_command("--model-server", "http://127.0.0.1:9", "--folder", tmp_path / "uploads")
+    url = process.stdout.readline().strip()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}healthz", trust_env=False).status_code == 200:
+                break
+    process.terminate()
+    assert process.wait(30) == 0
+    process.stdout.close()
+    assert not list((tmp_path / "uploads").glob("uploads-*"))
+
+
+def test_the_command_fails_where_the_model_cannot_be_loaded(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"nothing")
+    process = run_command("--model", tmp_path, "--folder", tmp_path / "uploads")
+    assert process.wait(120) == 1
+    process.stdout.close()

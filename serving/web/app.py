@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -102,8 +103,13 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
-    server(app).run([listener])
-    return 0
+    # uvicorn ends in good order, then sends itself the signal again for who listened before it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    web = server(app)
+    with contextlib.suppress(SystemExit):  # how uvicorn ends where the start failed; it says why
+        web.run([listener])
+    return 0 if web.started else 1
 
 
 def server(app: FastAPI) -> uvicorn.Server:
