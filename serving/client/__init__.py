@@ -15,7 +15,7 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.grpc import GrpcClient
-from serving.client.in_process import InProcessModel, newest_version
+from serving.client.in_process import InProcessModel, model_folder, newest_version
 from serving.client.model import BATCH, Clips, Model, Prediction
 from serving.client.rest import RestClient
 from serving.client.spec import ModelSpec
@@ -41,5 +41,6 @@ __all__ = [
     "Unreachable",
     "connect",
     "is_server",
+    "model_folder",
     "newest_version",
 ]

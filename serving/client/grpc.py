@@ -17,9 +17,8 @@ from serving.client.errors import (
     Timeout,
     Unreachable,
 )
-from serving.client.model import BATCH
 from serving.client.remote import RemoteModel, VersionState
-from serving.client.retry import RETRIES, TIMEOUT_S, persist
+from serving.client.retry import persist
 
 INT32_MAX = 2**31 - 1  # bytes of a message, as the stock server; gRPC's own default is 4 MB
 
@@ -52,24 +51,16 @@ class GrpcClient(RemoteModel):
     ModelServerError where the extra "serving" is not installed.
     """
 
-    def __init__(
-        self,
-        address: str,
-        name: str = "dfdetect",
-        timeout_s: float = TIMEOUT_S,
-        retries: int = RETRIES,
-        batch: int = BATCH,
-    ):
-        super().__init__(address, name, timeout_s, retries, batch)
+    def _open(self) -> None:
         try:
             import grpc
             from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
         except ModuleNotFoundError as error:
             raise ModelServerError(
-                f"{address}: gRPC needs the package {error.name!r}, which is not installed. "
+                f"{self._address}: gRPC needs the package {error.name!r}, which is not installed. "
                 "Install the extra (pip install 'dfdetect[serving]'), or ask over REST."
             ) from error
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(self._address, options=_OPTIONS)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 

@@ -10,6 +10,11 @@ from serving.client.errors import InvalidRequest
 from serving.client.model import BATCH, SignatureModel
 
 
+def model_folder(base: Path, name: str) -> Path:
+    """The folder of the model `name`: that within `base`, or `base` where there is none."""
+    return base / name if (base / name).is_dir() else base
+
+
 def newest_version(folder: Path) -> Path:
     """`folder` itself if it is a version of a model, else its version with the highest number.
 

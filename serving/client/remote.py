@@ -49,14 +49,19 @@ class RemoteModel(SignatureModel):
     def __init__(
         self,
         address: str,
-        name: str,
+        name: str = "dfdetect",
         timeout_s: float = TIMEOUT_S,
         retries: int = RETRIES,
         batch: int = BATCH,
     ):
         super().__init__(batch)
-        self._address, self._spec = address, ModelSpec.parse(name)
+        self._address, self._spec = address.rstrip("/"), ModelSpec.parse(name)
         self._timeout_s, self._retries = timeout_s, retries
+        self._open()
+
+    @abc.abstractmethod
+    def _open(self) -> None:
+        """Makes ready to ask `self._address`; nothing is sent yet."""
 
     @abc.abstractmethod
     def _states(self, left_s: float) -> Sequence[VersionState]:

@@ -25,9 +25,8 @@ from serving.client.errors import (
     Timeout,
     Unreachable,
 )
-from serving.client.model import BATCH
 from serving.client.remote import RemoteModel, VersionState
-from serving.client.retry import RETRIES, TIMEOUT_S, persist
+from serving.client.retry import persist
 
 CONNECT_S = 5.0  # a server that is there takes a connection at once
 
@@ -38,19 +37,11 @@ _BUSY = (429, 503)
 class RestClient(RemoteModel):
     """A model behind TensorFlow Serving's REST API, ours or the stock server.
 
-    url: http(s)://HOST:PORT; the other arguments are those of RemoteModel. Holds connections open
-    until it is closed; `with` closes it. Threads may share it.
+    address: http(s)://HOST:PORT; the other arguments are those of RemoteModel. Holds connections
+    open until it is closed; `with` closes it. Threads may share it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        name: str = "dfdetect",
-        timeout_s: float = TIMEOUT_S,
-        retries: int = RETRIES,
-        batch: int = BATCH,
-    ):
-        super().__init__(url.rstrip("/"), name, timeout_s, retries, batch)
+    def _open(self) -> None:
         self._models = f"{self._address}/v1/models"
         self._http = httpx.Client(trust_env=False)
         # For those, like Beam's handlers, that never say that they are done.

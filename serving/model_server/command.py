@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import add_flags, from_flags
+from serving.client import model_folder
 from serving.model_server.config_files import read_models
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import Settings
@@ -35,8 +36,7 @@ def _config(args: argparse.Namespace, settings: Settings) -> Any:
     """Raises ValueError, OSError."""
     if settings.model_config_file:
         return read_models(settings.model_config_file)
-    inner = args.model_base / args.model_name
-    return one_model(args.model_name, inner if inner.is_dir() else args.model_base)
+    return one_model(args.model_name, model_folder(args.model_base, args.model_name))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -102,22 +102,23 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         )
 
     def Classify(self, request, context) -> classification_pb2.ClassificationResponse:
-        def answer(run, servable, signature):
-            return classification_pb2.ClassificationResponse(
-                result=methods.classify(run, servable, signature, request.input),
-                model_spec=methods.model_spec(servable, signature),
-            )
-
-        return self._ask("Classify", request.model_spec, context, answer)
+        made = classification_pb2.ClassificationResponse
+        return self._judge("Classify", methods.classify, made, request, context)
 
     def Regress(self, request, context) -> regression_pb2.RegressionResponse:
+        made = regression_pb2.RegressionResponse
+        return self._judge("Regress", methods.regress, made, request, context)
+
+    def _judge(self, api: str, method: Callable, made: Callable, request, context) -> Any:
+        """What `method` says of the request's examples, as a `made` response."""
+
         def answer(run, servable, signature):
-            return regression_pb2.RegressionResponse(
-                result=methods.regress(run, servable, signature, request.input),
+            return made(
+                result=method(run, servable, signature, request.input),
                 model_spec=methods.model_spec(servable, signature),
             )
 
-        return self._ask("Regress", request.model_spec, context, answer)
+        return self._ask(api, request.model_spec, context, answer)
 
     def MultiInference(self, request, context) -> inference_pb2.MultiInferenceResponse:
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()

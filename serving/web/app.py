@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 
 from pipelines.config import add_flags, from_flags
-from serving.client import RestClient, newest_version
+from serving.client import RestClient, model_folder, newest_version
 from serving.listen import address, listen
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
@@ -74,11 +74,6 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _find(base: Path, name: str) -> Path:
-    """The model's folder: `base`, or `base`/`name`."""
-    return base / name if (base / name).is_dir() else base
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dfdetect web",
@@ -93,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(error))
     try:
         if settings.model:
-            version = newest_version(_find(Path(settings.model), settings.model_name))
+            version = newest_version(model_folder(Path(settings.model), settings.model_name))
             settings = dataclasses.replace(settings, model=str(version))
         app = create_app(settings)
         listener = listen(settings.host, settings.port, "--port")
