@@ -43,6 +43,8 @@ def watched(items: Iterator[T], limit_s: float) -> Generator[T]:
             except queue.Empty:
                 raise TimeoutError(f"took longer than {limit_s:g} s") from None
             waited_s += time.monotonic() - asked_s
+            if waited_s > limit_s:  # the item came as the time ran out, or was there at once
+                raise TimeoutError(f"took longer than {limit_s:g} s")
             if kind == "end":
                 return
             if kind == "error":

@@ -152,6 +152,12 @@ def test_leaving_at_any_moment_leaves_no_thread_behind():
         got.close()
 
 
+def test_an_item_that_is_there_too_late_is_not_taken():
+    for _ in range(100):
+        with pytest.raises(TimeoutError, match="longer than 0 s"):
+            next(watched(iter([0]), 0.0))
+
+
 def test_a_video_that_takes_too_long_is_rejected_as_timeout(small_config, face_video):
     extractor = FaceExtractor(small_config, time_limit_s=1e-9)
     with pytest.raises(VideoError, match="face.mp4: decoding took longer") as caught:

@@ -25,6 +25,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from pipelines.h264 import x264_options
+
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
@@ -103,10 +105,9 @@ def h264(clip: np.ndarray, crf: float, random: np.random.Generator) -> np.ndarra
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = even.shape[2], even.shape[1], "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-    encoder.options = {"crf": str(crf)}
+    encoder.options = x264_options(crf)
     decoder = av.CodecContext.create("h264", "r")
-    # More threads would be the batch's: see `corrupt`.
-    encoder.thread_count = decoder.thread_count = 1
+    decoder.thread_count = 1  # the clips of a batch have a thread each already
     packets = [
         packet
         for frame in (*(av.VideoFrame.from_ndarray(f, format="rgb24") for f in even), None)

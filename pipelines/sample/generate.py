@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import threadpoolctl
 
+from pipelines.h264 import x264_options
 from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
 from pipelines.sample.identities import make_identity
@@ -147,7 +148,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     """H.264 at constant quality 23 (FaceForensics++'s c23), the same bytes every time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "23", "threads": "1"})
+        stream = container.add_stream("libx264", rate=FPS, options=x264_options(23))
         stream.pix_fmt = "yuv420p"
         stream.height, stream.width = frames.shape[1:3]
         for image in frames:
