@@ -7,7 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipelines.video import probe, read_frames
+from pipelines.frames import read_frames
+from pipelines.video import probe
 
 FRAMES = 300
 NOISE = 2.0  # grey levels; scaling up leaves none of a sensor's

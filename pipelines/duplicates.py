@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 import cv2
 import numpy as np
 
-from pipelines.video import probe, read_frames, sample_clips
+from pipelines.frames import read_frames
+from pipelines.video import probe, sample_clips
 
 FRAMES = 4  # of a video
 SIDE, LOW = 32, 8  # of the grey picture, px; frequencies kept in each direction

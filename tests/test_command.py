@@ -41,7 +41,7 @@ def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
         ("dfdetect", ("tensorflow", "keras", "apache_beam", "numpy")),
         ("serving.client", ("tensorflow", "keras", "apache_beam", "grpc")),
         ("pipelines.faces.extract", ("apache_beam",)),
-        ("pipelines.video", ("apache_beam", "tensorflow")),
+        ("pipelines.frames", ("apache_beam", "tensorflow")),
         ("pipelines.preprocess", ("tensorflow",)),
         ("pipelines.score", ("tensorflow",)),
         ("pipelines.datasets", ("tensorflow", "apache_beam")),

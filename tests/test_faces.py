@@ -17,7 +17,8 @@ from pipelines.faces.align import TEMPLATE, crop, similarity
 from pipelines.faces.detect import Face, MtcnnDetector, compute_reproducibly, iou, suppress
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import fill_gaps, link, smooth_landmarks
-from pipelines.video import probe, read_frames, sample_clips
+from pipelines.frames import read_frames
+from pipelines.video import probe, sample_clips
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,11 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import MtcnnDetector
+from pipelines.frames import read_frames
 from pipelines.sample import generate
 from pipelines.sample.identities import _mirror, make_identity
 from pipelines.sample.portraits import CENTRE, POINTS
 from pipelines.sample.warp import Bump, displacement, move, warp
-from pipelines.video import probe, read_frames
+from pipelines.video import probe
 
 PEOPLE = 6
 FRAMES = 16  # as the fixture has it

@@ -15,9 +15,10 @@ from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import video as video_module
+from pipelines import frames as frames_module
 from pipelines.clip import VideoError
-from pipelines.video import probe, read_frames, sample_clips
+from pipelines.frames import read_frames
+from pipelines.video import probe, sample_clips
 
 FRAMES = 40
 B_FRAMES = {"g": "12", "bf": "3", "x264-params": "b-adapt=0:scenecut=0"}
@@ -187,7 +188,7 @@ def demuxed(monkeypatch) -> list[int]:
             times.append(packet.pts)
             yield packet
 
-    monkeypatch.setattr("pipelines.video._demux", noted)
+    monkeypatch.setattr("pipelines.frames.demux", noted)
     return times
 
 
@@ -208,7 +209,7 @@ def test_frames_that_no_other_needs_are_left_out(b_frames, monkeypatch):
             shown.append(when)
             yield when, frame
 
-    monkeypatch.setattr("pipelines.video._from_keyframe", noted)
+    monkeypatch.setattr("pipelines.frames._from_keyframe", noted)
     info = probe(str(b_frames))
     list(read_frames(info, [23]))
     # Others refer to 12, 16 and 20 and to the middle one of the three B-frames between them.
@@ -230,8 +231,8 @@ def test_where_seeking_fails_decoding_starts_at_the_first_frame(b_frames, monkey
             yield Unseekable(container), stream
 
     info, every = probe(str(b_frames)), decode_all(b_frames)
-    whole_open = video_module._open
-    monkeypatch.setattr(video_module, "_open", opened)
+    whole_open = frames_module.open_video
+    monkeypatch.setattr(frames_module, "open_video", opened)
     assert_same(list(read_frames(info, [1, 30])), [every[1], every[30]])
 
 

@@ -15,8 +15,9 @@ from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
+from pipelines.frames import read_frames
 from pipelines.stopwatch import Stopwatch
-from pipelines.video import VideoFacts, VideoInfo, probe, read_frames, sample_clips
+from pipelines.video import VideoFacts, VideoInfo, probe, sample_clips
 from pipelines.watchdog import watched
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
