@@ -83,6 +83,25 @@ def test_a_request_is_answered_by_its_deadline_even_if_the_model_is_not_done(bas
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def test_a_body_that_does_not_come_gives_its_place_to_others_at_the_deadline(base):
+    with serve_in_thread(base, NAME, rest_timeout_ms=500, max_in_flight=1, grpc_port=-1) as where:
+        host, _, port = where.rest.removeprefix("http://").rpartition(":")
+        head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=30) as held:
+            held.sendall(head.encode() + b'{"')
+            answer = held.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 504") and b"connection: close" in answer.lower()
+            assert post(where.rest, {"inputs": [1]}) == (200, {"outputs": [2.5]})
+
+
+def test_a_pair_of_surrogates_is_one_character(base):
+    with start_in_thread(base, NAME) as url:
+        body = b'{"signature_name": "echo", "inputs": ["\\ud83d\\ude00"]}'
+        assert post(url, body)[1]["outputs"]["text"] == ["\U0001f600"]
+        body = b'{"signature_name": "echo", "inputs": ["\\\\ud83d"]}'  # a backslash, no escape
+        assert post(url, body)[1]["outputs"]["text"] == ["\\ud83d"]
+
+
 def test_more_requests_than_the_server_takes_are_refused_at_once(base):
     with serve_in_thread(base, NAME, max_in_flight=2, threads=1) as where:
         with ThreadPoolExecutor(3) as pool:
