@@ -25,10 +25,11 @@ from serving.client import (
     ModelSpec,
     connect,
     is_server,
+    model_folder,
 )
 from serving.find import Found, find_videos
 from serving.result import ClipScore, VideoResult, ask, clip_score, judge
-from serving.table import write_csv
+from serving.table import check_place, write_csv
 from serving.verdict import Thresholds
 
 
@@ -143,9 +144,12 @@ def _complain(text: str) -> None:
 
 
 def _open(args: argparse.Namespace) -> Model:
-    if args.model_server:
-        return connect(args.model_server, args.model_name)
-    return InProcessModel(args.model_dir)
+    if not args.model_server:
+        return InProcessModel(model_folder(args.model_dir, ModelSpec.parse(args.model_name).name))
+    model = connect(args.model_server, args.model_name)
+    if args.wait_seconds > 0:
+        model.wait_ready(args.wait_seconds)
+    return model
 
 
 def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
@@ -193,16 +197,18 @@ def _look(names: Sequence[str]) -> tuple[Found, list[Outcome]]:
 
 
 def _work(args: argparse.Namespace) -> int:
+    if args.csv:
+        check_place(args.csv)
     found, done = _look(args.videos)
     if found.videos:
         with contextlib.closing(_open(args)) as model:
             say = not args.json
             done = _predict_all(found.videos, model, say, args.out_report) + done
     results = [outcome.to_dict() for outcome in done]
+    if args.json:
+        print(json.dumps(results, indent=2, allow_nan=False), flush=True)
     if args.csv:
         write_csv(args.csv, results)
-    if args.json:
-        print(json.dumps(results, indent=2, allow_nan=False))
     return int(any(outcome.result is None for outcome in done))
 
 
@@ -224,12 +230,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT",
     )
-    where.add_argument("--model-dir", type=Path, metavar="DIR", help="load the model here instead")
+    where.add_argument(
+        "--model-dir",
+        type=Path,
+        metavar="DIR",
+        help="load the model here instead: what `export` wrote, or one version of it",
+    )
     parser.add_argument(
         "--model-name",
         default="dfdetect",
         metavar="NAME[/versions/V|/labels/L]",
         help="on the server, its highest version unless another is named (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how long to wait for a server that is still starting or loading the model "
+        "(default: %(default)g, ask at once)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")

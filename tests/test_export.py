@@ -157,3 +157,13 @@ def test_a_wrong_metrics_file_is_told_before_anything_is_written(
     assert export.main([*argv, "--metrics", str(tmp_path / "metrics.json")]) == 1
     assert "is no metrics.json of `dfdetect evaluate`" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_a_place_that_cannot_be_written_to_is_an_error_that_names_it(
+    trained_run, tmp_path, capsys, format
+):
+    (tmp_path / "out").write_text("a file")
+    argv = ["--run", str(trained_run), "--out", str(tmp_path / "out"), "--format", format]
+    assert export.main(argv) == 1
+    assert str(tmp_path / "out") in capsys.readouterr().err

@@ -198,6 +198,20 @@ def test_the_health_service_says_serving_until_the_server_ends(base):
     server.metrics.page()
 
 
+def test_the_health_service_answers_though_all_threads_compute(base):
+    with (
+        serve_in_thread(base, NAME, threads=1) as where,
+        grpc.insecure_channel(where.grpc) as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub.Predict(predict_request("spin", milliseconds=[1]), 60)
+        slow = stub.Predict.future(predict_request("spin", milliseconds=[3000]), 60)
+        request = health_pb2.HealthCheckRequest()
+        found = health_pb2_grpc.HealthStub(channel).Check(request, 60)
+        assert found.status == health_pb2.HealthCheckResponse.SERVING and not slow.done()
+        assert list(slow.result().outputs["milliseconds"].int_val) == [3000]
+
+
 def test_a_server_whose_model_does_not_come_to_an_end_says_so_when_it_stops(base):
     settings = Settings(rest_port=0, grpc_port=-1, drain_seconds=0.2, rest_timeout_ms=100)
     server = ModelServer(settings, one_model(NAME, base))
