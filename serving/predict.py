@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import (
+    FingerprintMismatch,
     InProcessModel,
     Model,
     ModelConfig,
@@ -160,8 +161,31 @@ def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
     if reports:
         from serving.report_files import ReportFiles
 
-        return ReportFiles(reports, extractor, model)
-    return lambda path: (predict_video(path, extractor, model, config.thresholds), "")
+        return by_one_version(ReportFiles(reports, extractor, model), model, config.preprocess)
+    return by_one_version(
+        lambda path: (predict_video(path, extractor, model), ""), model, config.preprocess
+    )
+
+
+def by_one_version(judge_video: Judge, model: Model, crops: PreprocessConfig) -> Judge:
+    """The same for as long as the model is one for such crops; a server may get a new version at
+    any time. What two versions judged together is an error, not a verdict."""
+
+    def judged(path: str) -> tuple[VideoResult, str]:
+        version, wanted = model.version(), model.config().preprocess
+        if wanted.fingerprint != crops.fingerprint:
+            raise FingerprintMismatch(
+                f"{version}, which answers now, was trained on crops with fingerprint "
+                f"{wanted.fingerprint}; those at hand have {crops.fingerprint}. Run it again."
+            )
+        result, report = judge_video(path)
+        if result.model != version:
+            raise ModelServerError(
+                f"{result.model} took over from {version} meanwhile. Run this video again."
+            )
+        return result, report
+
+    return judged
 
 
 def _predict_all(

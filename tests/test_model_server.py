@@ -89,8 +89,7 @@ def test_a_body_that_does_not_come_gives_its_place_to_others_at_the_deadline(bas
         head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
         with socket.create_connection((host, int(port)), timeout=30) as held:
             held.sendall(head.encode() + b'{"')
-            answer = held.recv(4096)
-            assert answer.startswith(b"HTTP/1.1 504") and b"connection: close" in answer.lower()
+            assert held.recv(4096).startswith(b"HTTP/1.1 504")
             assert post(where.rest, {"inputs": [1]}) == (200, {"outputs": [2.5]})
 
 

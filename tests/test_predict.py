@@ -170,6 +170,34 @@ def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
     assert second.result.verdict == "FAKE" and second.seconds > 0
 
 
+def test_a_version_that_takes_over_meanwhile_gives_no_verdict_on_crops_or_clips_of_the_other(
+    extractor, sample, small_config
+):
+    class Rolling:
+        version_now, crops = 1, small_config
+
+        def config(self):
+            return ModelConfig(self.crops, Thresholds())
+
+        def version(self):
+            return f"rolling/{self.version_now}"
+
+        def predict(self, clips):
+            self.version_now = after.pop()
+            return [Prediction(0.9, [0.9] * len(clip)) for clip in clips]
+
+    path, model, after = str(sorted(sample.rglob("*.mp4"))[0]), Rolling(), [2, 2, 1]
+    judge = predict.by_one_version(
+        lambda path: (predict_video(path, extractor, model), ""), model, small_config
+    )
+    first, across, second = predict.outcomes([path] * 3, judge)
+    assert first.result.model == "rolling/1" and second.result.model == "rolling/2"
+    assert across.error == "model_server" and "took over from rolling/1" in across.detail
+    model.crops = dataclasses.replace(small_config, margin=small_config.margin + 0.1)
+    (other,) = predict.outcomes([path], judge)
+    assert other.result is None and model.crops.fingerprint in other.detail
+
+
 def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     """Standard error is a terminal, standard output a pipe."""
     ours, theirs = pty.openpty()

@@ -101,10 +101,10 @@ class RestApi:
         try:
             body = await asyncio.wait_for(self._body(request), self._timeout_s)
         except TimeoutError:
-            return self._late(close=True)
+            return self._late()
         except _TooLarge:
             text = f"The body is larger than {self._max_body_bytes} bytes."
-            return self._json({"error": text}, 413, close=True)
+            return self._json({"error": text}, 413)
         except ClientDisconnect:
             return Response(status_code=499)
         except StatusError as error:
@@ -121,19 +121,18 @@ class RestApi:
             return self._error(as_status(error))
         return self._respond(content, 200)
 
-    def _late(self, close: bool = False) -> Response:
+    def _late(self) -> Response:
         text = f"The request was not answered within {self._timeout_s:g} s."
-        return self._json({"error": text}, HTTP_STATUS[StatusCode.DEADLINE_EXCEEDED], close)
+        return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
 
     def _error(self, error: StatusError) -> Response:
         return self._json({"error": error.message}, HTTP_STATUS[error.code])
 
-    def _json(self, document: dict[str, Any], status: int, close: bool = False) -> Response:
-        return self._respond(json_answers.dumps(document), status, close)
+    def _json(self, document: dict[str, Any], status: int) -> Response:
+        return self._respond(json_answers.dumps(document), status)
 
-    def _respond(self, content: bytes, status: int, close: bool = False) -> Response:
-        """close: end the connection, on which the rest of a body may be on its way."""
-        headers = {"connection": "close"} if close or self.draining else None
+    def _respond(self, content: bytes, status: int) -> Response:
+        headers = {"connection": "close"} if self.draining else None
         return Response(content, status, headers, media_type="application/json")
 
     async def _body(self, request: Request) -> bytes:
