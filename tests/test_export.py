@@ -76,6 +76,14 @@ def test_the_signatures_agree_with_the_trained_model(model, source):
     )
 
 
+@pytest.mark.parametrize("mask", [(1, T - 1), (2, T - 2), (2, T)])
+def test_a_mask_that_is_not_of_its_clips_is_an_error(model, mask):
+    """It would drop frames, count black ones, or judge a clip twice."""
+    clips = tf.constant(CLIPS["clips"][:, : T - 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="clips and mask must agree"):
+        model.signatures["tensors"](clips=clips, mask=tf.ones(mask, tf.bool))
+
+
 def test_a_shorter_clip_has_a_shorter_heat_map(model):
     explain = model.signatures["explain"]
     short = explain(frames=tf.constant(FRAMES[:1, :2]))["heat_map"]
