@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import (
+    FingerprintMismatch,
     InProcessModel,
     Model,
     ModelConfig,
@@ -25,10 +26,11 @@ from serving.client import (
     ModelSpec,
     connect,
     is_server,
+    model_folder,
 )
 from serving.find import Found, find_videos
 from serving.result import ClipScore, VideoResult, ask, clip_score, judge
-from serving.table import write_csv
+from serving.table import check_place, write_csv
 from serving.verdict import Thresholds
 
 
@@ -143,9 +145,12 @@ def _complain(text: str) -> None:
 
 
 def _open(args: argparse.Namespace) -> Model:
-    if args.model_server:
-        return connect(args.model_server, args.model_name)
-    return InProcessModel(args.model_dir)
+    if not args.model_server:
+        return InProcessModel(model_folder(args.model_dir, ModelSpec.parse(args.model_name).name))
+    model = connect(args.model_server, args.model_name)
+    if args.wait_seconds > 0:
+        model.wait_ready(args.wait_seconds)
+    return model
 
 
 def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
@@ -156,8 +161,31 @@ def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
     if reports:
         from serving.report_files import ReportFiles
 
-        return ReportFiles(reports, extractor, model)
-    return lambda path: (predict_video(path, extractor, model, config.thresholds), "")
+        return by_one_version(ReportFiles(reports, extractor, model), model, config.preprocess)
+    return by_one_version(
+        lambda path: (predict_video(path, extractor, model), ""), model, config.preprocess
+    )
+
+
+def by_one_version(judge_video: Judge, model: Model, crops: PreprocessConfig) -> Judge:
+    """The same for as long as the model is one for such crops; a server may get a new version at
+    any time. What two versions judged together is an error, not a verdict."""
+
+    def judged(path: str) -> tuple[VideoResult, str]:
+        version, wanted = model.version(), model.config().preprocess
+        if wanted.fingerprint != crops.fingerprint:
+            raise FingerprintMismatch(
+                f"{version}, which answers now, was trained on crops with fingerprint "
+                f"{wanted.fingerprint}; those at hand have {crops.fingerprint}. Run it again."
+            )
+        result, report = judge_video(path)
+        if result.model != version:
+            raise ModelServerError(
+                f"{result.model} took over from {version} meanwhile. Run this video again."
+            )
+        return result, report
+
+    return judged
 
 
 def _predict_all(
@@ -193,16 +221,18 @@ def _look(names: Sequence[str]) -> tuple[Found, list[Outcome]]:
 
 
 def _work(args: argparse.Namespace) -> int:
+    if args.csv:
+        check_place(args.csv)
     found, done = _look(args.videos)
     if found.videos:
         with contextlib.closing(_open(args)) as model:
             say = not args.json
             done = _predict_all(found.videos, model, say, args.out_report) + done
     results = [outcome.to_dict() for outcome in done]
+    if args.json:
+        print(json.dumps(results, indent=2, allow_nan=False), flush=True)
     if args.csv:
         write_csv(args.csv, results)
-    if args.json:
-        print(json.dumps(results, indent=2, allow_nan=False))
     return int(any(outcome.result is None for outcome in done))
 
 
@@ -224,12 +254,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT",
     )
-    where.add_argument("--model-dir", type=Path, metavar="DIR", help="load the model here instead")
+    where.add_argument(
+        "--model-dir",
+        type=Path,
+        metavar="DIR",
+        help="load the model here instead: what `export` wrote, or one version of it",
+    )
     parser.add_argument(
         "--model-name",
         default="dfdetect",
         metavar="NAME[/versions/V|/labels/L]",
         help="on the server, its highest version unless another is named (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how long to wait for a server that is still starting or loading the model "
+        "(default: %(default)g, ask at once)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")

@@ -28,6 +28,16 @@ COLUMNS = (
 )
 
 
+def check_place(path: Path) -> None:
+    """Raises OSError where no table can be written there: told before hours of work, not after."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; give a file for the table.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: No such file, nor its folder; make that first.")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{path}: its folder cannot be written to.")
+
+
 def write_csv(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
     """Writes what `dfdetect predict --json` prints as a table, whole or not at all.
 

@@ -146,6 +146,12 @@ ROWS = [
         {"outputs": [math.nan, math.inf, -math.inf]},
     ),
     Case(
+        "a whole number beyond 64 bits is a decimal",
+        f"{V1}:predict",
+        '{"inputs": [100000000000000000000, -100000000000000000000]}',
+        {"outputs": [5e19, -5e19]},
+    ),
+    Case(
         "and go out",
         f"{V1}:predict",
         ask("special", instances=[0, -1, 1]),
@@ -222,6 +228,30 @@ ERRORS = [
         f"{V1}:predict",
         {"inputs": [16777217]},
         "without loss of precision",
+        400,
+    ),
+    Case(
+        "a whole number of 64 bits that a float cannot hold",
+        f"{V1}:predict",
+        {"inputs": [-(2**63)]},
+        "without loss of precision",
+        400,
+    ),
+    Case(
+        "a whole number that a double cannot hold", f"{V1}:predict", {"inputs": [10**400]}, "", 400
+    ),
+    Case(
+        "half of a surrogate pair",
+        f"{V1}:predict",
+        '{"inputs": ["\\ud800"]}',
+        "JSON Parse error: The surrogate pair in string is invalid",
+        400,
+    ),
+    Case(
+        "lists in lists in lists",
+        f"{V1}:predict",
+        f'{{"inputs": {"[" * 100}1{"]" * 100}}}',
+        "",
         400,
     ),
     Case(
@@ -504,6 +534,14 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 FAILED = grpc.StatusCode.FAILED_PRECONDITION
 
 
+def shaped(*sizes):
+    """A request of one number for the shape."""
+    request = predict_request(x=1.0)
+    for size in sizes:
+        request.inputs["x"].tensor_shape.dim.add(size=size)
+    return request
+
+
 @pytest.mark.parametrize(
     ("request_", "code", "text"),
     [
@@ -518,6 +556,8 @@ FAILED = grpc.StatusCode.FAILED_PRECONDITION
         (predict_request(outputs=["y", "y"]), INVALID, "duplicate output tensor alias"),
         (predict_request(x=(-1.0,), signature="root", version=1), INVALID, "negative number"),
         (predict_pb2.PredictRequest(), INVALID, ""),
+        (shaped(-1), INVALID, "tensor parsing error: x"),
+        (shaped(10**13), INVALID, "tensor parsing error: x"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -76,6 +76,14 @@ def test_the_signatures_agree_with_the_trained_model(model, source):
     )
 
 
+@pytest.mark.parametrize("mask", [(1, T - 1), (2, T - 2), (2, T)])
+def test_a_mask_that_is_not_of_its_clips_is_an_error(model, mask):
+    """It would drop frames, count black ones, or judge a clip twice."""
+    clips = tf.constant(CLIPS["clips"][:, : T - 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="clips and mask must agree"):
+        model.signatures["tensors"](clips=clips, mask=tf.ones(mask, tf.bool))
+
+
 def test_a_shorter_clip_has_a_shorter_heat_map(model):
     explain = model.signatures["explain"]
     short = explain(frames=tf.constant(FRAMES[:1, :2]))["heat_map"]
@@ -157,3 +165,13 @@ def test_a_wrong_metrics_file_is_told_before_anything_is_written(
     assert export.main([*argv, "--metrics", str(tmp_path / "metrics.json")]) == 1
     assert "is no metrics.json of `dfdetect evaluate`" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_a_place_that_cannot_be_written_to_is_an_error_that_names_it(
+    trained_run, tmp_path, capsys, format
+):
+    (tmp_path / "out").write_text("a file")
+    argv = ["--run", str(trained_run), "--out", str(tmp_path / "out"), "--format", format]
+    assert export.main(argv) == 1
+    assert str(tmp_path / "out") in capsys.readouterr().err

@@ -83,6 +83,24 @@ def test_a_request_is_answered_by_its_deadline_even_if_the_model_is_not_done(bas
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def test_a_body_that_does_not_come_gives_its_place_to_others_at_the_deadline(base):
+    with serve_in_thread(base, NAME, rest_timeout_ms=500, max_in_flight=1, grpc_port=-1) as where:
+        host, _, port = where.rest.removeprefix("http://").rpartition(":")
+        head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=30) as held:
+            held.sendall(head.encode() + b'{"')
+            assert held.recv(4096).startswith(b"HTTP/1.1 504")
+            assert post(where.rest, {"inputs": [1]}) == (200, {"outputs": [2.5]})
+
+
+def test_a_pair_of_surrogates_is_one_character(base):
+    with start_in_thread(base, NAME) as url:
+        body = b'{"signature_name": "echo", "inputs": ["\\ud83d\\ude00"]}'
+        assert post(url, body)[1]["outputs"]["text"] == ["\U0001f600"]
+        body = b'{"signature_name": "echo", "inputs": ["\\\\ud83d"]}'  # a backslash, no escape
+        assert post(url, body)[1]["outputs"]["text"] == ["\\ud83d"]
+
+
 def test_more_requests_than_the_server_takes_are_refused_at_once(base):
     with serve_in_thread(base, NAME, max_in_flight=2, threads=1) as where:
         with ThreadPoolExecutor(3) as pool:
@@ -177,6 +195,20 @@ def test_the_health_service_says_serving_until_the_server_ends(base):
         assert next(watched).status == states.NOT_SERVING
         ending.join()
     server.metrics.page()
+
+
+def test_the_health_service_answers_though_all_threads_compute(base):
+    with (
+        serve_in_thread(base, NAME, threads=1) as where,
+        grpc.insecure_channel(where.grpc) as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub.Predict(predict_request("spin", milliseconds=[1]), 60)
+        slow = stub.Predict.future(predict_request("spin", milliseconds=[3000]), 60)
+        request = health_pb2.HealthCheckRequest()
+        found = health_pb2_grpc.HealthStub(channel).Check(request, 60)
+        assert found.status == health_pb2.HealthCheckResponse.SERVING and not slow.done()
+        assert list(slow.result().outputs["milliseconds"].int_val) == [3000]
 
 
 def test_a_server_whose_model_does_not_come_to_an_end_says_so_when_it_stops(base):

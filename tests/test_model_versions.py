@@ -198,7 +198,7 @@ def test_a_model_without_a_version_that_serves_does_not_start(base, tmp_path):
 
 
 def test_versions_are_folders_with_numbers_the_highest_first(tmp_path, half_plus_two):
-    for name in ("2", "10", "007", "temp-11", "1.5"):
+    for name in ("2", "10", "007", "temp-11", "1.5", str(2**63), "٣"):
         (tmp_path / name).mkdir()
     (tmp_path / "12").write_text("a file")
     assert list(list_versions(tmp_path)) == [10, 7, 2]

@@ -8,8 +8,10 @@ import json
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +170,34 @@ def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
     assert second.result.verdict == "FAKE" and second.seconds > 0
 
 
+def test_a_version_that_takes_over_meanwhile_gives_no_verdict_on_crops_or_clips_of_the_other(
+    extractor, sample, small_config
+):
+    class Rolling:
+        version_now, crops = 1, small_config
+
+        def config(self):
+            return ModelConfig(self.crops, Thresholds())
+
+        def version(self):
+            return f"rolling/{self.version_now}"
+
+        def predict(self, clips):
+            self.version_now = after.pop()
+            return [Prediction(0.9, [0.9] * len(clip)) for clip in clips]
+
+    path, model, after = str(sorted(sample.rglob("*.mp4"))[0]), Rolling(), [2, 2, 1]
+    judge = predict.by_one_version(
+        lambda path: (predict_video(path, extractor, model), ""), model, small_config
+    )
+    first, across, second = predict.outcomes([path] * 3, judge)
+    assert first.result.model == "rolling/1" and second.result.model == "rolling/2"
+    assert across.error == "model_server" and "took over from rolling/1" in across.detail
+    model.crops = dataclasses.replace(small_config, margin=small_config.margin + 0.1)
+    (other,) = predict.outcomes([path], judge)
+    assert other.result is None and model.crops.fingerprint in other.detail
+
+
 def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     """Standard error is a terminal, standard output a pipe."""
     ours, theirs = pty.openpty()
@@ -222,10 +252,37 @@ def test_where_no_name_stands_for_a_video_no_model_is_asked(tmp_path, capsys):
     assert json.loads(captured.out)[0]["error"] == "not_found" and "export" not in captured.err
 
 
-def test_a_table_that_cannot_be_written_is_an_error(tmp_path, capsys):
-    argv = (tmp_path / "a.mp4", "--model-dir", tmp_path, "--csv", tmp_path / "no" / "t.csv")
+@pytest.mark.parametrize(("table", "text"), [("no/t.csv", "No such file"), (".", "is a folder")])
+def test_a_table_that_cannot_be_written_is_told_before_any_work(
+    videos, tmp_path, capsys, table, text
+):
+    argv = (videos / "take1.mp4", "--model-dir", tmp_path, "--csv", tmp_path / table)
     assert run(*argv) == 1
-    assert "No such file" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert text in error and "dfdetect export" not in error
+
+
+@pytest.mark.parametrize("folder", ["version", "model", "base"])
+def test_a_model_is_taken_from_what_export_wrote_or_any_folder_in_it(
+    exported, videos, tmp_path, capsys, folder
+):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "dfdetect").symlink_to(exported.parent)
+    folders = {"version": exported, "model": exported.parent, "base": tmp_path / "base"}
+    assert run(videos / "take1.mp4", "--model-dir", folders[folder], "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "NO_FACE"
+
+
+def test_a_server_that_comes_late_is_waited_for_if_asked(exported, videos, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ThreadPoolExecutor(1) as pool:
+        argv = ("--model-server", f"http://127.0.0.1:{port}", "--wait-seconds", 120, "--json")
+        done = pool.submit(run, videos / "take1.mp4", *argv)
+        with serve_in_thread(exported.parent, rest_port=port, grpc_port=-1):
+            assert done.result(120) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "NO_FACE"
 
 
 @pytest.fixture

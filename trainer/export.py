@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
             print(export_litert(args.run, args.out, args.name, args.metrics))
             return 0
         version = export(args.run, args.out, args.name, args.metrics, args.precision)
-    except (FileNotFoundError, ValueError, ExportError) as error:
+    except (OSError, ValueError, ExportError) as error:
         print(f"dfdetect export: {error}", file=sys.stderr)
         return 1
     print(f"wrote {version}")

@@ -50,7 +50,11 @@ def signatures(
         ]
     )
     def tensors(clips, mask):
-        return scoring.scores(clips, mask)
+        checked = tf.debugging.assert_equal(
+            tf.shape(clips)[:2], tf.shape(mask), message="clips and mask must agree in [B, t]."
+        )
+        with tf.control_dependencies([checked]):
+            return scoring.scores(tf.identity(clips), tf.identity(mask))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(examples):

@@ -55,10 +55,20 @@ def make_server(core: Core, threads: int, max_in_flight: int) -> tuple[grpc.Serv
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(core), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelStates(core), server)
-    healthy = health.HealthServicer()
+    healthy = _Health()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     set_health(healthy, False)
     return server, healthy
+
+
+class _Health(health.HealthServicer):
+    """Answers from a thread of its own: who probes a server gives it up if it does not, though it
+    only has much to compute."""
+
+    def Check(self, request, context) -> health_pb2.HealthCheckResponse:
+        return super().Check(request, context)
+
+    Check.experimental_thread_pool = ThreadPoolExecutor(1, "health")  # type: ignore[attr-defined]
 
 
 def set_health(healthy: Any, serving: bool) -> None:

@@ -20,6 +20,7 @@ import binascii
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ _JSON_TYPES = {
     type(None): "Null",
 }
 _SHOWN = 200  # characters of a value in an error
+_MOST_DIMENSIONS = 64  # of a NumPy array
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def loads(body: bytes) -> dict[str, Any]:
@@ -51,15 +54,26 @@ def loads(body: bytes) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         reason = "Invalid value." if error.msg == "Expecting value" else error.msg
         raise invalid(f"JSON Parse error: {reason} at offset: {error.pos}") from error
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
+    if _SURROGATE.search(body):
+        _refuse_half_pairs(document)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {show(document)} Is not object")
     return document
+
+
+def _refuse_half_pairs(document: Any) -> None:
+    """Half of a UTF-16 pair is no character, and cannot be written in UTF-8."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        text = "JSON Parse error: The surrogate pair in string is invalid."
+        raise invalid(text) from error
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
@@ -183,6 +197,8 @@ def _tensor(value: Any, spec: meta_graph_pb2.TensorInfo) -> np.ndarray:
         if not level:
             break
         level = level[0]
+    if len(shape) > _MOST_DIMENSIONS:
+        raise invalid(f"Lists {len(shape)} deep, expected at most {_MOST_DIMENSIONS}")
     flat = [value]
     for size in shape:
         if set(map(type, flat)) != {list} or set(map(len, flat)) != {size}:
@@ -248,11 +264,15 @@ def _type_error(value: Any, dtype: tf.DType) -> StatusError:
 
 
 def _floats(flat: list[Any], types: set[type], dtype: tf.DType) -> np.ndarray:
-    """Refuses whole numbers that the type cannot hold, and decimals beyond its range."""
+    """Refuses whole numbers that the type cannot hold, and decimals beyond its range.
+
+    A whole number beyond 64 bits is read as a decimal is.
+    """
     bits, limit = (24, float(dtype.max)) if dtype == tf.float32 else (53, math.inf)
     if int in types:
         whole = (1 << bits) - 1
-        wrong = next((v for v in flat if type(v) is int and abs(v) > whole), None)
+        large = (v for v in flat if type(v) is int and abs(v) > whole)
+        wrong = next((v for v in large if -(2**63) <= v < 2**64 or abs(v) >= 2**1023), None)
         if wrong is not None:
             raise _lossy(wrong, dtype)
     wide = np.array(flat, np.float64)
@@ -275,7 +295,7 @@ def _strings(flat: list[Any], types: set[type]) -> np.ndarray:
         return found
     for index, value in enumerate(flat):
         if isinstance(value, str):
-            found[index] = value.encode("utf-8", "surrogatepass")
+            found[index] = value.encode()
         elif isinstance(value, dict):
             found[index] = decode_base64(value)
         else:

@@ -97,8 +97,11 @@ class RestApi:
             return self._error(as_status(error))
 
     async def _answer(self, request: Request, started: float) -> Response:
+        deadline = started + self._timeout_s
         try:
-            body = await self._body(request)
+            body = await asyncio.wait_for(self._body(request), self._timeout_s)
+        except TimeoutError:
+            return self._late()
         except _TooLarge:
             text = f"The body is larger than {self._max_body_bytes} bytes."
             return self._json({"error": text}, 413)
@@ -106,7 +109,6 @@ class RestApi:
             return Response(status_code=499)
         except StatusError as error:
             return self._error(error)
-        deadline = started + self._timeout_s
         work = self._pool.submit(self._handle, "POST", _target(request), body, deadline)
         self._works.add(work)
         work.add_done_callback(self._works.discard)
@@ -114,11 +116,14 @@ class RestApi:
         try:
             content = await asyncio.wait_for(asyncio.wrap_future(work), left)
         except TimeoutError:
-            text = f"The request was not answered within {self._timeout_s:g} s."
-            return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
+            return self._late()
         except Exception as error:
             return self._error(as_status(error))
         return self._respond(content, 200)
+
+    def _late(self) -> Response:
+        text = f"The request was not answered within {self._timeout_s:g} s."
+        return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
 
     def _error(self, error: StatusError) -> Response:
         return self._json({"error": error.message}, HTTP_STATUS[error.code])

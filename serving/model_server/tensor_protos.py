@@ -6,12 +6,15 @@ Values are written into the field of their type (`float_val`, ...), as TensorFlo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from serving.model_server.status import invalid
 
+MOST_VALUES = 2**31 - 1
 _FIELDS = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -29,10 +32,17 @@ _FIELDS = {
 
 
 def read(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """Raises StatusError where the message is no tensor."""
+    """Raises StatusError where the message is no tensor.
+
+    A message of a few bytes may stand for any number of equal values: it may not for more than
+    a message could hold.
+    """
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    if min(sizes, default=0) < 0 or math.prod(sizes) > MOST_VALUES:
+        raise invalid(f"tensor parsing error: {name}")
     try:
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, MemoryError) as error:
         raise invalid(f"tensor parsing error: {name}") from error
 
 

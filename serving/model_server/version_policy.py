@@ -17,12 +17,15 @@ from serving.model_server.status import invalid
 def list_versions(base: Path) -> dict[int, Path]:
     """Number -> folder, the highest first; a folder that is a SavedModel is its only version.
 
+    A number beyond 64 bits, such as a date with microseconds, is none: the protocol has no place
+    for it.
+
     Raises OSError where the base folder cannot be read.
     """
     if (base / "saved_model.pb").is_file():
         return {int(base.name) if base.name.isdecimal() else 1: base}
-    folders = [p for p in base.iterdir() if p.name.isdecimal() and p.is_dir()]
-    found = {int(p.name): p for p in sorted(folders)}
+    folders = sorted(p for p in base.iterdir() if p.name.isdecimal() and p.is_dir())
+    found = {int(p.name): p for p in folders if p.name.isascii() and int(p.name) < 2**63}
     return {number: found[number] for number in sorted(found, reverse=True)}
 
 
