@@ -97,13 +97,6 @@ def test_another_run_gives_the_same_bytes(shards, own_folder, tmp_path):
     assert checksums(again) == checksums(shards)
 
 
-def test_two_worker_processes_give_the_same_bytes(shards, own_folder, tmp_path):
-    again = tmp_path / "two"
-    argv = ["--input", str(own_folder), "--output", str(again), *FLAGS]
-    assert preprocess.main([*argv, "--", "@multiprocess", "--direct_num_workers=2"]) == 0
-    assert checksums(again) == checksums(shards)
-
-
 def test_the_order_of_the_videos_does_not_matter(shards, own_folder, tmp_path, monkeypatch):
     in_order = preprocess._split
 
