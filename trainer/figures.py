@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOT_DEFINED = "not defined"
@@ -23,6 +23,11 @@ TITLES = {
     "brier": "Brier score",
     "ece": "calibration error (ECE)",
 }
+
+
+def datasets(names: Sequence[str], generated: bool) -> str:
+    """Names of data sets; a generated set goes by the name of the one that it is laid out like."""
+    return ", ".join(f"{name} (generated)" if generated else name for name in names)
 
 
 def number(value: float | None) -> str:
