@@ -39,8 +39,8 @@ def share(value: float | None) -> str:
 
 
 def with_interval(part: Mapping[str, Any], name: str) -> str:
-    """A figure and its 95 % interval."""
+    """A figure and its 95 % interval, which is not torn apart at the end of a line."""
     interval = part["intervals"].get(name)
     if part[name] is None or interval is None:
         return number(part[name])
-    return f"{part[name]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{part[name]:.3f} [{interval[0]:.3f},\N{NO-BREAK SPACE}{interval[1]:.3f}]"

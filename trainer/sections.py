@@ -65,7 +65,7 @@ def _verdict_section(metrics: Mapping[str, Any]) -> Section:
         text.append(
             f"{few} of them are INCONCLUSIVE for another reason: a face in fewer than {MIN_FRAMES} "
             f"frames or of less than {MIN_FACE_PX:.0f} px, whatever the score. The confusion "
-            "matrix and the figures below go by the score alone."
+            "matrix, the fakes found and the false alarms go by the score alone."
         )
     if not metrics["no_face_known"]:
         text.append(
