@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -74,7 +75,8 @@ def write_shards(root, **splits):
         with tf.io.TFRecordWriter(str(root / name)) as writer:
             for clip in clips:
                 writer.write(record(*clip, split))
-        shards[name] = {"records": len(clips)}
+        size = (root / name).stat().st_size
+        shards[name] = {"records": len(clips), "bytes": size}
         fakes = sum(label for _, label, _, _ in clips)
         counts[split] = {"clip_labels": {"real": len(clips) - fakes, "fake": fakes}}
     info = {"config": CONFIG.to_dict(), "fingerprint": CONFIG.fingerprint}
@@ -324,6 +326,18 @@ def test_both_classes_are_needed(run, tmp_path):
     data = write_shards(tmp_path, val={"r1": VAL["r1"]})
     with pytest.raises(ValueError, match="has 2 real and 0 fake val clips; calibration needs both"):
         calibrate.calibrate(run, data)
+
+
+def test_a_split_of_which_a_part_is_lost_is_refused(run, data, tmp_path):
+    (shard,) = data.glob("val-*.tfrecord")
+    flipped = bytearray(shard.read_bytes())
+    flipped[-20] ^= 1
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy)
+    for content, message in ((b"", "has 0 bytes"), (flipped, "a record is damaged or missing")):
+        (copy / shard.name).write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            calibrate.calibrate(run, copy)
 
 
 def test_a_run_without_a_calibration_has_none(run):

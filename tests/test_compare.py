@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
 from serving.verdict import Thresholds
-from trainer import compare
+from trainer import compare, evaluate
 from trainer.detector import Detector
 from trainer.intervals import Bootstrap
 from trainer.predictions import Predictions
@@ -65,9 +65,13 @@ def test_swapping_the_models_turns_the_difference_around():
     assert one["interval"] == pytest.approx([-bound for bound in other["interval"][::-1]])
 
 
+def one_class() -> Predictions:
+    both = table(scores(0, 1.0))
+    return dataclasses.replace(both, videos=both.videos[::2])
+
+
 def test_one_class_alone_gives_no_difference_and_no_crash():
-    reals = table(scores(0, 1.0))
-    reals = dataclasses.replace(reals, videos=reals.videos[::2])
+    reals = one_class()
     got = compare.difference([DETECTOR, DETECTOR], [reals, reals], Bootstrap(50))
     assert got["metrics"]["roc_auc"]["difference"] is None
     assert got["metrics"]["roc_auc"]["beyond_chance"] is None
@@ -78,6 +82,14 @@ def test_models_that_scored_other_videos_are_not_compared():
     tables = [table(scores(0, 1.0)), table(scores(0, 1.0)[:-2])]
     with pytest.raises(ValueError, match="same videos"):
         compare.difference([DETECTOR, DETECTOR], tables, Bootstrap(50))
+
+
+def test_generated_videos_the_validation_split_and_one_class_are_said_under_the_table():
+    got = compare.difference([DETECTOR] * 2, [one_class(), one_class()], Bootstrap(20))
+    leakage = {"a": evaluate.leakage(None, []), "b": evaluate.leakage(None, [])}
+    text = compare.markdown({**got, "leakage": leakage, "split": "val", "sample_data": True})
+    assert "there are no fake ones" in text and "validation split" in text
+    assert "say nothing about real deepfakes" in text
 
 
 def test_the_command_writes_one_table(trained_run, exported, sample_shards, tmp_path, capsys):

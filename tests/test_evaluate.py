@@ -19,7 +19,7 @@ from trainer import evaluate
 from trainer.detector import Detector, load_detector
 from trainer.intervals import Bootstrap
 from trainer.model_card import model_card
-from trainer.predictions import Predictions, unscored_videos
+from trainer.predictions import Predictions, predict, unscored_videos
 from trainer.report import render, write_report
 from trainer.scored import ScoredClip, ScoredVideo, group_clips, rescore, score_videos
 from trainer.seen import Seen, hash_key
@@ -99,10 +99,26 @@ def test_a_video_whose_clips_hold_no_face_gets_no_score():
 
 def test_videos_without_a_verdict_stay_in_the_denominator():
     videos = [scored(video(str(i)), score) for i, score in enumerate([0.1, 0.5, 0.9, None])]
-    got = evaluate.verdicts(videos)
+    got = evaluate.verdicts(videos, THRESHOLDS)
     assert got["counts"]["real"] == {"FAKE": 1, "REAL": 1, "INCONCLUSIVE": 1, "NO_FACE": 1}
     assert got["inconclusive_share"] == got["no_face_share"] == got["correct_share"] == 0.25
     assert got["correct_share_of_decided"] == 0.5 and got["videos"] == 4
+
+
+def test_a_score_beyond_a_threshold_that_rests_on_too_little_is_counted_and_said(tmp_path):
+    """The confusion matrix goes by the score and the verdict does not: the report says so."""
+    clips = [clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9, frames=2)]
+    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    assert got["verdicts"]["counts"]["fake"]["INCONCLUSIVE"] == 1
+    assert got["video"]["confusion_matrix"] == [[1, 0], [0, 1]]
+    assert got["verdicts"]["too_little_evidence"] == 1
+    assert "1 of them are INCONCLUSIVE for another reason" in markdown(got)
+
+
+def markdown(metrics: dict) -> str:
+    plots = dict.fromkeys(("roc", "precision_recall", "calibration"), b"")
+    crops = [[b"" for _ in error["frames"]] for error in metrics["worst_errors"]]
+    return render("report.md", metrics, plots, crops)
 
 
 def test_fakes_are_compared_with_originals_of_their_data_set_and_compression():
@@ -145,6 +161,49 @@ def test_a_slice_in_which_nothing_has_a_score_is_stated_as_not_defined():
     assert got["Swap"]["not_defined"] == "nothing was scored"
     assert (got["Swap"]["videos"], got["Swap"]["no_face"]) == (1, 1)
     json.dumps(got, allow_nan=False)
+
+
+def test_videos_without_a_face_do_not_make_a_slice_large_enough():
+    videos = [scored(video(f"{i}", "Swap"), 0.9 if i < 19 else None) for i in range(40)]
+    (got,) = slices(videos, 0.6, BOOTSTRAP)["method"]
+    assert got["videos"] == 40 and got["too_small"]
+
+
+def test_an_interval_without_width_is_not_left_to_be_taken_for_certainty(measured, tmp_path):
+    assert measured["video"]["recall"] == 1 and measured["video"]["roc_auc"] < 1
+    assert "3 in n (here n is at most 20)" in markdown(measured)
+    clips = [clip(video(f"{i}", "Swap" if i % 2 else ORIGINAL), i * 7 % 10 / 10) for i in range(40)]
+    wide = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    assert "3 in n" not in markdown(wide)
+
+
+def test_a_generated_set_never_goes_by_the_name_of_a_published_one_alone(tmp_path):
+    info = {**INFO, "problems": ["a generated set"]}
+    table = predictions([clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9)])
+    config = {
+        "sample_data": True,
+        "train": {"backbone": "x"},
+        "splits": {"train": {"datasets": {"ff": 9}, "videos": 9, "methods": {}}},
+    }
+    table = dataclasses.replace(table, infos=(info,))
+    got = evaluate.measure(detector(tmp_path, **config), table, BOOTSTRAP)
+    assert "| ff (generated) | ff (generated) | yes |" in markdown(got)
+    assert "Trained on ff (generated): 9 videos" in markdown(got)
+    got["model"]["preprocess"] = {"frames_per_clip": 8, "crop_size": 48}
+    _, front, body = model_card(got).split("---\n", 2)
+    (result,) = yaml.safe_load(front)["model-index"][0]["results"]
+    assert result["dataset"]["name"] == "ff (generated)"
+    assert result["dataset"]["type"] == "ff-generated"
+    assert "Trained on ff (generated)" in body
+
+
+def test_data_that_the_model_was_trained_on_alone_are_said_to_tell_nothing_of_others(tmp_path):
+    table = predictions([clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9)])
+    said = "how it does on them was not measured"
+    for trained_on, expected in (("ff", True), ("celeb", False)):
+        config = {"splits": {"train": {"datasets": {trained_on: 9}, "videos": 9, "methods": {}}}}
+        got = evaluate.measure(detector(tmp_path, **config), table, BOOTSTRAP)
+        assert (said in markdown(got)) == expected
 
 
 def test_levels_are_measured_each_for_itself(tmp_path):
@@ -212,6 +271,18 @@ def test_a_model_without_a_record_of_its_training_is_not_called_free_of_leaks():
     assert leakage_line(got).startswith("Leakage not known")
 
 
+def test_of_what_has_no_name_it_is_not_said_that_none_was_seen():
+    seen = Seen(frozenset({"x"}), frozenset({"y"}), frozenset())
+    nameless = evaluate.leakage(seen, [scored(video("a", source_id="s"), 0.1)])
+    unnamed_training = evaluate.leakage(seen, [scored(video("a", identities=("Ann",)), 0.1)])
+    assert unnamed_training["identities"] == {"seen": None, "of": 1}
+    assert leakage_line(nameless) == (
+        "No leakage found: 0 of 1 videos and 0 of 1 sources were seen in training; of identities "
+        "that is not known: the training or these data name none."
+    )
+    assert "of sources and identities that is not known" in leakage_line(unnamed_training)
+
+
 def test_the_worst_errors_are_the_most_certain_and_only_wrong_verdicts(measured):
     errors = measured["worst_errors"]
     assert [error["video"] for error in errors] and {error["truth"] for error in errors} == {"real"}
@@ -230,6 +301,12 @@ def test_a_model_card_has_front_matter_with_the_video_figures(measured):
     assert values["roc_auc"] == measured["video"]["roc_auc"]
     assert "nan" not in front.lower() and "null" not in front
     assert leakage_line(measured["leakage"]) in body and "## Limits" in body
+
+
+def test_a_bar_in_a_name_does_not_break_the_table_of_a_model_card(tmp_path):
+    clips = [clip(video("a"), 0.1), clip(video("b", "Swap|2"), 0.9)]
+    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    assert "| Swap\\|2 (too few videos) |" in model_card(got)
 
 
 def test_a_model_card_without_figures_says_so():
@@ -372,6 +449,16 @@ def _without_split(data: Path, split: str) -> None:
     (data / "dataset_info.json").write_text(json.dumps(info))
 
 
+def _shard(data: Path) -> Path:
+    return max(data.glob("test-*.tfrecord"), key=lambda path: path.stat().st_size)
+
+
+def _flip_a_bit(shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+
+
 def _other_crops(data: Path) -> None:
     from pipelines.config import PreprocessConfig
 
@@ -388,6 +475,8 @@ def _other_crops(data: Path) -> None:
         (_other_crops, "the model was trained on crops of"),
         (lambda data: (data / "rejects.jsonl").write_text("{"), "rejects.jsonl is not what"),
         (lambda data: (data / "dataset_info.json").unlink(), "run `dfdetect preprocess` first"),
+        (lambda data: _shard(data).write_bytes(b""), "has 0 bytes, dataset_info.json says"),
+        (lambda data: _flip_a_bit(_shard(data)), "a record is damaged or missing"),
     ],
 )
 def test_data_that_cannot_be_measured_fails_with_one_line(
@@ -400,6 +489,26 @@ def test_data_that_cannot_be_measured_fails_with_one_line(
     assert evaluate.main(arguments) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_gives_no_number_is_refused_with_the_video_named(trained_run, data):
+    whole = load_detector(trained_run)
+
+    def predict_nothing(clips, mask):
+        scores, of_frames = whole.predict(clips, mask)
+        return np.where(np.arange(len(scores)) == 1, np.nan, scores), of_frames
+
+    broken = dataclasses.replace(whole, predict=predict_nothing)
+    with pytest.raises(ValueError, match=r"P\(fake\) of a clip of faceforensics/\S+ is nan"):
+        predict(broken, [data], ["test"])
+
+
+def test_an_out_that_is_no_folder_is_refused_before_the_work(trained_run, data, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        arguments = ["--run", str(trained_run), "--data", str(data), "--out", str(out)]
+        assert evaluate.main(arguments) == 1
+        assert "file is not a folder that can be written to" in capsys.readouterr().err
 
 
 def test_what_is_no_model_is_named(tmp_path):

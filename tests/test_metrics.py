@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval, weighted_metrics
 from trainer.metrics import (
@@ -161,6 +162,15 @@ def test_sources_are_drawn_and_not_videos():
         np.repeat(labels, 10), np.repeat(scores, 10), np.arange(400).astype(str), 0.5
     )
     assert np.ptp(apart["roc_auc"]) < np.ptp(once) / 2
+
+
+def test_no_figure_is_rounded_to_more_than_1():
+    """Twenty fakes above ten real ones: a sum of floats makes their average precision 1 + 2e-16."""
+    labels, scores = np.repeat([0, 1], [10, 20]), np.linspace(0, 1, 30)
+    assert sk.average_precision_score(labels, scores) > 1
+    assert score_metrics(labels, scores)["average_precision"] == 1
+    drawn = Bootstrap().intervals(labels, scores, np.arange(30).astype(str), 0.5)
+    assert drawn["average_precision"][1] <= 1
 
 
 def test_one_source_alone_has_no_interval():

@@ -106,17 +106,6 @@ def test_h264_uses_what_stays_the_same_from_frame_to_frame(astronaut):
     assert whole > alone
 
 
-def test_within_a_graph_the_result_is_the_same(clips):
-    @tf.function
-    def within(pixels, seed):
-        result = corrupt(pixels, of("noise", 2), seed)
-        assert result.shape == pixels.shape
-        return result
-
-    expected = corrupt(clips, of("noise", 2), 5)
-    np.testing.assert_array_equal(within(tf.constant(clips), tf.constant(5)), expected)
-
-
 @pytest.mark.parametrize(
     "clips",
     [

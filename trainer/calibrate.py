@@ -52,6 +52,7 @@ def calibrate(
     """
     from trainer.data import clip_counts, load_dataset_info
     from trainer.export import load_run
+    from trainer.whole import check_sizes
 
     if split != SPLIT:
         why = _WHY_NOT.get(split, "there is no such split")
@@ -63,6 +64,7 @@ def calibrate(
     if not all(counts.values()):
         found = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
         raise ValueError(f"{data} has {found} {split} clips; calibration needs both classes.")
+    check_sizes(data, info, split)
     _refuse_seen(run, data, split)
     clips = _logits(model, data, split)
     return _calibrated(Path(run), clips, split, max_fpr)
@@ -95,13 +97,14 @@ def _logits(model: Any, data: str | os.PathLike, split: str) -> list[_ClipLogit]
     import tensorflow as tf
 
     from trainer.data import clips_dataset
+    from trainer.whole import readable
 
     @tf.function(reduce_retracing=True)
     def logit(clips, mask):
         return model({"clips": clips, "mask": mask}, training=False)["logit"]
 
     found = []
-    for batch in clips_dataset(data, split).batch(_BATCH).prefetch(2):
+    for batch in readable(clips_dataset(data, split).batch(_BATCH).prefetch(2), data):
         logits = logit(batch["clips"], batch["mask"]).numpy()
         ids = {name: batch[name].numpy() for name in ("video", "method", "track", "label")}
         for i in np.flatnonzero(batch["mask"].numpy().any(axis=1)):

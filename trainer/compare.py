@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from trainer.detector import Detector, load_detector
-from trainer.evaluate import add_data_flags, leakage
+from trainer.evaluate import add_data_flags, check_out, leakage
 from trainer.figures import TITLES, number
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval
 from trainer.metrics import score_metrics
 from trainer.predictions import Predictions, predict
-from trainer.run import write_json
+from trainer.run import is_sample, write_json
 from trainer.scored import video_key
 from trainer.seen import read_seen
-from trainer.statements import leakage_line
+from trainer.statements import data_notes, leakage_line
 
 SCHEMA = "dfdetect-comparison/1"
 
@@ -36,12 +36,14 @@ def compare(
     """Measures two models on the same splits and writes comparison.json and comparison.md to
     `out`. Returns what the former holds, see docs/evaluation.md.
 
-    Each model is any that `evaluate` takes; both must take the same crops. Raises
-    FileNotFoundError or ValueError where they cannot be compared.
+    Each model is any that `evaluate` takes; both must take the same crops. Raises OSError
+    or ValueError where they cannot be compared.
     """
     folders = [data] if isinstance(data, str | os.PathLike) else list(data)
     splits = [split] if isinstance(split, str) else list(split)
     detectors = [load_detector(model) for model in (first, second)]
+    out = Path(out)
+    check_out(out)
     # One after the other on the same crops: the fingerprint of each is checked.
     tables = [predict(detector, folders, splits) for detector in detectors]
     result = {
@@ -52,9 +54,9 @@ def compare(
             name: leakage(read_seen(detector.folder), table.scored)
             for name, detector, table in zip("ab", detectors, tables, strict=True)
         },
+        "sample_data": any(map(is_sample, tables[0].infos)),
         **difference(detectors, tables, Bootstrap(seed=seed)),
     }
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "comparison.md").write_text(markdown(result))
     write_json(out / "comparison.json", result)
@@ -143,6 +145,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         *(f"{name.upper()}: {leakage_line(result['leakage'][name])}\n" for name in "ab"),
         f"# Two models on the {result['split']} split\n",
+        *(f"> {note}\n" for note in _notes(result)),
         f"A: {result['models']['a']['name']}  \nB: {result['models']['b']['name']}\n",
         f"{result['videos']} videos, {result['real']} real and {result['fake']} fake, of "
         f"{result['bootstrap']['units']} source videos; paired bootstrap over these, "
@@ -152,6 +155,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         *("| " + " | ".join(row) + " |" for row in table_rows(result)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    return data_notes(result["sample_data"], result["split"], result["not_defined"])
 
 
 def _print(result: Mapping[str, Any]) -> None:
@@ -169,6 +176,8 @@ def _print(result: Mapping[str, Any]) -> None:
     for row in table_rows(result):
         table.add_row(*row)
     console.print(table)
+    for note in _notes(result):
+        console.print(note, markup=False)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -187,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--seed is {args.seed}; it must be 0 or more.")
     try:
         result = compare(args.a, args.b, args.data, args.out, args.split, args.seed)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"dfdetect compare: {error}", file=sys.stderr)
         return 1
     _print(result)

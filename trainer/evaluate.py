@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, SPLITS
-from serving.verdict import Verdict
+from serving.verdict import Thresholds, Verdict, decide
 from trainer.detector import Detector, load_detector
 from trainer.facts import trained_on_of
 from trainer.figures import TITLES, with_interval
@@ -26,10 +26,19 @@ from trainer.scored import ScoredClip, ScoredVideo, deciding_clip, rescore
 from trainer.sections import LEVELS
 from trainer.seen import Seen, hash_key, read_seen
 from trainer.slices import measure_slice, slices
-from trainer.statements import SAMPLE_NOTE, leakage_line
+from trainer.statements import leakage_line, notes
 
 SCHEMA = "dfdetect-metrics/1"
-NAMES = ("roc_auc", "eer", "accuracy", "precision", "recall", "f1", "ece")  # that are printed
+NAMES = (
+    "roc_auc",
+    "eer",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "false_alarm_rate",
+    "ece",
+)  # that are printed
 WORST = 10  # errors shown
 CROPS = 4  # of each
 
@@ -46,21 +55,29 @@ def evaluate(
     metrics.json, predictions.csv (videos), clips.csv, plots, report.html and report.md to `out`.
 
     robustness: also under each condition of trainer.robustness. seed: of the intervals and the
-    conditions. Returns what metrics.json holds, see docs/evaluation.md. Raises FileNotFoundError
-    or ValueError where it cannot.
+    conditions. Returns what metrics.json holds, see docs/evaluation.md. Raises OSError or
+    ValueError where it cannot.
     """
     detector = load_detector(run)
     folders = [data] if isinstance(data, str | os.PathLike) else list(data)
     splits = [split] if isinstance(split, str) else list(split)
+    out = Path(out)
+    check_out(out)
     predictions = predict(detector, folders, splits, _conditions(robustness), seed)
     metrics = measure(detector, predictions, Bootstrap(seed=seed))
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "predictions.csv", map(_video_row, predictions.videos))
     write_csv(out / "clips.csv", (_clip_row(c) for c in predictions.clips if len(c.times_s)))
     write_report(out, metrics, predictions.scored, _crops(predictions, metrics["worst_errors"]))
     write_json(out / "metrics.json", metrics)
     return metrics
+
+
+def check_out(out: Path) -> None:
+    """Raises ValueError where nothing can be written to the folder, before the work is done."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ValueError(f"--out {out}: {there} is not a folder that can be written to.")
 
 
 def _conditions(robustness: bool) -> Sequence[Any]:
@@ -104,7 +121,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
             "units": len({video.video.source_key for video in scored}),
         },
         **levels,
-        "verdicts": verdicts(videos),
+        "verdicts": verdicts(videos, detector.thresholds),
         "reliability": calibration_bins(_labels(scored), _scores(scored)),
         "methods": {
             part["name"]: {
@@ -124,6 +141,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
         "model": {
             "name": detector.name,
             "trained_on": trained_on,
+            "sample_data": bool(detector.config.get("sample_data", False)),
             "train": dict(detector.config.get("train", {})),
             "preprocess": dict(predictions.infos[0]["config"]),
             "train_split": detector.config.get("splits", {}).get("train"),
@@ -167,8 +185,11 @@ def _levels(
     }
 
 
-def verdicts(videos: Sequence[ScoredVideo]) -> dict[str, Any]:
-    """How often each verdict is given, by truth; shares are of all videos, NO_FACE among them."""
+def verdicts(videos: Sequence[ScoredVideo], thresholds: Thresholds) -> dict[str, Any]:
+    """How often each verdict is given, by truth; shares are of all videos, NO_FACE among them.
+
+    too_little_evidence: videos that are INCONCLUSIVE though their score alone would decide.
+    """
     counts = {
         name: {
             verdict.value: sum(v.verdict == verdict and v.video.label == label for v in videos)
@@ -180,10 +201,16 @@ def verdicts(videos: Sequence[ScoredVideo]) -> dict[str, Any]:
     given = Counter(video.verdict for video in videos)
     decided = given[Verdict.REAL] + given[Verdict.FAKE]
     total = len(videos)
+    overruled = [
+        video
+        for video in videos
+        if video.score is not None and video.verdict != decide(video.score, thresholds)
+    ]
     return {
         "counts": counts,
         "videos": total,
         "decided": decided,
+        "too_little_evidence": len(overruled),
         "inconclusive_share": given[Verdict.INCONCLUSIVE] / total if total else None,
         "no_face_share": given[Verdict.NO_FACE] / total if total else None,
         "correct_share": correct / total if total else None,
@@ -192,8 +219,9 @@ def verdicts(videos: Sequence[ScoredVideo]) -> dict[str, Any]:
 
 
 def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
-    """How many of the videos, their sources and people the training has seen; None of it is
-    known where the model keeps no record. Names are compared within a data set."""
+    """How many of the videos, their sources and people the training has seen; None where that is
+    not known: the model keeps no record, or none of that kind. Names are compared within a data
+    set."""
     given = {
         "videos": {hash_key("video", v.video.dataset, v.video.id) for v in videos},
         "sources": {
@@ -211,7 +239,7 @@ def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
         "known": seen is not None,
         **{
             kind: {
-                "seen": len(hashes & getattr(seen, kind)) if seen is not None else None,
+                "seen": len(hashes & getattr(seen, kind)) if getattr(seen, kind, None) else None,
                 "of": len(hashes),
             }
             for kind, hashes in given.items()
@@ -233,6 +261,7 @@ def _cross_row(
         "trained_on": list(trained_on),
         "tested_on": datasets,
         "seen_dataset": bool(set(datasets) & set(trained_on)) if trained_on else None,
+        "sample_data": is_sample(predictions.infos[number]),
         **measure_slice(videos, videos, threshold, bootstrap),
     }
 
@@ -371,8 +400,8 @@ def _print_table(metrics: dict[str, Any]) -> None:
     for method in metrics["slices"]["method"]:
         auc = with_interval(method, "roc_auc")
         console.print(f"{method['name']}: video AUC {auc}, {method['videos']} fakes", markup=False)
-    if metrics["sample_data"]:
-        console.print(SAMPLE_NOTE)
+    for note in notes(metrics):
+        console.print(note, markup=False)
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
@@ -416,7 +445,7 @@ def main(argv: list[str] | None = None) -> int:
         metrics = evaluate(
             args.run or args.model, args.data, args.out, args.split, args.robustness, args.seed
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"dfdetect evaluate: {error}", file=sys.stderr)
         return 1
     _print_table(metrics)

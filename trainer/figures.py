@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOT_DEFINED = "not defined"
@@ -25,6 +25,11 @@ TITLES = {
 }
 
 
+def datasets(names: Sequence[str], generated: bool) -> str:
+    """Names of data sets; a generated set goes by the name of the one that it is laid out like."""
+    return ", ".join(f"{name} (generated)" if generated else name for name in names)
+
+
 def number(value: float | None) -> str:
     return NOT_DEFINED if value is None else f"{value:.3f}"
 
@@ -34,8 +39,8 @@ def share(value: float | None) -> str:
 
 
 def with_interval(part: Mapping[str, Any], name: str) -> str:
-    """A figure and its 95 % interval."""
+    """A figure and its 95 % interval, which is not torn apart at the end of a line."""
     interval = part["intervals"].get(name)
     if part[name] is None or interval is None:
         return number(part[name])
-    return f"{part[name]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{part[name]:.3f} [{interval[0]:.3f},\N{NO-BREAK SPACE}{interval[1]:.3f}]"

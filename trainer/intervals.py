@@ -149,7 +149,8 @@ def _of_ranking(true: np.ndarray, false: np.ndarray) -> dict[str, np.ndarray]:
     }
     return {
         "roc_auc": area / (fakes * reals)[:, 0],
-        "average_precision": (true_steps * precision).sum(axis=1) / fakes[:, 0] + both,
+        "average_precision": np.minimum((true_steps * precision).sum(axis=1) / fakes[:, 0], 1)
+        + both,
         "eer": _equal_error_rates(found, alarms) + both,
         **at_rate,
     }

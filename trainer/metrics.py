@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn import metrics as sk
-
-if TYPE_CHECKING:
-    pass
 
 BINS = 10  # of equal width, for the calibration error and the reliability diagram
 FALSE_ALARM_RATES = {"tpr_at_fpr_01": 0.01, "tpr_at_fpr_05": 0.05}
@@ -93,7 +90,7 @@ def _ranking_metrics(truth: np.ndarray, scores: np.ndarray) -> dict[str, float |
         return dict.fromkeys(("roc_auc", "average_precision", "eer", *FALSE_ALARM_RATES))
     return {
         "roc_auc": float(sk.roc_auc_score(truth, scores)),
-        "average_precision": float(sk.average_precision_score(truth, scores)),
+        "average_precision": min(float(sk.average_precision_score(truth, scores)), 1.0),
         "eer": equal_error_rate(truth, scores),
         **{
             name: true_positive_rate(truth, scores, rate)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.figures import TITLES, with_interval
+from trainer.figures import TITLES, datasets, with_interval
 from trainer.statements import leakage_line, limits, notes
 
 TAGS = ("deepfake-detection", "video-forensics", "face")
@@ -47,8 +47,10 @@ def _results(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "task": {"type": "video-classification", "name": "Deepfake detection, whole videos"},
             "dataset": {
-                "type": "-".join(row["tested_on"]),
-                "name": ", ".join(row["tested_on"]),
+                "type": "-".join(
+                    (*row["tested_on"], *(["generated"] if row.get("sample_data") else []))
+                ),
+                "name": datasets(row["tested_on"], row.get("sample_data", False)),
                 "split": metrics["split"],
             },
             "metrics": [
@@ -78,7 +80,8 @@ def _about(metrics: Mapping[str, Any] | None) -> list[str]:
     verdicts = metrics["verdicts"]
     return [
         what,
-        f"Verdicts: REAL up to P(fake) {low:.3g}, FAKE from {high:.3g} on, INCONCLUSIVE between.",
+        f"Verdicts: REAL up to P(fake) {low:.3g}, FAKE from {high:.3g} on, INCONCLUSIVE between "
+        "and where the face is too small or in too few frames.",
         "## Evaluation",
         leakage_line(metrics["leakage"]),
         *notes(metrics),
@@ -111,6 +114,7 @@ def _about(metrics: Mapping[str, Any] | None) -> list[str]:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    rows = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -120,8 +124,9 @@ def _training(metrics: Mapping[str, Any]) -> str:
     if not model["trained_on"]:
         return "What the model was trained on is not known."
     train = model["train"]
+    trained_on = datasets(model["trained_on"], model.get("sample_data", False))
     return (
-        f"Trained on {', '.join(model['trained_on'])} with backbone {train.get('backbone')} and "
+        f"Trained on {trained_on} with backbone {train.get('backbone')} and "
         f"{train.get('temporal')} over {model['preprocess']['frames_per_clip']} frames of "
         f"{model['preprocess']['crop_size']} px. Fingerprint of the crops: "
         f"`{metrics['fingerprint']}`."

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,10 @@ import numpy as np
 
 from pipelines.clip import Video
 from pipelines.output import MANIFEST_NAME, REJECTS_NAME
-from serving.verdict import (
-    Verdict,
-)
+from serving.verdict import Verdict
 from trainer.detector import Detector
 from trainer.scored import ScoredClip, ScoredVideo, score_videos, video_key
+from trainer.whole import check_sizes, readable
 
 BATCH = 8  # clips
 SEPARATOR = "\x1f"  # between identities while they are one string
@@ -60,8 +59,8 @@ def predict(
 ) -> Predictions:
     """Scores the splits of all data sets.
 
-    Raises ValueError where crops do not fit the model, a split is empty, or two data sets hold
-    the same video; FileNotFoundError where there are no shards.
+    Raises ValueError where crops do not fit the model, a split is empty or damaged, a score is not
+    a number, or two data sets hold the same video; FileNotFoundError where there are no shards.
     """
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise ValueError(f"{', '.join(map(str, folders))}: give each data set once.")
@@ -76,7 +75,9 @@ def predict(
     clips: list[ScoredClip] = []
     corrupted: list[np.ndarray] = []
     for number, split, records in parts:
-        rows, under = score_clips(detector, records, split, number, conditions, seed)
+        rows, under = score_clips(
+            detector, records, split, folders[number], number, conditions, seed
+        )
         clips += rows
         corrupted.append(under)
     _check_apart(clips, folders)
@@ -124,7 +125,7 @@ def _check_apart(clips: Sequence[ScoredClip], folders: Sequence[str | os.PathLik
 
 
 def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> Any:
-    """The split's serialized records. Raises ValueError where it has none."""
+    """The split's serialized records. Raises ValueError where it has none or lacks a part."""
     from trainer.data import read_records, shard_paths
 
     paths = shard_paths(data, info, split)
@@ -133,6 +134,7 @@ def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> An
         raise ValueError(
             f"{data} has no {split} clips; there are clips of {', '.join(there) or 'no split'}."
         )
+    check_sizes(data, info, split)
     return read_records(paths)
 
 
@@ -167,6 +169,7 @@ def score_clips(
     detector: Detector,
     records: Any,
     split: str,
+    folder: str | os.PathLike,
     number: int = 0,
     conditions: Sequence[Any] = (),
     seed: int = 0,
@@ -174,9 +177,13 @@ def score_clips(
     """Every clip of a data set of serialized records, read once and scored, in its order; and
     P(fake) of them under each condition of trainer.robustness, (conditions, clips).
 
-    number: kept with the clips as `data`.
+    folder: where they lie, for errors. number: kept with the clips as `data`. Raises ValueError
+    where a record cannot be read or P(fake) is not a number.
     """
     import tensorflow as tf
+
+    if conditions:
+        from trainer.robustness import corrupt
 
     frames, side = detector.shape
     batches = (
@@ -188,30 +195,34 @@ def score_clips(
         .batch(BATCH)
         .prefetch(2)
     )
-    corruptions = [_corruption(condition) for condition in conditions]
     clips: list[ScoredClip] = []
     corrupted: list[np.ndarray] = []
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(readable(batches, folder)):
         pixels, mask = batch["clips"], batch["mask"]
         probabilities, of_frames = detector.predict(pixels, mask)
+        _check_numbers(detector, batch, probabilities)
         corrupted.append(
             np.array(
                 [
-                    detector.predict(corrupt(pixels, tf.constant(seed + step)), mask)[0]
-                    for corrupt in corruptions
+                    detector.predict(corrupt(pixels, condition, seed + step), mask)[0]
+                    for condition in conditions
                 ]
-            ).reshape(len(corruptions), len(probabilities))
+            ).reshape(len(conditions), len(probabilities))
         )
         clips += _rows(batch, probabilities, of_frames, split, number, len(clips))
     return clips, np.concatenate(corrupted, axis=1)
 
 
-def _corruption(condition: Any) -> Callable[[Any, Any], Any]:
-    import tensorflow as tf
-
-    from trainer.robustness import corrupt
-
-    return tf.function(lambda clips, seed: corrupt(clips, condition, seed), reduce_retracing=True)
+def _check_numbers(detector: Detector, batch: Mapping[str, Any], probabilities: np.ndarray) -> None:
+    """Raises ValueError for a clip with a frame whose P(fake) is not a number: the highest of a
+    video's tracks could be another one, and hide it."""
+    broken = ~np.isfinite(probabilities) & batch["mask"].numpy().any(axis=1)
+    if broken.any():
+        video = batch["video"].numpy()[broken][0].decode()
+        raise ValueError(
+            f"{detector.name}: P(fake) of a clip of {video} is {probabilities[broken][0]}: the "
+            "model is broken."
+        )
 
 
 def _rows(

@@ -83,8 +83,9 @@ def _counts(metrics: Mapping[str, Any]) -> str:
     video = metrics["video"]
     return (
         f"All of them are of whole videos: {video['count']} with a score, {video['real']} real and "
-        f"{video['fake']} fake, from {metrics['bootstrap']['units']} source videos. A video is "
-        f"called FAKE from P(fake) {metrics['thresholds']['fake_above']:.3g} on."
+        f"{video['fake']} fake, from {metrics['bootstrap']['units']} source videos. Found "
+        f"fakes and false alarms are those with P(fake) {metrics['thresholds']['fake_above']:.3g} "
+        "or more."
     )
 
 

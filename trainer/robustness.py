@@ -145,14 +145,12 @@ CONDITIONS: tuple[Condition, ...] = tuple(
 )
 
 
-def corrupt(
-    clips: tf.Tensor | np.ndarray, condition: Condition, seed: int | tf.Tensor
-) -> tf.Tensor:
+def corrupt(clips: tf.Tensor | np.ndarray, condition: Condition, seed: int) -> tf.Tensor:
     """Clips (B, T, H, W, 3) uint8 under a condition, same shape and dtype.
 
     The same seed gives the same noise, for a clip at the same place of the batch. Black frames,
     which stand for missing ones, are frames like all others here: their mask stays true to them.
-    Within a graph it becomes a Python function. Raises ValueError for another shape or dtype, or
+    Raises ValueError for another shape or dtype, or
     a condition that is not one of CONDITIONS.
     """
     if condition not in CONDITIONS:
@@ -162,25 +160,16 @@ def corrupt(
             f"clips are {clips.dtype} {tuple(clips.shape)}; expected uint8 (B, T, H, W, 3)."
         )
 
-    def corrupted(batch: np.ndarray, seed: int) -> np.ndarray:
-        return _corrupt(batch, condition, int(seed))
-
-    if not tf.is_symbolic_tensor(clips):
-        return tf.convert_to_tensor(corrupted(np.asarray(clips), int(seed)))
-    result = tf.numpy_function(corrupted, [clips, seed], tf.uint8)
-    return tf.ensure_shape(result, clips.shape)
-
-
-def _corrupt(clips: np.ndarray, condition: Condition, seed: int) -> np.ndarray:
     damage, strengths, _ = _KINDS[condition.kind]
     strength = strengths[condition.level - 1]
-    result = np.empty_like(clips)
+    pixels = np.asarray(clips)
+    result = np.empty_like(pixels)
 
     def one(index: int) -> None:
         random = np.random.Generator(np.random.SFC64([seed, index]))
-        result[index] = damage(clips[index], strength, random)
+        result[index] = damage(pixels[index], strength, random)
 
     # OpenCV, FFmpeg and NumPy's noise let go of the interpreter's lock.
     with ThreadPoolExecutor() as pool:
-        list(pool.map(one, range(len(clips))))
-    return result
+        list(pool.map(one, range(len(pixels))))
+    return tf.convert_to_tensor(result)

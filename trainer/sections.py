@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.figures import TITLES, share, with_interval
+from serving.verdict import MIN_FACE_PX, MIN_FRAMES
+from trainer.figures import TITLES, datasets, share, with_interval
 from trainer.slices import SMALL
 
 LEVELS = ("video", "clip", "frame")
@@ -60,6 +61,12 @@ def _verdict_section(metrics: Mapping[str, Any]) -> Section:
         f"REAL up to P(fake) {low:.3g}, FAKE from {high:.3g} on, INCONCLUSIVE between, NO_FACE "
         f"where there was nothing to judge. Shares are of all {verdicts['videos']} videos."
     ]
+    if few := verdicts["too_little_evidence"]:
+        text.append(
+            f"{few} of them are INCONCLUSIVE for another reason: a face in fewer than {MIN_FRAMES} "
+            f"frames or of less than {MIN_FACE_PX:.0f} px, whatever the score. The confusion "
+            "matrix, the fakes found and the false alarms go by the score alone."
+        )
     if not metrics["no_face_known"]:
         text.append(
             "A data set keeps no list of its videos, so that those without a face may be missing."
@@ -83,8 +90,8 @@ def _verdict_section(metrics: Mapping[str, Any]) -> Section:
             Table(
                 ("truth", "not called FAKE", "called FAKE"),
                 [("real", str(tn), str(fp)), ("fake", str(fn), str(tp))],
-                f"Confusion matrix at P(fake) {high:.3g}, of the {video['count']} videos with a "
-                "score; INCONCLUSIVE counts as not called FAKE",
+                f"Confusion matrix of the {video['count']} videos with a score, called FAKE from "
+                f"P(fake) {high:.3g} on",
             ),
             Table(
                 ("share", "of", "value"),
@@ -127,8 +134,8 @@ def _cross_section(metrics: Mapping[str, Any]) -> Section:
     known = {True: "yes", False: "no", None: "not known"}
     rows = [
         (
-            ", ".join(row["trained_on"]) or "not known",
-            ", ".join(row["tested_on"]),
+            datasets(row["trained_on"], metrics["model"]["sample_data"]) or "not known",
+            datasets(row["tested_on"], row["sample_data"]),
             known[row["seen_dataset"]],
             str(row["real"]),
             str(row["fake"]),
@@ -141,7 +148,14 @@ def _cross_section(metrics: Mapping[str, Any]) -> Section:
     ]
     return Section(
         "Across data sets",
-        ["Other data than the model was trained on tell how it does on what is new to it."],
+        [
+            "Other data than the model was trained on tell how it does on what is new to it."
+            + (
+                " There are none here: how it does on them was not measured."
+                if all(row["seen_dataset"] for row in metrics["cross_dataset"])
+                else ""
+            )
+        ],
         [
             Table(
                 (
@@ -167,7 +181,13 @@ def _calibration_section(metrics: Mapping[str, Any]) -> Section:
         [
             f"Probabilities were calibrated on the {found.get('split', 'validation')} split: "
             f"temperature {found['temperature']:.3g}, thresholds for at most "
-            f"{share(found.get('max_fpr'))} false alarms there."
+            f"{share(found.get('max_fpr'))} false alarms there"
+            + (
+                f", among {found['videos'] - found['fake_videos']} real and "
+                f"{found['fake_videos']} fake videos."
+                if "fake_videos" in found
+                else "."
+            )
         ]
         if found
         else [
@@ -177,7 +197,8 @@ def _calibration_section(metrics: Mapping[str, Any]) -> Section:
     )
     text.append(
         f"Expected calibration error {with_interval(metrics['video'], 'ece')}, over the bins of "
-        "the diagram. It depends on the share of fakes, which in the field is another."
+        "the diagram. It depends on the share of fakes, which in the field is another. Chance "
+        "makes it, and its interval still more, too high; the fewer the videos, the more."
     )
     return Section("Calibration", text, plots=["calibration"])
 
@@ -203,7 +224,7 @@ def _slice_section(metrics: Mapping[str, Any]) -> Section:
         [
             "Fakes of a method are compared with the originals of the same data set and, where "
             "there are some, of the same compression: real / fake is how many were compared. "
-            f"Slices of fewer than {SMALL} videos are too small for conclusions."
+            f"Slices of fewer than {SMALL} videos with a face are too small for conclusions."
         ],
         [
             Table(
@@ -246,8 +267,9 @@ def _robustness_cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
 def _model_section(metrics: Mapping[str, Any]) -> Section:
     model = metrics["model"]
     train = model["train_split"] or {}
+    trained_on = datasets(model["trained_on"], model["sample_data"])
     text = [
-        f"Trained on {', '.join(model['trained_on'])}: {train.get('videos', '?')} videos, "
+        f"Trained on {trained_on}: {train.get('videos', '?')} videos, "
         + ", ".join(f"{count} {name}" for name, count in train.get("methods", {}).items())
         + "."
         if model["trained_on"]

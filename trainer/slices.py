@@ -25,7 +25,7 @@ SLICE_METRICS = (
     "false_alarm_rate",
     "brier",
 )
-SMALL = 20  # videos: a slice of fewer is marked
+SMALL = 20  # videos with a score: a slice of fewer is marked
 FACE_SIZES = {  # from so many px
     0: "under 64 px",
     64: "64 to 128 px",
@@ -54,7 +54,7 @@ def measure_slice(
         "fake": values["fake"],
         "inconclusive": sum(video.verdict == Verdict.INCONCLUSIVE for video in own),
         "no_face": sum(video.score is None for video in own),
-        "too_small": len(own) < SMALL,
+        "too_small": sum(video.score is not None for video in own) < SMALL,
         "not_defined": values["not_defined"],
         **{name: values[name] for name in SLICE_METRICS},
         "intervals": {name: intervals.get(name) for name in SLICE_METRICS},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SAMPLE_NOTE = (
@@ -22,33 +22,46 @@ def leaked(leakage: Mapping[str, Any]) -> bool:
 
 def leakage_line(leakage: Mapping[str, Any]) -> str:
     """The report's first line: what of the evaluation was seen in training."""
-    if not leakage["known"]:
+    kinds = ("videos", "sources", "identities")
+    # Of what has no names nothing was compared: "0 of 0" would say that it was.
+    known = [k for k in kinds if leakage[k]["of"] and leakage[k]["seen"] is not None]
+    unknown = [kind for kind in kinds if kind not in known]
+    if not known:
         return (
             "Leakage not known: the model keeps no record of what it was trained on, so these "
             "figures may be of videos it has seen."
         )
-    counts = [
-        f"{leakage[kind]['seen']} of {leakage[kind]['of']} {kind}"
-        for kind in ("videos", "sources", "identities")
-    ]
-    found = f"{counts[0]}, {counts[1]} and {counts[2]} were seen in training"
+    counts = [f"{leakage[kind]['seen']} of {leakage[kind]['of']} {kind}" for kind in known]
+    found = f"{_listed(counts)} were seen in training"
+    if unknown:
+        found += f"; of {_listed(unknown)} that is not known: the training or these data name none"
     if leaked(leakage):
         return f"LEAKAGE: {found}. The figures below are better than the model is."
     return f"No leakage found: {found}."
 
 
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """What must be known before any figure is read."""
-    found = [SAMPLE_NOTE] if metrics["sample_data"] else []
-    found += [SHUFFLED_NOTE] if metrics["shuffled_labels"] else []
-    found += [CHOSEN_NOTE] if "val" in metrics["split"].split() else []
-    if reason := metrics["video"]["not_defined"]:
-        found.append(f"Figures that compare real and fake are not defined, for {reason}.")
+    found = [SHUFFLED_NOTE] if metrics["shuffled_labels"] else []
+    found += data_notes(metrics["sample_data"], metrics["split"], metrics["video"]["not_defined"])
     if not metrics["fingerprint_checked"]:
         found.append(
             "The model does not say how its crops were made; whether these were made alike was "
             "not checked."
         )
+    return found
+
+
+def data_notes(sample_data: bool, split: str, not_defined: str | None) -> list[str]:
+    """What the videos themselves say against the figures."""
+    found = [SAMPLE_NOTE] if sample_data else []
+    found += [CHOSEN_NOTE] if "val" in split.split() else []
+    if not_defined:
+        found.append(f"Figures that compare real and fake are not defined, for {not_defined}.")
     return found
 
 
@@ -68,10 +81,18 @@ def limits(metrics: Mapping[str, Any]) -> list[str]:
             2,
             f"With {metrics['video']['real']} real videos, 1 % false alarms means none at all.",
         )
-    if metrics["video"]["roc_auc"] == 1:
+    if any(interval and interval[0] == interval[1] for interval in _intervals(metrics)):
+        sources = metrics["bootstrap"]["units"]
         points.insert(
             2,
-            "No error among few videos is no proof that there are none: the "
-            "bootstrap cannot show errors that did not occur.",
+            "An interval without width, such as 1.000 to 1.000, is no certainty: the bootstrap "
+            "cannot show errors that did not occur. Where none occurs in n independent sources, "
+            f"the rate of errors may still be 3 in n (here n is at most {sources}).",
         )
     return points
+
+
+def _intervals(metrics: Mapping[str, Any]) -> list[Sequence[float] | None]:
+    """Of the videos, and of their parts."""
+    parts = [row for rows in metrics["slices"].values() for row in rows]
+    return [i for part in (metrics["video"], *parts) for i in part["intervals"].values()]
