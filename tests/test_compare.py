@@ -10,12 +10,13 @@ import pytest
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
 from serving.verdict import Thresholds
-from trainer import compare, evaluate
+from trainer import compare
 from trainer.detector import Detector
 from trainer.intervals import Bootstrap
 from trainer.predictions import Predictions
 from trainer.run import CONFIG_NAME, MODEL_NAME
 from trainer.scored import ScoredVideo
+from trainer.seen import leakage
 
 DETECTOR = Detector("m", lambda *_: None, Thresholds(), None, {}, None, "f00d", (2, 32))
 
@@ -86,8 +87,8 @@ def test_models_that_scored_other_videos_are_not_compared():
 
 def test_generated_videos_the_validation_split_and_one_class_are_said_under_the_table():
     got = compare.difference([DETECTOR] * 2, [one_class(), one_class()], Bootstrap(20))
-    leakage = {"a": evaluate.leakage(None, []), "b": evaluate.leakage(None, [])}
-    text = compare.markdown({**got, "leakage": leakage, "split": "val", "sample_data": True})
+    unknown = {name: leakage(None, []) for name in "ab"}
+    text = compare.markdown({**got, "leakage": unknown, "split": "val", "sample_data": True})
     assert "there are no fake ones" in text and "validation split" in text
     assert "say nothing about real deepfakes" in text
 

@@ -18,11 +18,12 @@ from serving.verdict import Thresholds, Verdict, decide
 from trainer import evaluate
 from trainer.detector import Detector, load_detector
 from trainer.intervals import Bootstrap
+from trainer.measure import SCHEMA, measure, verdicts
 from trainer.model_card import model_card
 from trainer.predictions import Predictions, predict, unscored_videos
 from trainer.report import render, write_report
 from trainer.scored import ScoredClip, ScoredVideo, group_clips, rescore, score_videos
-from trainer.seen import Seen, hash_key
+from trainer.seen import Seen, hash_key, leakage
 from trainer.slices import slices
 from trainer.statements import leakage_line
 
@@ -71,7 +72,7 @@ def measured(tmp_path) -> dict:
         swapped = i in (0, 1)
         clips.append(clip(video(f"{i}", source_id=f"{i}"), fake if swapped else real))
         clips.append(clip(video(f"{i}_x", "Swap", source_id=f"{i}"), fake))
-    return evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    return measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
 
 
 def test_methods_that_name_their_videos_alike_are_never_merged():
@@ -99,7 +100,7 @@ def test_a_video_whose_clips_hold_no_face_gets_no_score():
 
 def test_videos_without_a_verdict_stay_in_the_denominator():
     videos = [scored(video(str(i)), score) for i, score in enumerate([0.1, 0.5, 0.9, None])]
-    got = evaluate.verdicts(videos, THRESHOLDS)
+    got = verdicts(videos, THRESHOLDS)
     assert got["counts"]["real"] == {"FAKE": 1, "REAL": 1, "INCONCLUSIVE": 1, "NO_FACE": 1}
     assert got["inconclusive_share"] == got["no_face_share"] == got["correct_share"] == 0.25
     assert got["correct_share_of_decided"] == 0.5 and got["videos"] == 4
@@ -108,7 +109,7 @@ def test_videos_without_a_verdict_stay_in_the_denominator():
 def test_a_score_beyond_a_threshold_that_rests_on_too_little_is_counted_and_said(tmp_path):
     """The confusion matrix goes by the score and the verdict does not: the report says so."""
     clips = [clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9, frames=2)]
-    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    got = measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
     assert got["verdicts"]["counts"]["fake"]["INCONCLUSIVE"] == 1
     assert got["video"]["confusion_matrix"] == [[1, 0], [0, 1]]
     assert got["verdicts"]["too_little_evidence"] == 1
@@ -173,7 +174,7 @@ def test_an_interval_without_width_is_not_left_to_be_taken_for_certainty(measure
     assert measured["video"]["recall"] == 1 and measured["video"]["roc_auc"] < 1
     assert "3 in n (here n is at most 20)" in markdown(measured)
     clips = [clip(video(f"{i}", "Swap" if i % 2 else ORIGINAL), i * 7 % 10 / 10) for i in range(40)]
-    wide = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    wide = measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
     assert "3 in n" not in markdown(wide)
 
 
@@ -186,7 +187,7 @@ def test_a_generated_set_never_goes_by_the_name_of_a_published_one_alone(tmp_pat
         "splits": {"train": {"datasets": {"ff": 9}, "videos": 9, "methods": {}}},
     }
     table = dataclasses.replace(table, infos=(info,))
-    got = evaluate.measure(detector(tmp_path, **config), table, BOOTSTRAP)
+    got = measure(detector(tmp_path, **config), table, BOOTSTRAP)
     assert "| ff (generated) | ff (generated) | yes |" in markdown(got)
     assert "Trained on ff (generated): 9 videos" in markdown(got)
     got["model"]["preprocess"] = {"frames_per_clip": 8, "crop_size": 48}
@@ -202,14 +203,14 @@ def test_data_that_the_model_was_trained_on_alone_are_said_to_tell_nothing_of_ot
     said = "how it does on them was not measured"
     for trained_on, expected in (("ff", True), ("celeb", False)):
         config = {"splits": {"train": {"datasets": {trained_on: 9}, "videos": 9, "methods": {}}}}
-        got = evaluate.measure(detector(tmp_path, **config), table, BOOTSTRAP)
+        got = measure(detector(tmp_path, **config), table, BOOTSTRAP)
         assert (said in markdown(got)) == expected
 
 
 def test_levels_are_measured_each_for_itself(tmp_path):
     of = video("b", "Swap")
     clips = [clip(video("a"), 0.1), clip(of, 0.3), clip(of, 0.9, frames=5)]
-    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    got = measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
     assert [got[level]["count"] for level in ("frame", "clip", "video")] == [13, 3, 2]
     assert got["clip"]["recall"] == 0.5 and got["video"]["recall"] == 1.0  # mean 0.6
     assert got["frame"]["recall"] == pytest.approx(5 / 9)
@@ -223,7 +224,7 @@ def test_each_data_set_has_a_row_that_says_whether_the_model_was_trained_on_it(t
     ]
     table = dataclasses.replace(predictions(clips), folders=("x", "y"), infos=(INFO, INFO))
     config = {"splits": {"train": {"datasets": {"ff": 9}, "videos": 9, "methods": {}}}}
-    got = evaluate.measure(detector(tmp_path, **config), table, BOOTSTRAP)
+    got = measure(detector(tmp_path, **config), table, BOOTSTRAP)
     rows = [
         (r["data"], r["tested_on"], r["seen_dataset"], r["roc_auc"]) for r in got["cross_dataset"]
     ]
@@ -237,7 +238,7 @@ def test_each_data_set_has_a_row_that_says_whether_the_model_was_trained_on_it(t
 
 def test_figures_of_one_class_alone_are_null_with_a_reason(tmp_path):
     clips = [clip(video(str(i), "Swap"), 0.1 * i) for i in range(5)]
-    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    got = measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
     assert got["video"]["roc_auc"] is None and got["video"]["recall"] is not None
     json.dumps(got, allow_nan=False)
     plots = dict.fromkeys(("roc", "precision_recall", "calibration"), b"")
@@ -253,7 +254,7 @@ def test_leaks_are_counted_by_hash_within_a_data_set():
     seen = Seen(hashes("video", "a"), hashes("source", "s", "t"), hashes("identity", "Ann"))
     facts = {"source_id": "s", "identities": ("Ann", "Bob")}
     videos = [scored(video("a", **facts), 0.1), scored(video("b", "Swap", **facts), 0.9)]
-    got = evaluate.leakage(seen, videos)
+    got = leakage(seen, videos)
     assert got == {
         "known": True,
         "videos": {"seen": 1, "of": 2},
@@ -262,19 +263,19 @@ def test_leaks_are_counted_by_hash_within_a_data_set():
     }
     assert leakage_line(got).startswith("LEAKAGE: 1 of 2 videos, 1 of 1 sources and 1 of 2 ident")
     elsewhere = [scored(video("a", dataset="celeb", **facts), 0.1)]
-    assert evaluate.leakage(seen, elsewhere)["videos"]["seen"] == 0
+    assert leakage(seen, elsewhere)["videos"]["seen"] == 0
 
 
 def test_a_model_without_a_record_of_its_training_is_not_called_free_of_leaks():
-    got = evaluate.leakage(None, [scored(video("a"), 0.1)])
+    got = leakage(None, [scored(video("a"), 0.1)])
     assert not got["known"] and got["videos"]["seen"] is None
     assert leakage_line(got).startswith("Leakage not known")
 
 
 def test_of_what_has_no_name_it_is_not_said_that_none_was_seen():
     seen = Seen(frozenset({"x"}), frozenset({"y"}), frozenset())
-    nameless = evaluate.leakage(seen, [scored(video("a", source_id="s"), 0.1)])
-    unnamed_training = evaluate.leakage(seen, [scored(video("a", identities=("Ann",)), 0.1)])
+    nameless = leakage(seen, [scored(video("a", source_id="s"), 0.1)])
+    unnamed_training = leakage(seen, [scored(video("a", identities=("Ann",)), 0.1)])
     assert unnamed_training["identities"] == {"seen": None, "of": 1}
     assert leakage_line(nameless) == (
         "No leakage found: 0 of 1 videos and 0 of 1 sources were seen in training; of identities "
@@ -305,7 +306,7 @@ def test_a_model_card_has_front_matter_with_the_video_figures(measured):
 
 def test_a_bar_in_a_name_does_not_break_the_table_of_a_model_card(tmp_path):
     clips = [clip(video("a"), 0.1), clip(video("b", "Swap|2"), 0.9)]
-    got = evaluate.measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
+    got = measure(detector(tmp_path), predictions(clips), BOOTSTRAP)
     assert "| Swap\\|2 (too few videos) |" in model_card(got)
 
 
@@ -354,7 +355,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_metrics_hold_null_and_never_nan(report):
     text = (report / "metrics.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
-    assert json.loads(text)["schema"] == evaluate.SCHEMA
+    assert json.loads(text)["schema"] == SCHEMA
 
 
 def test_a_video_without_a_face_is_counted_and_an_unreadable_one_is_named(report, data):

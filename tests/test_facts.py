@@ -8,8 +8,8 @@ import json
 import pytest
 
 from trainer.errors import ExportError
-from trainer.evaluate import SCHEMA
 from trainer.facts import UNTESTED, facts, read_metrics
+from trainer.measure import SCHEMA
 from trainer.metrics import calibration_bins
 
 CONFIG = {"splits": {"train": {"datasets": {"faceforensics": 5, "dfdc": 2}}}}

@@ -22,6 +22,7 @@ from trainer import run as runs
 from trainer.config import TrainConfig
 from trainer.data import clips_dataset, load_dataset_info, shard_paths
 from trainer.errors import TrainError
+from trainer.statements import SAMPLE_NOTE
 
 SIDE, T = 32, 4
 COUNTS = {"train": 16, "val": 8, "test": 8}
@@ -185,7 +186,7 @@ def test_evaluation_writes_metrics_predictions_and_a_report(run, data, tmp_path)
     lines = (tmp_path / "predictions.csv").read_text().splitlines()
     assert len(lines) == COUNTS["test"] + 1
     page = (tmp_path / "report.html").read_text()
-    assert evaluate.SAMPLE_NOTE in page
+    assert SAMPLE_NOTE in page
     assert page.count("data:image/png;base64,") == 3 and "http" not in page
 
 

@@ -52,7 +52,6 @@ def calibrate(
     """
     from trainer.data import clip_counts, load_dataset_info
     from trainer.export import load_run
-    from trainer.whole import check_sizes
 
     if split != SPLIT:
         why = _WHY_NOT.get(split, "there is no such split")
@@ -64,7 +63,6 @@ def calibrate(
     if not all(counts.values()):
         found = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
         raise ValueError(f"{data} has {found} {split} clips; calibration needs both classes.")
-    check_sizes(data, info, split)
     _refuse_seen(run, data, split)
     clips = _logits(model, data, split)
     return _calibrated(Path(run), clips, split, max_fpr)
@@ -96,8 +94,7 @@ def _logits(model: Any, data: str | os.PathLike, split: str) -> list[_ClipLogit]
     """Of each clip that holds a frame."""
     import tensorflow as tf
 
-    from trainer.data import clips_dataset
-    from trainer.whole import readable
+    from trainer.data import clips_dataset, readable
 
     @tf.function(reduce_retracing=True)
     def logit(clips, mask):

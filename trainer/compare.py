@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from trainer.detector import Detector, load_detector
-from trainer.evaluate import add_data_flags, check_out, leakage
+from trainer.evaluate import add_data_flags, check_out
 from trainer.figures import TITLES, number
 from trainer.intervals import Bootstrap, paired_difference, percentile_interval
 from trainer.metrics import score_metrics
 from trainer.predictions import Predictions, predict
 from trainer.run import is_sample, write_json
 from trainer.scored import video_key
-from trainer.seen import read_seen
+from trainer.seen import leakage, read_seen
 from trainer.statements import data_notes, leakage_line
 
 SCHEMA = "dfdetect-comparison/1"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -14,7 +14,10 @@ from pipelines import schema
 from pipelines.clip import LABEL_NAMES
 from pipelines.config import PreprocessConfig
 
+T = TypeVar("T")
+
 INFO_NAME = "dataset_info.json"
+AGAIN = "`dfdetect inspect` says what is wrong; copy the shards again, or preprocess again."
 READERS = 8  # shards read at the same time
 # What is read of a record.
 CONTEXT = ("video/id", "video/dataset", "video/method", "clip/index", "track/id", "label")
@@ -24,8 +27,8 @@ FRAMES = ("frame/image", "frame/landmarks", "frame/crop_transform")
 def load_dataset_info(data: str | os.PathLike, fingerprint: str | None = None) -> dict[str, Any]:
     """What `dfdetect preprocess` wrote about its shards.
 
-    Raises FileNotFoundError where there are none, ValueError where they do not match the given
-    fingerprint, this package, or their own list of files.
+    Raises FileNotFoundError where there are none or not all, ValueError where they do not match
+    the given fingerprint, this package, or the sizes that they had when they were written.
     """
     path = Path(data) / INFO_NAME
     if not path.is_file():
@@ -55,7 +58,27 @@ def load_dataset_info(data: str | os.PathLike, fingerprint: str | None = None) -
             f"{data}: shards {missing} are listed in {INFO_NAME} but missing. "
             "Run `dfdetect preprocess` again."
         )
+    for name, facts in info["shards"].items():
+        # A copy that broke off between two records would just end early.
+        size, expected = (Path(data) / name).stat().st_size, facts.get("bytes")
+        if expected not in (None, size):
+            raise ValueError(
+                f"{Path(data) / name}: has {size} bytes, {INFO_NAME} says {expected}. {AGAIN}"
+            )
     return info
+
+
+def readable(batches: Iterable[T], data: str | os.PathLike) -> Iterator[T]:
+    """The batches of a tf.data pipeline. Raises ValueError where one cannot be read."""
+    damage = (
+        tf.errors.DataLossError,
+        tf.errors.InvalidArgumentError,
+        tf.errors.FailedPreconditionError,  # fewer records than are listed
+    )
+    try:
+        yield from batches
+    except damage as error:
+        raise ValueError(f"{data}: a record is damaged or missing. {AGAIN}") from error
 
 
 def shard_paths(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> list[str]:

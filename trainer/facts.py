@@ -27,7 +27,7 @@ def read_metrics(
     Raises ExportError where it is none, or was measured with other crops or thresholds than those
     that are shipped.
     """
-    from trainer.evaluate import SCHEMA
+    from trainer.measure import SCHEMA
 
     try:
         metrics = json.loads(Path(path).read_text())

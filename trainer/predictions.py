@@ -17,7 +17,6 @@ from pipelines.output import MANIFEST_NAME, REJECTS_NAME
 from serving.verdict import Verdict
 from trainer.detector import Detector
 from trainer.scored import ScoredClip, ScoredVideo, score_videos, video_key
-from trainer.whole import check_sizes, readable
 
 BATCH = 8  # clips
 SEPARATOR = "\x1f"  # between identities while they are one string
@@ -125,7 +124,7 @@ def _check_apart(clips: Sequence[ScoredClip], folders: Sequence[str | os.PathLik
 
 
 def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> Any:
-    """The split's serialized records. Raises ValueError where it has none or lacks a part."""
+    """The split's serialized records. Raises ValueError where it has none."""
     from trainer.data import read_records, shard_paths
 
     paths = shard_paths(data, info, split)
@@ -134,7 +133,6 @@ def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> An
         raise ValueError(
             f"{data} has no {split} clips; there are clips of {', '.join(there) or 'no split'}."
         )
-    check_sizes(data, info, split)
     return read_records(paths)
 
 
@@ -181,6 +179,8 @@ def score_clips(
     where a record cannot be read or P(fake) is not a number.
     """
     import tensorflow as tf
+
+    from trainer.data import readable
 
     if conditions:
         from trainer.robustness import corrupt

@@ -7,10 +7,12 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.run import SEEN_NAME, write_json
+from trainer.scored import ScoredVideo
 
 KINDS = ("video", "source", "identity")
 
@@ -65,8 +67,7 @@ def collect(data: str | os.PathLike, split: str = "train") -> Seen:
     import tensorflow as tf
 
     from pipelines import schema
-    from trainer.data import load_dataset_info, read_records, shard_paths
-    from trainer.whole import readable
+    from trainer.data import load_dataset_info, read_records, readable, shard_paths
 
     paths = shard_paths(data, load_dataset_info(data), split)
     names = ("video/id", "video/dataset", "source_id", "identities")
@@ -111,3 +112,32 @@ def read_seen(run: str | os.PathLike) -> Seen | None:
             f"{path}: is not what `dfdetect train` writes ({error!r}). Train again, or remove it "
             "to go without its check for leaks."
         ) from error
+
+
+def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
+    """How many of the videos, their sources and people the training has seen; None where that is
+    not known: the model keeps no record, or none of that kind. Names are compared within a data
+    set."""
+    given = {
+        "videos": {hash_key("video", v.video.dataset, v.video.id) for v in videos},
+        "sources": {
+            hash_key("source", v.video.dataset, v.video.source_id)
+            for v in videos
+            if v.video.source_id
+        },
+        "identities": {
+            hash_key("identity", v.video.dataset, name)
+            for v in videos
+            for name in v.video.identities
+        },
+    }
+    return {
+        "known": seen is not None,
+        **{
+            kind: {
+                "seen": len(hashes & getattr(seen, kind)) if getattr(seen, kind, None) else None,
+                "of": len(hashes),
+            }
+            for kind, hashes in given.items()
+        },
+    }
