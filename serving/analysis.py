@@ -143,7 +143,7 @@ class _Run:
         except VideoError as error:
             if error.reason != "no_face":
                 raise
-            found.detail = error.detail
+            found.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
         return found
 
     def _faces(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:

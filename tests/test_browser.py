@@ -428,7 +428,7 @@ def test_a_result_is_deleted_at_once(open_page, fake):
     expect(page.locator("#result")).to_contain_text("Nothing of this video is left on the server.")
     assert httpx.get(api).status_code == 404
     page.reload()
-    assert "There is no such thing" in problem_of(page)
+    assert "There is nothing here" in problem_of(page)
 
 
 def test_a_jobs_address_shows_stills_instead_of_the_video(open_page, fake):
