@@ -162,7 +162,7 @@ class _Run:
 
     def asking(self, call: Callable[[], Any], clips: int) -> Any:
         """The answer of the model; the time that it takes is counted."""
-        self.enter("model", None, f"{clips} clip(s)")
+        self.enter("model", None, f"{clips} clip{'' if clips == 1 else 's'}")
         started = time.monotonic()
         try:
             return call()

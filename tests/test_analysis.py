@@ -163,7 +163,7 @@ def test_the_highest_scoring_face_decides_and_the_report_says_so(path):
     ("one", "reason"),
     [
         (clip(size=20), "The face is 20 px wide; a verdict needs 32 px."),
-        (clip(missing=(0,)), "Only 3 frame(s) with a usable face; a verdict needs 4."),
+        (clip(missing=(0,)), "Only 3 frames with a usable face; a verdict needs 4."),
     ],
 )
 def test_a_small_face_or_few_frames_are_inconclusive_and_the_report_says_why(path, one, reason):
