@@ -346,6 +346,7 @@ def test_who_cancels_before_the_server_has_answered_leaves_no_job(
     page, before = open_page(), forgotten()
     send(page, real)
     wait_for(came.is_set)
+    expect(page.locator("#detail")).to_have_text("100 %")  # the browser knows that all is sent
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     held.set()
