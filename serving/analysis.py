@@ -143,7 +143,7 @@ class _Run:
         except VideoError as error:
             if error.reason != "no_face":
                 raise
-            found.detail = error.detail
+            found.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
         return found
 
     def _faces(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:
@@ -162,7 +162,7 @@ class _Run:
 
     def asking(self, call: Callable[[], Any], clips: int) -> Any:
         """The answer of the model; the time that it takes is counted."""
-        self.enter("model", None, f"{clips} clip(s)")
+        self.enter("model", None, f"{clips} clip{'' if clips == 1 else 's'}")
         started = time.monotonic()
         try:
             return call()

@@ -18,6 +18,7 @@ from serving.verdict import Verdict
 
 SCHEMA = "dfdetect-report/1"
 MAX_PEAKS = 5
+LARGEST_ONLY = "Only the largest face in the picture was judged; others, if any, were not."
 SAMPLE_MODEL = (
     "This model was trained on a generated set, to try the system; what it says of real videos "
     "means nothing."
@@ -27,6 +28,8 @@ LIMITS = (
     "Sound is not analysed: a cloned voice is not noticed.",
     "A video that is generated as a whole may hold no trace that this model knows.",
     "Fakes of methods that were not in the training data may be missed.",
+    "Faces are followed within a short sequence only: from one sequence to the next, the same "
+    "number may be another person.",
     "Some sampled frames are looked at, not every frame of the video.",
     "A score is evidence, not proof; never decide about a person by it alone.",
 )
@@ -120,6 +123,8 @@ def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
+    if result.tracks and said.config.preprocess.faces == "largest":
+        yield LARGEST_ONLY
     if len(result.tracks) > 1:
         yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides."
     yield from result.reasons

@@ -167,7 +167,8 @@ def _false_alarms(model: Mapping[str, Any]) -> str:
     if model["false_alarm_rate"] is None:
         return "How often this model calls a real video FAKE was not measured."
     sets = ", ".join(model["tested_on"]) or "its test data"
-    videos = "" if model["test_videos"] is None else f" ({model['test_videos']} videos)"
+    count = model["test_videos"]
+    videos = "" if count is None else f" ({count} videos, real and fake)"
     return (
         f"On {sets}{videos} this model called {exact(model['false_alarm_rate'])} of the real "
         "videos FAKE. Elsewhere it may be more."

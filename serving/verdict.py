@@ -42,9 +42,8 @@ class Evidence:
         """Sentences that say why this is too little; none where it is enough."""
         found = []
         if self.frames < MIN_FRAMES:
-            found.append(
-                f"Only {self.frames} frame(s) with a usable face; a verdict needs {MIN_FRAMES}."
-            )
+            frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
+            found.append(f"Only {frames} with a usable face; a verdict needs {MIN_FRAMES}.")
         if self.face_px is not None and self.face_px < MIN_FACE_PX:
             found.append(
                 f"The face is {self.face_px:.0f} px wide; a verdict needs {MIN_FACE_PX:.0f} px."

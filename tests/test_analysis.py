@@ -29,7 +29,7 @@ from serving.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdi
 from trainer.scored import ScoredClip, score_videos
 
 THRESHOLDS = Thresholds(0.4, 0.6)
-CONFIG = PreprocessConfig(frames_per_clip=4, crop_size=48)
+CONFIG = PreprocessConfig(frames_per_clip=4, crop_size=48, faces="all")
 JPEG = cv2.imencode(".jpg", np.zeros((48, 48, 3), np.uint8))[1].tobytes()
 
 
@@ -163,7 +163,7 @@ def test_the_highest_scoring_face_decides_and_the_report_says_so(path):
     ("one", "reason"),
     [
         (clip(size=20), "The face is 20 px wide; a verdict needs 32 px."),
-        (clip(missing=(0,)), "Only 3 frame(s) with a usable face; a verdict needs 4."),
+        (clip(missing=(0,)), "Only 3 frames with a usable face; a verdict needs 4."),
     ],
 )
 def test_a_small_face_or_few_frames_are_inconclusive_and_the_report_says_why(path, one, reason):
@@ -187,11 +187,23 @@ def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
     assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
 
 
+@pytest.mark.parametrize("faces", ["largest", "all"])
+def test_the_report_says_where_only_the_largest_face_was_judged(path, faces):
+    config = PreprocessConfig(frames_per_clip=4, crop_size=48, faces=faces)
+
+    class Sample(Scores):
+        def config(self):
+            return ModelConfig(config, THRESHOLDS)
+
+    reasons = analyse(path, Faces([clip()]), Sample([0.1] * 4)).document["reasons"]
+    assert any("Only the largest face" in reason for reason in reasons) == (faces == "largest")
+
+
 def test_a_video_without_a_face_is_a_report_without_a_score(path):
-    error = VideoError("no_face", "faces", "no face of 24 px")
+    error = VideoError("no_face", "faces", f"{path}: no face of 24 px")
     document = analyse(path, Faces([], error), Scores()).document
     assert document["verdict"] == "NO_FACE" and document["probability_fake"] is None
-    assert document["detail"] == "no face of 24 px"
+    assert document["detail"] == "no face of 24 px"  # where the file lay is nobody's business
     assert document["tracks"] == document["faces"] == document["peaks"] == []
 
 

@@ -4,8 +4,11 @@ Every test also fails for a request to elsewhere, an error on the page's console
 the page's content security policy forbids.
 """
 
+import asyncio
 import contextlib
+import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,7 +28,9 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E402
 
 from serving.report import moment  # noqa: E402
+from serving.web import api  # noqa: E402
 from serving.web.app import create_app, server  # noqa: E402
+from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 
 expect.set_options(timeout=20_000)  # a busy machine
@@ -318,7 +323,34 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real):
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
+    assert page.evaluate("document.activeElement.id") == "video"
     wait_for(lambda: not left(uploads) and decoder not in decoders())
+
+
+def test_who_cancels_before_the_server_has_answered_leaves_no_job(
+    open_page, site, real, monkeypatch
+):
+    came, held = threading.Event(), threading.Event()
+
+    async def late(*args):
+        upload = await receive(*args)
+        came.set()
+        await asyncio.to_thread(held.wait, 20)
+        return upload
+
+    def forgotten() -> str:
+        text = httpx.get(f"{site}/metrics").text
+        return "".join(re.findall(r'total{method="DELETE".*status="204"} .*', text))
+
+    monkeypatch.setattr(api, "receive", late)
+    page, before = open_page(), forgotten()
+    send(page, real)
+    wait_for(came.is_set)
+    expect(page.locator("#detail")).to_have_text("100 %")  # the browser knows that all is sent
+    page.click("#cancel")
+    expect(page.locator("#chosen")).to_contain_text("Cancelled")
+    held.set()
+    wait_for(lambda: forgotten() != before)
 
 
 def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
@@ -428,7 +460,47 @@ def test_a_result_is_deleted_at_once(open_page, fake):
     expect(page.locator("#result")).to_contain_text("Nothing of this video is left on the server.")
     assert httpx.get(api).status_code == 404
     page.reload()
-    assert "There is no such thing" in problem_of(page)
+    assert "There is nothing here" in problem_of(page)
+
+
+def test_to_delete_what_is_gone_already_is_no_error(open_page, fake):
+    page = open_page()
+    httpx.delete(result_of(page, fake)["api"]).raise_for_status()
+    page.click("text=Delete now")
+    expect(page.locator("#result")).to_contain_text("Nothing of this video is left on the server.")
+
+
+def test_the_moments_under_a_very_short_video_differ(open_page, write_video, astronaut, tmp_path):
+    page = open_page()
+    page.evaluate("""() => {
+        window.drawn = [];
+        const draw = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+            window.drawn.push(text);
+            return draw.call(this, text, ...where);
+        };
+    }""")
+    result_of(page, write_video(tmp_path / "short.mp4", np.stack([astronaut] * 5)))
+    page.evaluate("() => { window.drawn = []; }")
+    page.set_viewport_size({"width": 700, "height": 700})  # it is drawn again
+    page.wait_for_function("window.drawn.some((text) => text.includes(':'))")
+    moments = page.evaluate("window.drawn.filter((text) => text.includes(':'))")
+    assert len(moments) == len(set(moments)) > 0
+
+
+def test_the_moments_of_a_report_do_not_run_into_each_other_on_a_phone(
+    open_page, write_video, astronaut, tmp_path
+):
+    page = open_page(viewport={"width": 360, "height": 740})
+    report = result_of(page, write_video(tmp_path / "slow.mp4", np.stack([astronaut] * 6), fps=1))
+    (tmp_path / "report.html").write_text(httpx.get(f"{report['api']}/report.html").text)
+    page.goto((tmp_path / "report.html").as_uri())
+    boxes = page.locator(".plot text").evaluate_all(
+        "all => all.map((t) => t.getBoundingClientRect()).filter((b) => b.width)"
+        ".map((b) => [b.left, b.right])"
+    )
+    assert len(boxes) >= 2
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(boxes))
 
 
 def test_a_jobs_address_shows_stills_instead_of_the_video(open_page, fake):

@@ -303,7 +303,7 @@ def test_the_report_names_faces_peaks_limits_and_facts(pictures):
         "Likely REAL, 12 %",
         "where the model looked, not proof of editing",
         "an edit outside of faces is not seen",
-        "On celeb_df (518 videos) this model called 4.3 % of the real videos FAKE.",
+        "On celeb_df (518 videos, real and fake) this model called 4.3 % of the real videos FAKE.",
         "9f2c" * 16,
         "4.2 MB",
         "1280 × 720 px",

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -230,10 +231,12 @@ def test_a_file_that_is_no_use_fails_with_its_own_problem(
     no_file_left(jobs)
 
 
-def test_a_video_without_a_face_is_a_result_not_a_problem(client, video):
+def test_a_video_without_a_face_is_a_result_not_a_problem(client, jobs):
     job = finished(client, send(client, made("mjpeg")))
     assert job["state"] == "done"
-    assert client.get(job["links"]["report_json"]).json()["verdict"] == "NO_FACE"
+    report = client.get(job["links"]["report_json"])
+    assert report.json()["verdict"] == "NO_FACE"
+    assert str(jobs.folder.path) not in report.text
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_stored(client, jobs):
@@ -557,6 +560,50 @@ def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_web):
             assert part, said
             said += part
     assert b" 408 " in said and jobs.folder.files() == []
+
+
+def test_a_file_that_the_disk_does_not_take_is_refused_and_leaves_nothing(client, jobs):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        answer = send(client, b"\0" * 1_200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    body = is_problem(answer, 507, "not-stored")
+    assert str(jobs.folder.path) not in body["detail"]
+    assert jobs.folder.files() == []
+
+
+def test_an_error_of_the_server_is_a_problem_with_all_headers_and_is_counted(
+    client, jobs, monkeypatch
+):
+    def faulty(id):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(jobs, "get", faulty)
+    answer = client.get(f"{JOBS}/x")
+    assert "a fault" not in is_problem(answer, 500, "internal")["detail"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "no-store"
+    counted = 'requests_total{method="GET",route="/api/v1/jobs/{id}",status="500"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+def test_cancelled_jobs_are_kept_up_to_the_same_number(token_web, token_client, monkeypatch):
+    gate = threading.Event()
+
+    def slow():
+        gate.wait(30)
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr(token_web[1], "_open_model", slow)
+    at_work, *waiting = (send(token_client, b"x").json()["links"]["self"] for _ in range(3))
+    try:
+        assert [token_client.delete(address).status_code for address in waiting] == [202, 202]
+        assert [token_client.get(address).status_code for address in waiting] == [404, 200]
+    finally:
+        gate.set()
+    wait_until(lambda: token_client.get(at_work).json().get("state") != "running")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
         "",
         status_code=202,
         response_model=JobBody,
-        responses=refusals("bad-upload", "unauthorized", "upload-timeout", "too-large", "busy"),
+        responses=refusals(
+            "bad-upload", "unauthorized", "upload-timeout", "too-large", "busy", "not-stored"
+        ),
         openapi_extra={
             "requestBody": {
                 "required": True,

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.web.metrics import Metrics
-from serving.web.problems import Problem
+from serving.web.problems import Problem, internal
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -40,6 +40,8 @@ log = logging.getLogger("dfdetect.web.access")
 class Guard:
     """Sets the headers that an answer does not set itself, and logs and counts the request.
 
+    What fails inside without an answer is answered here, so that this has the headers too.
+
     The log names the route, not the address: who knows a job's id may read its result.
     """
 
@@ -64,6 +66,11 @@ class Guard:
 
         try:
             await self._app(scope, receive, guarded)
+        except Exception:
+            if status:  # too late for an answer of ours
+                raise
+            log.exception("a request failed")
+            await internal().response()(scope, receive, guarded)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in METHODS else "other"

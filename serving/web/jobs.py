@@ -16,7 +16,7 @@ from serving.analysis import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
 from serving.web.job import Job, Progress
 from serving.web.metrics import Metrics
-from serving.web.problems import Problem, not_found, of_video
+from serving.web.problems import Problem, internal, not_found, of_video
 from serving.web.receive import Upload
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
@@ -122,6 +122,7 @@ class Jobs:
             self._renumber()
         job.cancel()
         self._metrics.jobs.labels("cancelled").inc()
+        self._drop_beyond(self._settings.results)
         return job
 
     def ask_version(self) -> str:
@@ -220,8 +221,7 @@ class Jobs:
             raise
         except Exception as error:
             log.exception("a job failed")
-            detail = "It is in the server's log; please tell its owner."
-            raise Problem("internal", detail) from error
+            raise internal() from error
 
     def _analyse(self, job: Job, worker: FaceWorker, path: str) -> Analysis:
         def tell(stage: str, done: float | None = None, detail: str = "") -> None:

@@ -31,7 +31,8 @@ PROBLEMS = {
     "busy": (429, "Too many videos are waiting"),
     "bad-upload": (400, "The upload cannot be understood"),
     "upload-timeout": (408, "The upload took too long"),
-    "not-found": (404, "There is no such thing"),
+    "not-stored": (507, "The server has no room for the file"),
+    "not-found": (404, "There is nothing here"),
     "not-done": (409, "The analysis is not done yet"),
     "unauthorized": (401, "A token is needed"),
     "internal": (500, "An error of this server"),
@@ -95,11 +96,17 @@ def of_video(error: VideoError, path: str) -> Problem:
 
 
 def not_found() -> Problem:
-    return Problem("not-found", "It never was, it was deleted, or its time is over.")
+    return Problem(
+        "not-found", "It was deleted, the time for which it was kept is over, or it never was."
+    )
+
+
+def internal() -> Problem:
+    return Problem("internal", "It is in the server's log; please tell its owner.")
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of the application a problem."""
+    """Makes every refusal of the application a problem."""
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
@@ -116,10 +123,6 @@ def install(app: FastAPI) -> None:
             return not_found().response()
         headers = dict(error.headers or {})
         return Problem("http", f"{error.detail}.", headers, error.status_code).response()
-
-    @app.exception_handler(Exception)
-    async def internal(_: Request, error: Exception) -> JSONResponse:
-        return Problem("internal", "It is in the server's log; please tell its owner.").response()
 
 
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:

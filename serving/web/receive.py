@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,8 @@ WRITE_BYTES = 1 << 20
 DRAIN_S = 10.0
 MAX_NAME = 200
 MAX_BOUNDARY = 70  # RFC 2046
+
+log = logging.getLogger("dfdetect.web")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,17 +133,22 @@ async def receive(
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > max_bytes + FORM_BYTES:
         raise _too_large(max_bytes)
-    path, file = folder.create()
     try:
-        with file:
-            async with asyncio.timeout(timeout_s):
-                digest = await _store(body, form, file, max_bytes)
-    except BaseException as error:
-        path.unlink()
-        if isinstance(error, TimeoutError):
-            what = f"It was not complete after {timeout_s:g} s."
-            raise Problem("upload-timeout", what) from error
-        raise
+        path, file = folder.create()
+        try:
+            with file:
+                async with asyncio.timeout(timeout_s):
+                    digest = await _store(body, form, file, max_bytes)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except TimeoutError as error:
+        what = f"It was not complete after {timeout_s:g} s."
+        raise Problem("upload-timeout", what) from error
+    except OSError as error:  # above all a full disk
+        log.error("an upload could not be stored: %s", error)
+        what = f"The server could not store the file ({error.strerror}). Try again later."
+        raise Problem("not-stored", what) from error
     return Upload(path, form.name or "", digest)
 
 

@@ -40,20 +40,25 @@ export async function request(path, options = {}) {
 }
 
 // Sends a file; progress gets shares from 0 to 1. fetch tells nothing of an upload's progress.
+// Once all is sent it cannot be aborted: the server may have a job already, whose id is needed.
 export function upload(file, progress, signal) {
   return new Promise((resolve, reject) => {
     const sent = new XMLHttpRequest();
+    let whole = false;
     const body = new FormData();
     body.append("video", file);
     sent.open("POST", "/api/v1/jobs");
     sent.upload.onprogress = (event) => progress(event.loaded / event.total);
+    sent.upload.onload = () => {
+      whole = true;
+    };
     sent.onload = () =>
       sent.status === 202
         ? resolve(JSON.parse(sent.responseText))
         : reject(problemFrom(sent.status, sent.responseText));
     sent.onerror = () => reject(lost());
     sent.onabort = () => reject(aborted());
-    signal.addEventListener("abort", () => sent.abort());
+    signal.addEventListener("abort", () => whole || sent.abort());
     sent.send(body);
   });
 }

@@ -3,6 +3,7 @@
 import { Problem, follow, request, upload } from "./api.js";
 
 const $ = (selector) => document.querySelector(selector);
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const percent = (share) => `${Math.floor(100 * share)} %`;
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
 
@@ -46,10 +47,11 @@ function progress({ stage, position, done, detail }) {
 
 function chosen() {
   const [file] = input.files;
-  const tooLarge = file && file.size > limit;
+  const tooLarge = file?.size > limit;
   input.setCustomValidity(tooLarge ? "This file is too large." : "");
+  $("#chosen").classList.toggle("refused", tooLarge);
   $("#chosen").textContent = file
-    ? `${file.name}, ${(file.size / 1e6).toFixed(1)} MB${tooLarge ? ": too large for this server" : ""}`
+    ? `${file.name}, ${size(file.size)}${tooLarge ? ": too large for this server" : ""}`
     : "";
 }
 
@@ -64,13 +66,15 @@ async function guard(step) {
 }
 
 async function check(file) {
-  work = { stop: new AbortController() };
+  const stop = new AbortController();
+  work = { stop };
   $("#work .file-name").textContent = file.name;
   show("work");
   $("#work h1").focus();
   progress({ stage: "upload", done: 0 });
   const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
-  const job = await upload(file, told, work.stop.signal);
+  const job = await upload(file, told, stop.signal);
+  if (stop.signal.aborted) return forget(job.id);
   history.pushState(null, "", `/jobs/${job.id}`);
   await watch(job.id, file);
 }
@@ -101,14 +105,19 @@ async function ended(id, signal) {
 function cancelled() {
   work = null;
   show("start");
+  input.focus();
   $("#chosen").textContent = "Cancelled. Nothing of the video is kept.";
+}
+
+// 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
+async function forget(id) {
+  while ((await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
 }
 
 async function cancel() {
   const { stop, id } = work;
   stop.abort();
-  // 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
-  while (id && (await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
+  if (id) await forget(id);
   history.replaceState(null, "", "/");
   cancelled();
 }

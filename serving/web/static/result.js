@@ -85,9 +85,14 @@ async function remove(part, id) {
   try {
     await request(`/api/v1/jobs/${id}`, { method: "DELETE" });
   } catch (problem) {
+    if (problem.status === 404) return gone(part); // its time was over, or it was deleted before
     said.textContent = `Not deleted. ${problem.detail || problem.title}`;
     return;
   }
+  gone(part);
+}
+
+function gone(part) {
   const message = document.createElement("p");
   message.className = "notice";
   message.setAttribute("role", "status");

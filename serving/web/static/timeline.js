@@ -3,6 +3,7 @@
 
 const VENDOR = "/static/vendor/uplot";
 const HEIGHT = 190;
+const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
 function load(tag, attributes) {
   return new Promise((resolve, reject) => {
@@ -71,7 +72,7 @@ function options(shown, width) {
       y: { range: [0, 1] },
     },
     axes: [
-      { ...axis, size: 28, space: 70, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 28, space: 70, incrs: STEPS_S, values: (_, splits) => splits.map(clock) },
       {
         ...axis,
         size: 50,
