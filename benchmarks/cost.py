@@ -80,7 +80,7 @@ def launch(videos: int) -> tuple[float, float, float]:
         audit(placed.videos, [])
         datasets.write_manifest(placed.videos)
         plan = Path(folder, "plan.jsonl")
-        write_plan(str(plan), make_plan(placed.videos, "0" * 16, folder))
+        write_plan(str(plan), make_plan(placed.videos, PreprocessConfig(), folder))
         seconds = time.perf_counter() - started
         return seconds, _peak_mb() - before, plan.stat().st_size / 1e6
 

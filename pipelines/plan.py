@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.clip import Video
-from pipelines.config import RECORD_VERSION
+from pipelines.config import RECORD_VERSION, PreprocessConfig
 from pipelines.output import INDEX
 from pipelines.shards import Piece
 
@@ -29,13 +29,13 @@ class Task:
     kept: Piece | None = None
 
 
-def part_name(video: Video, fingerprint: str) -> str:
+def part_name(video: Video, config: PreprocessConfig) -> str:
     """The file of a video's finished clips: another name when anything about them would differ.
 
     So a job that is run again takes what an earlier one, killed or not, has finished. Where the
     video lies does not count, but for local files their size and time of change do.
     """
-    facts: list[Any] = [RECORD_VERSION, fingerprint]
+    facts: list[Any] = [RECORD_VERSION, config.fingerprint, config.faces]
     facts.append(dataclasses.astuple(dataclasses.replace(video, uri="")))
     if os.path.exists(video.uri):
         stat = os.stat(video.uri)
@@ -43,13 +43,11 @@ def part_name(video: Video, fingerprint: str) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".tfrecord"
 
 
-def make_plan(videos: Iterable[Video], fingerprint: str, output: str) -> list[Task]:
+def make_plan(videos: Iterable[Video], config: PreprocessConfig, output: str) -> list[Task]:
     """The tasks of a job, with what the shards in `output` already hold."""
     kept = _kept(output)
     return [
-        Task(video, part, kept.get(part))
-        for video in videos
-        for part in [part_name(video, fingerprint)]
+        Task(video, part, kept.get(part)) for video in videos for part in [part_name(video, config)]
     ]
 
 

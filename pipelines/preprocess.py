@@ -125,7 +125,7 @@ def preprocess(
         return {}
     prepare(output, INFO_NAME, (INDEX, PARTS), job.overwrite, job.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = make_plan(videos, config.fingerprint, output)
+    tasks = make_plan(videos, config, output)
     write_plan(storage.join(output, PLAN), tasks)
     storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     if job.audit_duplicates:

@@ -20,7 +20,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.video import VideoFacts
 from serving.client import BATCH, InvalidRequest, Model, Prediction
 from serving.document import Said, build
-from serving.result import ClipScore, VideoResult, ask, clip_score, judge
+from serving.result import ClipScore, VideoResult, ask, by_one_version, clip_score, judge
 from serving.shown import Crop, ShownCrops
 
 
@@ -91,23 +91,19 @@ def analyse(
     name: what the file is called in the report. sha256: of the file, where it is known. cancelled:
     asked between batches of clips. Holds a few clips and the crops of the report, however long the
     video is. Raises VideoError for a video that cannot be read, ModelServerError for a model that
-    does not answer, Cancelled. A video without a usable face is a result: NO_FACE.
+    does not answer or is replaced meanwhile, Cancelled. A video without a usable face is a
+    result: NO_FACE.
     """
     run = _Run(progress or (lambda *_: None), cancelled or (lambda: False))
-    config = model.config()
-    run.enter("decode")
-    facts = faces.facts(path)
-    found = run.collect(faces, path, model, sum(map(len, facts.sampled)))
+    with by_one_version(model, faces.config) as (config, version):
+        run.enter("decode")
+        facts = faces.facts(path)
+        found = run.collect(faces, path, model, sum(map(len, facts.sampled)))
+        chosen = found.shown.chosen()
+        heat_maps = run.explained(model, [crop for _, crop in chosen])
     result = judge(
-        path,
-        found.scores,
-        config.thresholds,
-        model.version(),
-        faces.config.fingerprint,
-        found.detail,
+        path, found.scores, config.thresholds, version, faces.config.fingerprint, found.detail
     )
-    chosen = found.shown.chosen()
-    heat_maps = run.explained(model, [crop for _, crop in chosen])
     run.enter("report")
     file = {
         "name": name if name is not None else os.path.basename(path),

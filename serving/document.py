@@ -18,7 +18,6 @@ from serving.verdict import Verdict
 
 SCHEMA = "dfdetect-report/1"
 MAX_PEAKS = 5
-LARGEST_ONLY = "Only the largest face in the picture was judged; others, if any, were not."
 SAMPLE_MODEL = (
     "This model was trained on a generated set, to try the system; what it says of real videos "
     "means nothing."
@@ -28,8 +27,8 @@ LIMITS = (
     "Sound is not analysed: a cloned voice is not noticed.",
     "A video that is generated as a whole may hold no trace that this model knows.",
     "Fakes of methods that were not in the training data may be missed.",
-    "Faces are followed within a short sequence only: from one sequence to the next, the same "
-    "number may be another person.",
+    "From one sampled sequence to the next a face is known by its place in the picture: after a "
+    "cut the same number may be another person.",
     "Some sampled frames are looked at, not every frame of the video.",
     "A score is evidence, not proof; never decide about a person by it alone.",
 )
@@ -123,10 +122,11 @@ def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
-    if result.tracks and said.config.preprocess.faces == "largest":
-        yield LARGEST_ONLY
     if len(result.tracks) > 1:
         yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides."
+    score = result.probability_fake
+    if score is not None and any(track.probability_fake > score for track in result.tracks):
+        yield "A face that scores higher is seen too small or too briefly to be called FAKE."
     yield from result.reasons
     if result.verdict == Verdict.INCONCLUSIVE and not result.reasons:
         yield (

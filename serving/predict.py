@@ -18,7 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from serving.client import (
-    FingerprintMismatch,
     InProcessModel,
     Model,
     ModelConfig,
@@ -29,9 +28,8 @@ from serving.client import (
     model_folder,
 )
 from serving.find import Found, find_videos
-from serving.result import ClipScore, VideoResult, ask, clip_score, judge
+from serving.result import ClipScore, VideoResult, ask, by_one_version, clip_score, judge
 from serving.table import check_place, write_csv
-from serving.verdict import Thresholds
 
 
 class Extractor(Protocol):
@@ -40,26 +38,24 @@ class Extractor(Protocol):
     def clips(self, path: str) -> Iterator[Clip]: ...
 
 
-def predict_video(
-    path: str, extractor: Extractor, model: Model, thresholds: Thresholds | None = None
-) -> VideoResult:
-    """The verdict on one video, by the model's own thresholds unless they are given.
+def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
+    """The verdict on one video.
 
     Holds a few clips in memory, however long the video is. Raises VideoError for a video that
-    cannot be read, ModelServerError for a model that does not answer. A video without a usable
-    face is a result: NO_FACE.
+    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
+    video without a usable face is a result: NO_FACE.
     """
-    thresholds = thresholds or model.config().thresholds
     scores: list[ClipScore] = []
     detail = ""
-    try:
-        scores = [clip_score(clip, said) for clip, said in ask(model, extractor.clips(path))]
-    except VideoError as error:
-        if error.reason != "no_face":
-            raise
-        detail = error.detail
+    with by_one_version(model, extractor.config) as (config, version):
+        try:
+            scores = [clip_score(clip, said) for clip, said in ask(model, extractor.clips(path))]
+        except VideoError as error:
+            if error.reason != "no_face":
+                raise
+            detail = error.detail
     fingerprint = extractor.config.fingerprint
-    return judge(str(path), scores, thresholds, model.version(), fingerprint, detail)
+    return judge(str(path), scores, config.thresholds, version, fingerprint, detail)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,31 +157,8 @@ def _judge(model: Model, config: ModelConfig, reports: Path | None) -> Judge:
     if reports:
         from serving.report_files import ReportFiles
 
-        return by_one_version(ReportFiles(reports, extractor, model), model, config.preprocess)
-    return by_one_version(
-        lambda path: (predict_video(path, extractor, model), ""), model, config.preprocess
-    )
-
-
-def by_one_version(judge_video: Judge, model: Model, crops: PreprocessConfig) -> Judge:
-    """The same for as long as the model is one for such crops; a server may get a new version at
-    any time. What two versions judged together is an error, not a verdict."""
-
-    def judged(path: str) -> tuple[VideoResult, str]:
-        version, wanted = model.version(), model.config().preprocess
-        if wanted.fingerprint != crops.fingerprint:
-            raise FingerprintMismatch(
-                f"{version}, which answers now, was trained on crops with fingerprint "
-                f"{wanted.fingerprint}; those at hand have {crops.fingerprint}. Run it again."
-            )
-        result, report = judge_video(path)
-        if result.model != version:
-            raise ModelServerError(
-                f"{result.model} took over from {version} meanwhile. Run this video again."
-            )
-        return result, report
-
-    return judged
+        return ReportFiles(reports, extractor, model)
+    return lambda path: (predict_video(path, extractor, model), "")
 
 
 def _predict_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,16 +11,24 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.clip import Clip
-from serving.client import BATCH, Prediction
-from serving.verdict import Evidence, Thresholds, decide, deciding_track, track_scores
+from pipelines.config import PreprocessConfig
+from serving.client import (
+    BATCH,
+    FingerprintMismatch,
+    Model,
+    ModelConfig,
+    ModelServerError,
+    Prediction,
+)
+from serving.verdict import Evidence, Thresholds, Verdict, decide, deciding_track, track_scores
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipScore:
     """All that is kept of a clip once the model has seen it; times in seconds of the video.
 
-    sampled: frames that were looked at; frames: those in which the face was found. face_px: median
-    of the face box's shorter side over these, px of the video; None where it was not kept.
+    found: of each frame that was looked at whether the face was found. face_px: median of the face
+    box's shorter side over these, px of the video; None where it was not kept.
     """
 
     clip: int
@@ -27,9 +36,12 @@ class ClipScore:
     probability_fake: float
     start_s: float
     end_s: float
-    frames: int
-    sampled: int
+    found: Sequence[bool]
     face_px: float | None = None
+
+    @property
+    def frames(self) -> int:
+        return sum(self.found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +49,7 @@ class TrackResult:
     """The verdict on one face; times in seconds from the video's start."""
 
     track: int
-    verdict: str
+    verdict: Verdict
     probability_fake: float
     start_s: float
     end_s: float
@@ -49,8 +61,9 @@ class TrackResult:
 class VideoResult:
     """The verdict on a video. probability_fake, start_s and end_s are None without a face.
 
-    model: its name and version. fingerprint: that of the preprocessing. median_face_px: of the
-    track that decides, whose number is `decides`. reasons: why the evidence is too little, if so.
+    model: its name and version. fingerprint: that of the preprocessing. frames_sampled: of the
+    clips with a face; frames_with_face: those with any. median_face_px: of the track that decides,
+    whose number is `decides`. reasons: why the evidence is too little, if so.
     """
 
     path: str
@@ -85,6 +98,26 @@ def ask(model: Predictor, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Predict
         yield from zip(batch, model.predict([clip.images for clip in batch]), strict=True)
 
 
+@contextlib.contextmanager
+def by_one_version(model: Model, crops: PreprocessConfig) -> Iterator[tuple[ModelConfig, str]]:
+    """What the model says of itself, and its name and version, for as long as one video is judged.
+
+    A server may get a new version at any time; what two versions judged together is no verdict.
+    Raises FingerprintMismatch where the model wants other crops, and ModelServerError where
+    another version took over within.
+    """
+    config, version = model.config(), model.version()
+    wanted = config.preprocess.fingerprint
+    if wanted != crops.fingerprint:
+        raise FingerprintMismatch(
+            f"{version}, which answers now, was trained on crops with fingerprint {wanted}; those "
+            f"at hand have {crops.fingerprint}. Start again."
+        )
+    yield config, version
+    if (now := model.version()) != version:
+        raise ModelServerError(f"{now} took over from {version} meanwhile. Ask once more.")
+
+
 def face_sizes(clip: Clip) -> np.ndarray:
     """(F,) float: the face box's shorter side in each frame with the face, px of the video."""
     boxes = clip.boxes[clip.found]
@@ -100,8 +133,7 @@ def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
         probability_fake=prediction.probability_fake,
         start_s=round(float(times_s.min()), 3),
         end_s=round(float(times_s.max()), 3),
-        frames=len(times_s),
-        sampled=len(clip.images),
+        found=tuple(clip.found.tolist()),
         face_px=round(float(np.median(face_sizes(clip))), 1),
     )
 
@@ -129,7 +161,12 @@ def judge(
         track: _track(track, [s for s in scores if s.track == track], probability, thresholds)
         for track, probability in by_track.items()
     }
-    decides = tracks[deciding_track(by_track)] if tracks else None
+    verdicts = {number: track.verdict for number, track in tracks.items()}
+    decides = tracks[deciding_track(by_track, verdicts)] if tracks else None
+    found: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
+    for score in scores:
+        pairs = zip(found.get(score.clip, score.found), score.found, strict=True)
+        found[score.clip] = [before or now for before, now in pairs]
     evidence = Evidence(decides.frames, decides.median_face_px) if decides else None
     return VideoResult(
         path=path,
@@ -137,8 +174,8 @@ def judge(
         probability_fake=decides.probability_fake if decides else None,
         model=model,
         fingerprint=fingerprint,
-        frames_sampled=sum(score.sampled for score in scores),
-        frames_with_face=sum(score.frames for score in scores),
+        frames_sampled=sum(map(len, found.values())),
+        frames_with_face=sum(map(sum, found.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),
         tracks=tuple(tracks.values()),

@@ -87,20 +87,14 @@ def track_scores(track_ids: Sequence[int], probabilities: Sequence[float]) -> di
     return {track: sum(scores) / len(scores) for track, scores in tracks.items()}
 
 
-def deciding_track(scores: Mapping[int, float]) -> int:
-    """The track with the highest score, for one faked face makes a fake; of equals the first."""
-    return max(scores, key=lambda track: (scores[track], -track))
+def deciding_track(scores: Mapping[int, float], verdicts: Mapping[int, Verdict]) -> int:
+    """The track whose score and verdict are the video's, for one faked face makes a fake: that
+    with the highest score, of equals the first.
 
-
-def video_score(track_ids: Sequence[int], probabilities: Sequence[float]) -> float:
-    """P(fake) of a video: that of the track that decides.
-
-    Raises ValueError where there are no clips or the two lengths differ.
+    A face that is FAKE goes before one that scores higher and is too small to be called so, or
+    any speck in the background would make it INCONCLUSIVE.
     """
-    scores = track_scores(track_ids, probabilities)
-    if not scores:
-        raise ValueError("A video without clips has no score.")
-    return scores[deciding_track(scores)]
+    return max(scores, key=lambda track: (verdicts[track] == Verdict.FAKE, scores[track], -track))
 
 
 def decide(

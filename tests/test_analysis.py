@@ -18,6 +18,7 @@ from serving.client import (
     InvalidRequest,
     ModelConfig,
     ModelFacts,
+    ModelServerError,
     Prediction,
     ReliabilityBin,
 )
@@ -187,16 +188,21 @@ def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
     assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
 
 
-@pytest.mark.parametrize("faces", ["largest", "all"])
-def test_the_report_says_where_only_the_largest_face_was_judged(path, faces):
-    config = PreprocessConfig(frames_per_clip=4, crop_size=48, faces=faces)
+def test_what_two_versions_of_the_model_judged_together_is_no_report(path):
+    class Rolling(Scores):
+        def version(self):
+            return f"dfdetect/{7 + self.asked}"
 
-    class Sample(Scores):
-        def config(self):
-            return ModelConfig(config, THRESHOLDS)
+    with pytest.raises(ModelServerError, match="dfdetect/8 took over from dfdetect/7"):
+        analyse(path, Faces([clip()]), Rolling([0.9] * 4))
 
-    reasons = analyse(path, Faces([clip()]), Sample([0.1] * 4)).document["reasons"]
-    assert any("Only the largest face" in reason for reason in reasons) == (faces == "largest")
+
+def test_a_speck_that_scores_higher_takes_no_verdict_from_a_face_that_is_fake(path):
+    faces = Faces([clip(), clip(track=1, size=20)])
+    document = analyse(path, faces, Scores([0.8] * 4, [0.9] * 4)).document
+    assert (document["verdict"], document["probability_fake"]) == ("FAKE", pytest.approx(0.8))
+    assert [track["decides"] for track in document["tracks"]] == [True, False]
+    assert document["reasons"][-1].startswith("A face that scores higher is seen too small")
 
 
 def test_a_video_without_a_face_is_a_report_without_a_score(path):
@@ -341,7 +347,7 @@ CLIPS = st.lists(
 def test_serving_and_evaluation_give_the_same_verdict_on_the_same_evidence(clips):
     """Batch scoring, `predict`, the API and the pages all ask `judge`."""
     scores = [
-        ClipScore(i, track, p, 0.0, 1.0, frames, 5, px)
+        ClipScore(i, track, p, 0.0, 1.0, [t < frames for t in range(5)], px)
         for i, (track, p, frames, px) in enumerate(clips)
     ]
     served = judge("a.mp4", scores, THRESHOLDS, "m/1", "f00d")

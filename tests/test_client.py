@@ -1,5 +1,6 @@
 """Clients of a model server: the same numbers over REST, gRPC and in process, and every failure."""
 
+import dataclasses
 import email.utils
 import gc
 import json
@@ -163,7 +164,9 @@ def test_every_client_gives_a_heat_map_for_each_frame(model):
 def test_every_client_reads_crops_thresholds_and_facts_from_the_model(model):
     bins = (ReliabilityBin(0.0, 0.5, 10, 1),)
     facts = ModelFacts(("sample",), ("sample", "other"), 18, 0.25, bins)
-    assert model.config() == ModelConfig(PREPROCESS, Thresholds(0.2, 0.7, True), facts)
+    crops = dataclasses.replace(PREPROCESS, faces="all")
+    assert model.config() == ModelConfig(crops, Thresholds(0.2, 0.7, True), facts)
+    assert crops.fingerprint == PREPROCESS.fingerprint
     assert model.version() == "dfdetect/3"
 
 

@@ -88,7 +88,8 @@ def test_a_video_is_scored_as_serving_scores_it():
     (got,) = score_videos(clips, THRESHOLDS)
     assert got.score == pytest.approx(0.7) and got.verdict == Verdict.FAKE
     assert (got.tracks, got.frames, got.clips) == (2, 16, (0, 1, 2, 3))
-    assert rescore([got], clips, np.array([1.0, 0.8, 0.0, 0.0])) == [pytest.approx(0.9)]
+    probabilities = np.array([1.0, 0.8, 0.0, 0.0])
+    assert rescore([got], clips, probabilities, THRESHOLDS) == [pytest.approx(0.9)]
 
 
 def test_a_video_whose_clips_hold_no_face_gets_no_score():

@@ -79,6 +79,27 @@ def test_the_largest_face_is_kept_or_all_of_them_largest_first(two_people, detec
 
 
 @pytest.fixture(scope="module")
+def they_change_size(tmp_path_factory, write_video, astronaut):
+    """Two in their places, of whom first the right one is the larger, then the left one."""
+    frame = np.full((256, 512, 3), 90, np.uint8)
+    for left, side in ((0, 200), (256, 256)):
+        frame[:side, left : left + side] = cv2.resize(astronaut, (side, side))
+    frames = [frame] * 8 + [frame[:, ::-1]] * 8
+    return write_video(tmp_path_factory.mktemp("change") / "change.mp4", np.stack(frames))
+
+
+def test_a_face_keeps_its_number_from_clip_to_clip(they_change_size, detector):
+    options = {"clips_per_video": 2, "frames_per_clip": 4}
+    clips = clips_of(they_change_size, detector, faces="all", **options)
+    assert [(clip.index, clip.track) for clip in clips] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    at = {(clip.index, clip.track): clip.boxes[0, 0] for clip in clips}
+    assert at[0, 0] > 256 > at[0, 1]  # the larger one comes first
+    assert at[1, 0] > 256 > at[1, 1]  # and stays first where it is
+    alone = clips_of(they_change_size, detector, **options)
+    assert [clip.track for clip in alone] == [0, 0]
+
+
+@pytest.fixture(scope="module")
 def leaves_and_returns(tmp_path_factory, write_video, astronaut):
     """The face is not there in frames 5 and 6, nor from 9 to 15."""
     blank = np.full_like(astronaut, 90)

@@ -187,9 +187,10 @@ def test_a_version_that_takes_over_meanwhile_gives_no_verdict_on_crops_or_clips_
             return [Prediction(0.9, [0.9] * len(clip)) for clip in clips]
 
     path, model, after = str(sorted(sample.rglob("*.mp4"))[0]), Rolling(), [2, 2, 1]
-    judge = predict.by_one_version(
-        lambda path: (predict_video(path, extractor, model), ""), model, small_config
-    )
+
+    def judge(path):
+        return predict_video(path, extractor, model), ""
+
     first, across, second = predict.outcomes([path] * 3, judge)
     assert first.result.model == "rolling/1" and second.result.model == "rolling/2"
     assert across.error == "model_server" and "took over from rolling/1" in across.detail

@@ -216,14 +216,16 @@ def test_a_part_is_made_anew_when_its_video_or_the_crops_would_change(own_folder
 
     path = shutil.copy(own_folder / "real" / "a.mp4", tmp_path)
     video = Video("a", path, 0, "set", split="train")
-    name = part_name(video, "f00")
+    config = PreprocessConfig()
+    name = part_name(video, config)
     moved = shutil.move(path, tmp_path / "b.mp4")
-    assert part_name(replace(video, uri=str(moved)), "f00") == name
-    assert part_name(replace(video, uri=str(moved)), "f01") != name
-    assert part_name(replace(video, uri=str(moved), split="test"), "f00") != name
+    assert part_name(replace(video, uri=str(moved)), config) == name
+    for change in ({"crop_size": 64}, {"faces": "all"}):
+        assert part_name(replace(video, uri=str(moved)), replace(config, **change)) != name
+    assert part_name(replace(video, uri=str(moved), split="test"), config) != name
     with open(moved, "ab") as handle:
         handle.write(b"\0")
-    assert part_name(replace(video, uri=str(moved)), "f00") != name
+    assert part_name(replace(video, uri=str(moved)), config) != name
 
 
 def test_a_part_that_was_cut_off_is_refused(tmp_path, sample_shards):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import FAKE, LABEL_NAMES
-from serving.verdict import Thresholds, Verdict, decide, video_score
+from serving.verdict import Thresholds, Verdict, decide, track_scores
 from trainer.calibration import (
     Calibration,
     apply,
@@ -143,12 +143,12 @@ def _calibrated(run: Path, clips: Sequence[_ClipLogit], split: str, max_fpr: flo
 def _video_scores(
     clips: Sequence[_ClipLogit], probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(fake) and label of each video, by the rule that serving uses."""
+    """P(fake) of each video's highest-scoring face, and its label."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, clip in enumerate(clips):
         groups.setdefault(clip.video, []).append(index)
     scores = [
-        video_score([clips[i].track for i in rows], probabilities[rows].tolist())
+        max(track_scores([clips[i].track for i in rows], probabilities[rows].tolist()).values())
         for rows in groups.values()
     ]
     return np.array(scores), np.array([clips[rows[0]].label for rows in groups.values()])

@@ -73,7 +73,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
             _cross_row(predictions, number, trained_on, threshold, bootstrap)
             for number in range(len(predictions.folders))
         ],
-        "robustness": _robustness(predictions, threshold, bootstrap),
+        "robustness": _robustness(predictions, detector.thresholds, bootstrap),
         "worst_errors": worst_errors(predictions),
         "model": {
             "name": detector.name,
@@ -175,7 +175,7 @@ def _cross_row(
 
 
 def _robustness(
-    predictions: Predictions, threshold: float, bootstrap: Bootstrap
+    predictions: Predictions, thresholds: Thresholds, bootstrap: Bootstrap
 ) -> dict[str, Any] | None:
     if not predictions.conditions:
         return None
@@ -183,8 +183,8 @@ def _robustness(
     labels, sources = _labels(videos), [video.video.source_key for video in videos]
 
     def row(scores: Any) -> dict[str, Any]:
-        values = score_metrics(labels, scores, threshold)
-        intervals = bootstrap.intervals(labels, scores, sources, threshold)
+        values = score_metrics(labels, scores, thresholds.fake_above)
+        intervals = bootstrap.intervals(labels, scores, sources, thresholds.fake_above)
         return {
             "roc_auc": values["roc_auc"],
             "interval": intervals.get("roc_auc"),
@@ -199,7 +199,7 @@ def _robustness(
                 "kind": condition.kind,
                 "level": condition.level,
                 "label": condition.label,
-                **row(rescore(videos, predictions.clips, probabilities)),
+                **row(rescore(videos, predictions.clips, probabilities, thresholds)),
             }
             for condition, probabilities in zip(
                 predictions.conditions, predictions.under_conditions, strict=True

@@ -15,7 +15,6 @@ from serving.verdict import (
     decide,
     deciding_track,
     track_scores,
-    video_score,
 )
 
 
@@ -43,13 +42,15 @@ class ScoredClip:
 class ScoredVideo:
     """A video and what the system says of it; without a face there is no score.
 
-    clips: their numbers in the list that the video was made of. face_px: mean over the clips.
+    decides: the track that score and verdict are of. clips: their numbers in the list that the
+    video was made of. face_px: mean over the clips.
     """
 
     video: Video
     data: int
     score: float | None
     verdict: Verdict
+    decides: int | None = None
     clips: tuple[int, ...] = ()
     tracks: int = 0
     frames: int = 0
@@ -88,17 +89,15 @@ def _score_video(
     rows = [clips[number] for number in numbers]
     seen = [row for row in rows if len(row.times_s)]
     if not seen:
-        return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, tuple(numbers))
-    scores = track_scores([row.track for row in seen], [row.probability_fake for row in seen])
-    decides = deciding_track(scores)
-    of_track = [row for row in seen if row.track == decides]
-    evidence = Evidence.of([len(r.times_s) for r in of_track], [r.face_px for r in of_track])
+        return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, clips=tuple(numbers))
+    decides, score, verdict = _decide(seen, [row.probability_fake for row in seen], thresholds)
     sizes = [row.face_px for row in seen if row.face_px is not None]
     return ScoredVideo(
         video=rows[0].video,
         data=rows[0].data,
-        score=scores[decides],
-        verdict=decide(scores[decides], thresholds, evidence),
+        score=score,
+        verdict=verdict,
+        decides=decides,
         clips=tuple(numbers),
         tracks=len({row.track for row in seen}),
         frames=sum(len(row.times_s) for row in seen),
@@ -108,23 +107,37 @@ def _score_video(
     )
 
 
+def _decide(
+    rows: Sequence[ScoredClip], probabilities: Sequence[float], thresholds: Thresholds
+) -> tuple[int, float, Verdict]:
+    """Number, P(fake) and verdict of the track that decides; each clip holds a face."""
+    scores = track_scores([row.track for row in rows], probabilities)
+    verdicts = {}
+    for track, score in scores.items():
+        own = [row for row in rows if row.track == track]
+        evidence = Evidence.of([len(r.times_s) for r in own], [r.face_px for r in own])
+        verdicts[track] = decide(score, thresholds, evidence)
+    decides = deciding_track(scores, verdicts)
+    return decides, scores[decides], verdicts[decides]
+
+
 def rescore(
-    videos: Sequence[ScoredVideo], clips: Sequence[ScoredClip], probabilities: np.ndarray
+    videos: Sequence[ScoredVideo],
+    clips: Sequence[ScoredClip],
+    probabilities: np.ndarray,
+    thresholds: Thresholds,
 ) -> list[float]:
     """Scores of the videos that have one, were P(fake) of the clips `probabilities` (N,)."""
     scores = []
     for video in videos:
         if video.score is not None:
             seen = [n for n in video.clips if len(clips[n].times_s)]
-            tracks = [clips[n].track for n in seen]
-            scores.append(video_score(tracks, probabilities[seen].tolist()))
+            rows = [clips[n] for n in seen]
+            scores.append(_decide(rows, probabilities[seen].tolist(), thresholds)[1])
     return scores
 
 
 def deciding_clip(video: ScoredVideo, clips: Sequence[ScoredClip]) -> int:
     """Of the track that gave the video its score, the number of the clip with the highest one."""
-    seen = [n for n in video.clips if len(clips[n].times_s)]
-    tracks = track_scores([clips[n].track for n in seen], [clips[n].probability_fake for n in seen])
-    decides = deciding_track(tracks)
-    of_track = [n for n in seen if clips[n].track == decides]
+    of_track = [n for n in video.clips if clips[n].track == video.decides and len(clips[n].times_s)]
     return max(of_track, key=lambda n: clips[n].probability_fake)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from pipelines.config import DECODE_LIMIT_S, PreprocessConfig
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
-from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
+from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_landmarks
 from pipelines.frames import read_frames
 from pipelines.stopwatch import Stopwatch
 from pipelines.video import VideoFacts, VideoInfo, probe, sample_clips
@@ -65,10 +66,11 @@ class FaceExtractor:
         """
         found = False
         watch = watch or Stopwatch()
+        places: dict[int, Face] = {}
         with contextlib.closing(watched(self._decode(path, watch), self._time_limit_s)) as batches:
             try:
                 for batch in batches:
-                    for clip in self._faces(batch, watch):
+                    for clip in self._faces(batch, places, watch):
                         found = True
                         yield clip
             except TimeoutError as error:
@@ -113,7 +115,10 @@ class FaceExtractor:
         if batch:
             yield batch
 
-    def _faces(self, batch: list[_Sampled], watch: Stopwatch) -> Iterator[Clip]:
+    def _faces(
+        self, batch: list[_Sampled], places: dict[int, Face], watch: Stopwatch
+    ) -> Iterator[Clip]:
+        """places: of the faces in the clips before, see `number_tracks`."""
         config = self.config
         with watch.running("detect"):
             small = [clip.small(config.detect_side) for clip in batch]
@@ -129,7 +134,8 @@ class FaceExtractor:
             ]
             if config.faces == "largest":
                 tracks = tracks[:1]
-            for number, track in enumerate(tracks):
+            numbers = number_tracks(tracks, places)
+            for number, track in sorted(zip(numbers, tracks, strict=True), key=itemgetter(0)):
                 with watch.running("crop"):
                     cropped = self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
                 watch.count("faces", int(cropped.found.sum()))

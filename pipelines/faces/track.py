@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -87,6 +88,23 @@ def link(detections: list[list[Face]]) -> list[Track]:
             tracks[joins[j]].faces[t] = face
             last[joins[j]] = (t, face)
     return sorted(tracks, key=lambda track: -track.prominence)
+
+
+def number_tracks(tracks: list[Track], places: dict[int, Face]) -> list[int]:
+    """The number of each track of a clip, so that a face keeps its own from clip to clip.
+
+    It is that of the face that was last in the same place; to the others go the lowest numbers
+    that are left, the most prominent first. So a face that is alone is 0 wherever it moves.
+    places: number -> the face when last seen, over the clips before; taken further here.
+    """
+    seen = [[face for face in track.faces if face] for track in tracks]
+    known = list(places)
+    pairs = match(list(places.values()), [faces[0] for faces in seen], LINK_IOU)
+    same = {j: known[i] for i, j in pairs}
+    left = (number for number in itertools.count() if number not in same.values())
+    numbers = [same[j] if j in same else next(left) for j in range(len(tracks))]
+    places.update({number: faces[-1] for number, faces in zip(numbers, seen, strict=True)})
+    return numbers
 
 
 def fill_gaps(track: Track) -> Track:

@@ -55,7 +55,12 @@ class ModelFacts:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """What a client needs to know of a model, all of it from the model itself."""
+    """What a client needs to know of a model, all of it from the model itself.
+
+    preprocess: makes the crops that the model was trained on, of all faces. Training mostly takes
+    the largest face, which is the one that a data set's label speaks of; whoever asks about a
+    video asks about everyone in it.
+    """
 
     preprocess: PreprocessConfig
     thresholds: Thresholds
@@ -87,4 +92,4 @@ class ModelConfig:
                 f"would make crops with {preprocess.fingerprint}. Use the version of this package "
                 "that trained the model, or train again."
             )
-        return cls(preprocess, thresholds, facts)
+        return cls(dataclasses.replace(preprocess, faces="all"), thresholds, facts)
