@@ -113,9 +113,9 @@ def describe(result: VideoResult, calibrated: bool) -> str:
     ]
     if len(result.tracks) > 1:
         lines += [
-            f"  face {track.track}: {track.verdict}, P(fake) = {track.probability_fake:.2f}, "
+            f"  face {number}: {track.verdict}, P(fake) = {track.probability_fake:.2f}, "
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
-            for track in result.tracks
+            for number, track in enumerate(result.tracks, 1)  # as in a report
         ]
     return "\n".join(lines + [f"  {reason}" for reason in result.reasons])
 

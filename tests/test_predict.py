@@ -133,8 +133,8 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     lines = predict.describe(two_faces(), calibrated=True).splitlines()
     assert lines[0].startswith("a.mp4: FAKE, P(fake) = 0.90, 2 face(s)")
     assert lines[1:] == [
-        "  face 0: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
-        "  face 1: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
+        "  face 1: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
+        "  face 2: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
     ]
     reason = "Only 2 frames."
     unsure = dataclasses.replace(two_faces(), reasons=(reason,))
