@@ -32,6 +32,7 @@ from serving.web import api  # noqa: E402
 from serving.web.app import create_app, server  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
+from serving.web.worker import FaceWorker  # noqa: E402
 
 expect.set_options(timeout=20_000)  # a busy machine
 
@@ -312,14 +313,21 @@ def decoders() -> list[int]:
     return [pid for pid in map(int, pids) if DECODER in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real):
+def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real, monkeypatch):
+    asked, send_to_decoder = threading.Event(), FaceWorker.send
+
+    def noted(self, kind, **values):
+        send_to_decoder(self, kind, **values)
+        asked.set()
+
+    monkeypatch.setattr(FaceWorker, "send", noted)
     (decoder,) = decoders()
     os.kill(decoder, signal.SIGSTOP)  # or the job may end first
     page = open_page()
     send(page, real)
     page.wait_for_url("**/jobs/*")
     api = page.url.replace("/jobs/", "/api/v1/jobs/")
-    wait_for(lambda: httpx.get(api).json()["progress"]["stage"] == "decode")
+    assert asked.wait(20)  # before that there is nothing to end
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
