@@ -150,8 +150,7 @@ def corrupt(clips: tf.Tensor | np.ndarray, condition: Condition, seed: int) -> t
 
     The same seed gives the same noise, for a clip at the same place of the batch. Black frames,
     which stand for missing ones, are frames like all others here: their mask stays true to them.
-    Raises ValueError for another shape or dtype, or
-    a condition that is not one of CONDITIONS.
+    Raises ValueError for another shape or dtype, or a condition that is not one of CONDITIONS.
     """
     if condition not in CONDITIONS:
         raise ValueError(f"{condition} is not one of trainer.robustness.CONDITIONS.")
@@ -159,7 +158,6 @@ def corrupt(clips: tf.Tensor | np.ndarray, condition: Condition, seed: int) -> t
         raise ValueError(
             f"clips are {clips.dtype} {tuple(clips.shape)}; expected uint8 (B, T, H, W, 3)."
         )
-
     damage, strengths, _ = _KINDS[condition.kind]
     strength = strengths[condition.level - 1]
     pixels = np.asarray(clips)
