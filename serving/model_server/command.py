@@ -62,7 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     where = server.addresses
     print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
-    ending.wait()
+    # A signal that another thread is given does not wake this one, and its handler runs here.
+    while not ending.wait(0.5):
+        pass
     if server.stop():
         logging.info("%d requests were answered", server.metrics.requests())
         return 0
