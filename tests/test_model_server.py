@@ -1,6 +1,7 @@
 """The model server as a whole: limits, deadlines, metrics, health, the command, and a detector."""
 
 import base64
+import ctypes
 import gzip
 import json
 import os
@@ -261,7 +262,16 @@ def test_what_cannot_be_served_exits_1_and_says_why(tmp_path, argv, text, capsys
     assert text in capsys.readouterr().err
 
 
-def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_two):
+def tgkill(pid, thread, number):
+    assert ctypes.CDLL(None).tgkill(pid, thread, number) == 0
+
+
+def other_thread(pid):
+    return next(thread for n in os.listdir(f"/proc/{pid}/task") if (thread := int(n)) != pid)
+
+
+@pytest.mark.parametrize("thread", [lambda pid: pid, other_thread], ids=["main", "other"])
+def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_two, thread):
     process = subprocess.Popen(
         [sys.executable, "-m", "dfdetect", "serve", "--model-base", str(half_plus_two / NAME / "1")]
         + ["--model-name", NAME, "--rest-port", "0", "--grpc-port", "0"],
@@ -281,7 +291,7 @@ def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_
             slow = pool.submit(spin, url, 2000)
             other = pool.submit(stub.Predict, predict_request("spin", milliseconds=[2000]), 60)
             time.sleep(0.3)
-            process.send_signal(signal.SIGTERM)
+            tgkill(process.pid, thread(process.pid), signal.SIGTERM)
             assert slow.result() == (200, {"outputs": [2000]})
             assert list(other.result().outputs["milliseconds"].int_val) == [2000]
         _, errors = process.communicate(timeout=30)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,25 @@ def _config(args: argparse.Namespace, settings: Settings) -> Any:
     return one_model(args.model_name, model_folder(args.model_base, args.model_name))
 
 
+@contextlib.contextmanager
+def _ending() -> Iterator[socket.socket]:
+    """Can be read from as soon as SIGTERM or SIGINT has come.
+
+    An event that a handler sets would not do: the handler runs in the main thread alone, which a
+    signal that is given to another thread does not wake.
+    """
+    ending, sender = socket.socketpair()
+    with ending, sender:
+        sender.setblocking(False)
+        signal.set_wakeup_fd(sender.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        try:
+            yield ending
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT. Exit codes: 0 all requests were answered, 1 it could not
     start or some were not, 2 wrong usage."""
@@ -51,9 +72,11 @@ def main(argv: list[str] | None = None) -> int:
     if bool(args.model_base) == bool(settings.model_config_file):
         parser.error("give either --model-base or --model-config-file")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    with _ending() as ending:
+        return _serve(args, settings, ending)
+
+
+def _serve(args: argparse.Namespace, settings: Settings, ending: socket.socket) -> int:
     try:
         server = ModelServer(settings, _config(args, settings))
         server.start()
@@ -62,9 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     where = server.addresses
     print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
-    # A signal that another thread is given does not wake this one, and its handler runs here.
-    while not ending.wait(0.5):
-        pass
+    ending.recv(1)
     if server.stop():
         logging.info("%d requests were answered", server.metrics.requests())
         return 0
