@@ -24,13 +24,13 @@ from rich.table import Table
 from videos import at_published_sizes
 
 from pipelines import datasets
+from pipelines.beam.plan import make_plan, write_plan
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import compute_reproducibly
 from pipelines.faces.extract import FaceExtractor
-from pipelines.plan import make_plan, write_plan
-from pipelines.schema import serialize
-from pipelines.split import audit, split_videos
+from pipelines.shards.schema import serialize
+from pipelines.splits.assign import audit, split_videos
 
 # Dollars, batch workers in us-central1: list prices of https://cloud.google.com/dataflow/pricing
 # and https://cloud.google.com/storage/pricing, which change; read them before you rely on this.

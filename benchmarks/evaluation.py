@@ -38,11 +38,11 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     args = parser.parse_args()
 
-    from trainer.data import clips_dataset
-    from trainer.evaluate import evaluate
-    from trainer.export import load_run
-    from trainer.predictions import BATCH
-    from trainer.robustness import CONDITIONS
+    from trainer.evaluation.evaluate import evaluate
+    from trainer.evaluation.predictions import BATCH
+    from trainer.evaluation.robustness import CONDITIONS
+    from trainer.exporting.export import load_run
+    from trainer.input.clips import clips_dataset
 
     with tempfile.TemporaryDirectory() as folder:
         data = _copies(args.data, args.split, args.copies, Path(folder))

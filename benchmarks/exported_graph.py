@@ -35,15 +35,15 @@ def build(side: int):
     import keras
 
     from trainer.config import TrainConfig
-    from trainer.model import build_model
+    from trainer.model.detector import build_model
 
     keras.utils.set_random_seed(0)
     return build_model(TrainConfig(temporal_units=UNITS), side, FRAMES)
 
 
 def write(folder: str, side: int, precision: str) -> None:
-    from trainer.network import Network
-    from trainer.signatures import save
+    from trainer.exporting.serving_model import Network
+    from trainer.exporting.signatures import save
 
     save(folder, Network.of(build(side)).folded(precision), {"preprocess_json": ""}, 1.0)
 
@@ -123,7 +123,7 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, temporary: str) -> None:
     from benchmarks.turns import in_turn, ratio
-    from trainer.hardware import CPU_BFLOAT16, cpu_flags
+    from trainer.training.devices import CPU_BFLOAT16, cpu_flags
 
     def program(name: str, folder: str = "", python: str = sys.executable):
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}

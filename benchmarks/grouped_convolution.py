@@ -1,4 +1,4 @@
-"""A grouped 3x3 convolution, forward and backward: Keras' own against `trainer.layers`.
+"""A grouped 3x3 convolution, forward and backward: Keras' own against `trainer.model.layers`.
 
 python benchmarks/grouped_convolution.py [--rounds 2]
 
@@ -30,7 +30,7 @@ def main() -> None:
     import tensorflow as tf
 
     from benchmarks.turns import ratio
-    from trainer.layers import GroupedConv2D
+    from trainer.model.layers import GroupedConv2D
 
     x = tf.random.normal((16, 56, 56, 128))
     layers = {

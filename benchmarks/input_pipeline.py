@@ -33,13 +33,13 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from trainer.backbones import BACKBONE
     from trainer.config import TrainConfig
-    from trainer.data import load_dataset_info
-    from trainer.model import build_model
-    from trainer.objective import compile_model
-    from trainer.optimizer import make_optimizer
-    from trainer.sampling import TrainingClips
+    from trainer.input.clips import load_dataset_info
+    from trainer.input.sampling import TrainingClips
+    from trainer.model.backbones import BACKBONE
+    from trainer.model.detector import build_model
+    from trainer.training.losses import compile_model
+    from trainer.training.optimizer import make_optimizer
 
     config = TrainConfig(batch_size=2, fakes=args.fakes)
     info = load_dataset_info(args.data)["config"]

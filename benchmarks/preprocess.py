@@ -31,10 +31,10 @@ from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector, compute_reproducibly, iou, shrink
 from pipelines.faces.extract import FaceExtractor
 from pipelines.faces.follow import detect_through
-from pipelines.frames import read_frames
-from pipelines.schema import serialize
-from pipelines.shards import write_records
-from pipelines.video import probe, sample_clips
+from pipelines.shards.schema import serialize
+from pipelines.shards.write import write_records
+from pipelines.video.decode import read_frames
+from pipelines.video.probe import probe, sample_clips
 
 CONFIG = PreprocessConfig()
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.output import PARTS
+from pipelines.beam.output import PARTS
 
 
 def measure(times: list[int], workers: list[int], identities: int, runs: int) -> list[tuple]:

@@ -49,8 +49,8 @@ def export_untrained(folder: Path, frames: int, side: int) -> Path:
 
     from pipelines.config import PreprocessConfig
     from trainer.config import TrainConfig
-    from trainer.export import export
-    from trainer.model import build_model
+    from trainer.exporting.export import export
+    from trainer.model.detector import build_model
     from trainer.run import CONFIG_NAME, MODEL_NAME, write_json
 
     config = TrainConfig()

@@ -30,12 +30,12 @@ def tensorflow_step(precision: str):
     import numpy as np
     import tensorflow as tf
 
-    from trainer.backbones import BACKBONE
     from trainer.config import TrainConfig
-    from trainer.model import build_model
-    from trainer.objective import compile_model
-    from trainer.optimizer import make_optimizer
-    from trainer.sampling import to_fit
+    from trainer.input.sampling import to_fit
+    from trainer.model.backbones import BACKBONE
+    from trainer.model.detector import build_model
+    from trainer.training.losses import compile_model
+    from trainer.training.optimizer import make_optimizer
 
     config = TrainConfig(batch_size=CLIPS, temporal_units=UNITS)
     model = build_model(config, SIDE, FRAMES, precision)
@@ -88,12 +88,12 @@ def first_step_s(frames: int = 16) -> float:
     import numpy as np
     import tensorflow as tf
 
-    from trainer.backbones import BACKBONE
     from trainer.config import TrainConfig
-    from trainer.model import build_model
-    from trainer.objective import compile_model
-    from trainer.optimizer import make_optimizer
-    from trainer.sampling import to_fit
+    from trainer.input.sampling import to_fit
+    from trainer.model.backbones import BACKBONE
+    from trainer.model.detector import build_model
+    from trainer.training.losses import compile_model
+    from trainer.training.optimizer import make_optimizer
 
     config = TrainConfig(batch_size=1, temporal_units=UNITS)
     model = build_model(config, SIDE, frames)
@@ -153,7 +153,7 @@ def main() -> None:
         worker(args.worker)
         return
     from benchmarks.turns import in_turn, ratio
-    from trainer.hardware import CPU_BFLOAT16, cpu_flags
+    from trainer.training.devices import CPU_BFLOAT16, cpu_flags
 
     def program(name: str, python: str = sys.executable) -> tuple[list[str], dict[str, str]]:
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipelines.frames import read_frames
-from pipelines.video import probe
+from pipelines.video.decode import read_frames
+from pipelines.video.probe import probe
 
 FRAMES = 300
 NOISE = 2.0  # grey levels; scaling up leaves none of a sensor's

@@ -25,7 +25,7 @@ def bare(video: str, model_folder: str) -> None:
     sys.path.remove(str(Path(__file__).parent))  # its serving.py comes before the package else
     from pipelines.faces.extract import FaceExtractor
     from serving.client import InProcessModel
-    from serving.predict import predict_video
+    from serving.predict.predict import predict_video
 
     model = InProcessModel(model_folder)
     extractor = FaceExtractor(model.config().preprocess)

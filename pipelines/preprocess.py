@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +11,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-from beam_options import engine
-from pipelines import datasets, progress, storage
-from pipelines.clip import Reject, Video
-from pipelines.config import PreprocessConfig, add_flags, option
-from pipelines.datasets.manifest import listed
-from pipelines.inspect.report import summary
-from pipelines.inspect.statistics import imbalances
-from pipelines.job import JobError, JobSettings, command, parser, run, stopped
-from pipelines.output import (
+from pipelines import datasets, storage
+from pipelines.beam import engine, progress
+from pipelines.beam.job import run, stopped
+from pipelines.beam.output import (
     AUDIT_NAME,
     EARLY_REJECTS,
     HEADER,
@@ -36,10 +28,9 @@ from pipelines.output import (
     clear,
     prepare,
 )
-from pipelines.plan import make_plan, write_plan
-from pipelines.shards import is_shard_name
-from pipelines.split import GROUPINGS, audit, is_distribution, split_videos
-from pipelines.transforms import (
+from pipelines.beam.plan import make_plan, write_plan
+from pipelines.beam.settings import PreprocessSettings
+from pipelines.beam.transforms import (
     REJECTS,
     ExtractFaces,
     HashFrames,
@@ -47,50 +38,23 @@ from pipelines.transforms import (
     WriteInfo,
     WriteShards,
 )
+from pipelines.clip import Reject, Video
+from pipelines.config import PreprocessConfig
+from pipelines.datasets.manifest import listed
+from pipelines.errors import JobError
+from pipelines.inspect.report import summary
+from pipelines.inspect.statistics import imbalances
+from pipelines.shards.write import is_shard_name
+from pipelines.splits.assign import audit, split_videos
 
 FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
-
-
-@dataclasses.dataclass(frozen=True)
-class Job(JobSettings):
-    """What to take and how to go about it; none of it changes what a crop looks like."""
-
-    dataset: str = option(
-        "auto", "how to read the input; auto: whatever fits", ("auto", *datasets.ADAPTERS)
-    )
-    methods: str = option("", "manipulations to take, separated by commas; empty: all")
-    compression: str = option("", "compressions to take, such as c23,c40; empty: all")
-    split_fractions: str = option("0.7,0.15,0.15", "shares of train, val and test")
-    seed: int = option(0, "another seed, other splits")
-    group_by: str = option(
-        "identity", "what may not be in two splits: people and sources, or sources only", GROUPINGS
-    )
-    keep_splits: str = option("", "an earlier data set whose videos keep their splits")
-    audit_duplicates: bool = option(False, "look for near-duplicate videos across splits first")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            shares = self.fractions
-        except ValueError:
-            shares = (-1.0, -1.0, -1.0)
-        if not is_distribution(shares):
-            raise ValueError(
-                f"--split-fractions is {self.split_fractions}; three shares that add up to 1 are "
-                "needed, such as 0.7,0.15,0.15."
-            )
-
-    @property
-    def fractions(self) -> tuple[float, float, float]:
-        train, val, test = map(float, self.split_fractions.split(","))
-        return train, val, test
 
 
 def preprocess(
     root: str,
     output: str,
     config: PreprocessConfig | None = None,
-    job: Job | None = None,
+    job: PreprocessSettings | None = None,
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -101,7 +65,7 @@ def preprocess(
     output folder cannot be used, and JobError where the work stops, as on a full disk.
     console: where engine, progress and metrics are shown, if anywhere.
     """
-    config, job = config or PreprocessConfig(), job or Job()
+    config, job = config or PreprocessConfig(), job or PreprocessSettings()
     options = engine.parse(beam_flags)
     engine.require_reachable(options, {"--output": output})
     found = datasets.select(
@@ -146,7 +110,9 @@ def preprocess(
     return _finish(output)
 
 
-def build(pipeline: beam.Pipeline, output: str, config: PreprocessConfig, job: Job) -> None:
+def build(
+    pipeline: beam.Pipeline, output: str, config: PreprocessConfig, job: PreprocessSettings
+) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its shards."""
     options = pipeline.options
     threads = job.threads or engine.worker_threads(options)
@@ -166,7 +132,7 @@ def _words(text: str) -> list[str]:
 
 
 def _split(
-    found: Sequence[datasets.Dataset], job: Job, output: str
+    found: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
 ) -> tuple[list[Video], list[Reject]]:
     """All videos with their split, and the rejects of the adapters and of the splits."""
     keep: dict[str, str] = {}
@@ -199,7 +165,7 @@ def _officially_split(found: Sequence[datasets.Dataset]) -> list[str]:
     return [v.key for dataset in found for v in dataset.videos if v.split or dataset.official]
 
 
-def _split_rule(found: Sequence[datasets.Dataset], job: Job) -> str:
+def _split_rule(found: Sequence[datasets.Dataset], job: PreprocessSettings) -> str:
     rules = {
         "official" if dataset.official else f"{job.group_by} {dataset.deal}" for dataset in found
     }
@@ -227,7 +193,7 @@ def _warnings(audited: dict[str, Any]) -> list[str]:
 
 def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> dict[str, Any]:
     """The near-duplicates across splits, and the videos that could not be looked at."""
-    from pipelines.duplicates import near_duplicates
+    from pipelines.splits.near_duplicates import near_duplicates
 
     path = storage.join(output, FRAME_HASHES)
     pipeline = beam.Pipeline(options=options)
@@ -260,41 +226,28 @@ def _finish(output: str) -> dict[str, Any]:
     return info
 
 
-def main(argv: list[str] | None = None) -> int:
-    flags = parser("preprocess", "Raw dataset videos to face-clip TFRecord shards.")
-    flags.add_argument("--input", required=True, help="a data set's folder or CSV file; also gs://")
-    flags.add_argument("--output", required=True, help="folder for the shards")
-    add_flags(flags.add_argument_group("what to take and how to run"), Job)
-    add_flags(flags.add_argument_group("how crops are made"), PreprocessConfig)
-    return command(flags, (PreprocessConfig, Job), argv, _work)
-
-
-def _work(
-    args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str], console: Console
-) -> int:
-    started = time.monotonic()
-    config, job = settings
-    info = preprocess(args.input, args.output, config, job, beam_flags, console)
-    if not info:  # a dry run
-        return 0
+def print_summary(console: Console, output: str, info: dict[str, Any], seconds: float) -> None:
+    """What a job made: counts by split, what a user should know, rejects, and its speed."""
     console.print(summary(info))
     for problem in (*info["problems"], *imbalances(info)):
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
     if info["rejects"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(info["rejects"].items()))
-        where = storage.join(args.output, REJECTS_NAME)
-        console.print(f"rejects: {reasons}; see {where}", soft_wrap=True)
-    videos = sum(part["videos"] for part in info["splits"].values())
-    seconds = time.monotonic() - started
-    said = f"{args.output}: {videos} videos in {seconds:.1f} s, {videos / seconds:.2f} a second"
-    console.print(said, soft_wrap=True)
-    if not videos:
+        path = storage.join(output, REJECTS_NAME)
+        console.print(f"rejects: {reasons}; see {path}", soft_wrap=True)
+    videos = _videos(info)
+    line = f"{output}: {videos} videos in {seconds:.1f} s, {videos / seconds:.2f} a second"
+    console.print(line, soft_wrap=True)
+
+
+def require_clips(root: str, output: str, info: dict[str, Any]) -> None:
+    """Raises JobError where a job gave no clip at all."""
+    if not _videos(info):
         raise JobError(
-            f"no video of {args.input} gave a face clip; the reasons are in "
-            f"{storage.join(args.output, REJECTS_NAME)}."
+            f"no video of {root} gave a face clip; the reasons are in "
+            f"{storage.join(output, REJECTS_NAME)}."
         )
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _videos(info: dict[str, Any]) -> int:
+    return sum(part["videos"] for part in info["splits"].values())

@@ -136,10 +136,12 @@ def sample(made_once) -> Path:
 @pytest.fixture(scope="session")
 def sample_shards(made_once, sample, small_config) -> Path:
     """The sample set as shards of 48 px crops."""
-    from pipelines.preprocess import Job, preprocess
+    from pipelines.beam.settings import PreprocessSettings
+    from pipelines.preprocess import preprocess
 
     return made_once(
-        "shards", lambda out: preprocess(str(sample), str(out), small_config, Job(shards=2))
+        "shards",
+        lambda out: preprocess(str(sample), str(out), small_config, PreprocessSettings(shards=2)),
     )
 
 
@@ -147,7 +149,7 @@ def sample_shards(made_once, sample, small_config) -> Path:
 def trained_run(made_once, sample_shards) -> Path:
     """A tiny model after one epoch on the sample shards: real, but no good."""
     from trainer.config import TrainConfig
-    from trainer.train import train
+    from trainer.training.train import train
 
     config = TrainConfig(backbone="resnext_tiny", temporal_units=8, epochs=1, augment=False)
     return made_once("run", lambda out: train(sample_shards, out, config, verbose=False))
@@ -156,15 +158,15 @@ def trained_run(made_once, sample_shards) -> Path:
 @pytest.fixture(scope="session")
 def exported(made_once, trained_run) -> Path:
     """The tiny model as a SavedModel: .../dfdetect/1."""
-    from trainer.export import export
+    from trainer.exporting.export import export
 
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
 
 
 @pytest.fixture(scope="session")
 def half_plus_two(tmp_path_factory) -> Path:
-    """Small models for the serving protocol; see tests/serving_models.py."""
-    import serving_models
+    """Small models for the serving protocol; see tests/fixtures/serving_models.py."""
+    from tests.fixtures import serving_models
 
     return serving_models.write_all(tmp_path_factory.mktemp("half_plus_two"))
 
@@ -172,4 +174,4 @@ def half_plus_two(tmp_path_factory) -> Path:
 @pytest.fixture
 def unchecked(monkeypatch) -> None:
     """Exports within the test are not loaded in a process of their own, as `exported` was."""
-    monkeypatch.setattr("trainer.export.check_outputs", lambda *_: None)
+    monkeypatch.setattr("trainer.exporting.export.check_outputs", lambda *_: None)

@@ -15,17 +15,17 @@ from pathlib import Path, PurePosixPath
 import apache_beam as beam
 import pytest
 
+from pipelines.beam.settings import PreprocessSettings
 from pipelines.config import PreprocessConfig
-from pipelines.preprocess import Job, preprocess
+from pipelines.preprocess import preprocess
+from tests.fixtures import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 DOCKERFILE = ROOT / "pipelines" / "deploy" / "Dockerfile"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = [
     name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
 ]
-MODULES = PROJECT["tool"]["setuptools"]["py-modules"]
 
 # Module name -> [its file or nothing, the package that it lacks or nothing].
 IMPORT = """
@@ -61,12 +61,7 @@ def tracked() -> list[str]:
 def packaged() -> list[str]:
     """The files that an installed package has: code and data, but for what deploys it."""
     inside = tuple(f"{name}/" for name in PACKAGES)
-    return [
-        name
-        for name in tracked()
-        if name in [f"{module}.py" for module in MODULES]
-        or (name.startswith(inside) and "/deploy/" not in name)
-    ]
+    return [name for name in tracked() if name.startswith(inside) and "/deploy/" not in name]
 
 
 def modules() -> list[str]:
@@ -108,13 +103,13 @@ def worker(source_package, tmp_path_factory) -> Path:
 def test_every_module_is_imported_from_the_installed_package(worker, tmp_path):
     found = json.loads(run(worker / "bin" / "python", "-c", IMPORT, *modules(), cwd=tmp_path))
     assert [name for name in modules() if not found[name][0].startswith(f"{worker}/")] == []
-    assert {"pipelines.transforms", "serving.client", "trainer.model"} <= found.keys()
+    assert {"pipelines.beam.transforms", "serving.client", "trainer.model.detector"} <= found.keys()
 
 
 def test_every_data_file_is_installed(worker):
     (packages,) = worker.glob("lib/python*/site-packages")
     assert [name for name in packaged() if not (packages / name).is_file()] == []
-    assert {"beam_options/dataflow.txt", "trainer/templates/report.html"} <= set(packaged())
+    assert {"beam_options/dataflow.txt", "trainer/report/templates/report.html"} <= set(packaged())
 
 
 def test_the_installed_command_knows_the_flag_files(worker, tmp_path):
@@ -131,7 +126,7 @@ def test_a_worker_that_has_only_the_package_does_the_job(worker, face_video, tmp
         str(tmp_path / "videos.csv"),
         str(tmp_path / "out"),
         PreprocessConfig(frames_per_clip=4, crop_size=48, min_face=40),
-        Job(shards=1),
+        PreprocessSettings(shards=1),
         [
             "--runner=PortableRunner",
             "--job_endpoint=embed",
@@ -193,7 +188,7 @@ def test_the_image_has_the_beam_and_the_python_that_launch_the_job():
 def test_the_image_gets_every_file_of_the_package_and_of_its_build():
     assert [name for name in copied() if not (ROOT / name).exists()] == []
     needed = ["pyproject.toml", "setup.py", "LICENSE", "README.md", "requirements.lock"]
-    assert {*PACKAGES, *needed, *(f"{module}.py" for module in MODULES)} == set(copied())
+    assert {*PACKAGES, *needed} == set(copied())
     assert [name for name in [*needed, *packaged()] if not is_sent(name)] == []
 
 

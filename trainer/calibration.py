@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import FAKE, REAL
-from serving.verdict import Thresholds
+from pipelines.verdict import Thresholds
 from trainer.run import CALIBRATION_NAME, MODEL_NAME
 
 TEMPERATURES = (0.05, 20.0)  # no fit goes beyond them
+MAX_FPR = 0.05  # of real videos called FAKE, unless told otherwise
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pipelines.config import check_fields, option
+from pipelines.flags import check_fields, option
 
+WEIGHTS_SUFFIX = ".weights.h5"  # of pretrained backbones, as Keras saves them
 RESNEXTS = (
     "resnext_tiny",
     "resnext_small",

@@ -1,7 +1,9 @@
-"""What can stop a training, said so that it can be mended."""
+"""What can stop a training or an export."""
+
+from pipelines.errors import DfdetectError
 
 
-class TrainError(Exception):
+class TrainError(DfdetectError):
     """Training that cannot begin or go on here, or that gave nothing usable."""
 
 
@@ -9,5 +11,5 @@ class CheckpointError(TrainError):
     """A checkpoint that does not fit, or a state that must not become one."""
 
 
-class ExportError(Exception):
+class ExportError(DfdetectError):
     """A run that cannot be exported, or an export that is not what was trained."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video
-from pipelines.datasets import ADAPTERS, Dataset, DatasetError, find_videos
+from pipelines.datasets import Dataset
 from pipelines.datasets.lists import first_few
 
 
@@ -86,6 +83,14 @@ def _by_reason(rejects: Iterable[Reject]) -> dict[str, list[str]]:
     return names
 
 
+def show(datasets: Iterable[Dataset]) -> None:
+    """Prints the overview of each."""
+    console = Console()
+    for dataset in datasets:
+        _show(dataset, console)
+        console.print()
+
+
 def _show(dataset: Dataset, console: Console) -> None:
     console.print(table(dataset))
     lines = []
@@ -96,39 +101,3 @@ def _show(dataset: Dataset, console: Console) -> None:
     lines += [f"note: {note}" for note in dataset.notes]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect datasets",
-        description="What is found under a root folder, before any work: videos by label, method "
-        "and compression, official splits, what is missing, and what cannot be used.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("root", help="a dataset's root folder, or a CSV manifest")
-    parser.add_argument(
-        "--dataset",
-        default="auto",
-        choices=["auto", *ADAPTERS],
-        help="how to read it (default: %(default)s, all that fit)",
-    )
-    parser.add_argument("--json", action="store_true", help="all of it as JSON, no name left out")
-    args = parser.parse_args(argv)
-    try:
-        found = find_videos(args.root, args.dataset)
-    except DatasetError as error:
-        print(f"dfdetect datasets: {error}", file=sys.stderr)
-        return 1
-    if args.json:
-        everything = {"root": args.root, "datasets": [facts(dataset) for dataset in found]}
-        print(json.dumps(everything, indent=2))
-    else:
-        console = Console()
-        for dataset in found:
-            _show(dataset, console)
-            console.print()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

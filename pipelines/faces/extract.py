@@ -16,10 +16,10 @@ from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_landmarks
-from pipelines.frames import read_frames
-from pipelines.stopwatch import Stopwatch
-from pipelines.video import VideoFacts, VideoInfo, probe, sample_clips
-from pipelines.watchdog import watched
+from pipelines.video.decode import read_frames
+from pipelines.video.probe import VideoFacts, VideoInfo, probe, sample_clips
+from pipelines.video.stopwatch import Stopwatch
+from pipelines.video.watchdog import watched
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
 _JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

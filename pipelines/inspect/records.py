@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.clip import Clip, Video
 from pipelines.inspect.info import AGAIN
-from pipelines.shards import masked_crc
+from pipelines.shards.write import masked_crc
 
 HEADER = struct.Struct("<QI")  # of a record: the length of its data, and that length's checksum
 
@@ -81,7 +81,7 @@ def parse_record(data: bytes) -> tuple[Video, Clip, str]:
     """As `schema.parse`. Raises ValueError whatever is wrong with the data."""
     from google.protobuf.message import DecodeError
 
-    from pipelines.schema import parse
+    from pipelines.shards.schema import parse
 
     try:
         return parse(data)

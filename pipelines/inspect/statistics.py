@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.beam.output import AUDIT_NAME, REJECTS_NAME
 from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
 from pipelines.inspect.info import read_json
-from pipelines.output import AUDIT_NAME, REJECTS_NAME
 
 FIRST = 3  # names given of the rejects for a reason
 FEW = 0.1  # a class with a smaller share of a split's videos is warned of

@@ -11,14 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from pipelines.beam.output import INFO_NAME, MANIFEST_NAME, REJECTS_NAME
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.info import AGAIN
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
-from pipelines.output import INFO_NAME, MANIFEST_NAME, REJECTS_NAME
-from pipelines.shards import is_shard_name
+from pipelines.shards.write import is_shard_name
 
 MOST = 5  # problems told of one file
 

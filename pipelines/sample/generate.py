@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import concurrent.futures.process
 import json
 import multiprocessing
 import os
 import shutil
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,16 +16,15 @@ import cv2
 import numpy as np
 import threadpoolctl
 
-from pipelines.h264 import x264_options
+from pipelines.sample import MIN_IDENTITIES, NOTICE
 from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
 from pipelines.sample.identities import make_identity
 from pipelines.sample.portraits import align, builtin, from_folder
+from pipelines.video.h264 import x264_options
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
-MIN_IDENTITIES = 6  # a pair in each split
 FACTS_NAME = "sample-data.json"  # how the set was made; marks it as generated
-NOTICE = "Generated to exercise the system; it says nothing about real deepfakes."
 
 
 def generate(
@@ -155,42 +151,3 @@ def write_video(path: Path, frames: np.ndarray) -> None:
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect sample-data",
-        description="Write a generated set of real and manipulated talking heads, in "
-        f"FaceForensics++'s layout. {NOTICE}",
-        allow_abbrev=False,
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    parser.add_argument("--identities", type=int, default=24, help="people (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
-    parser.add_argument("--portraits", type=Path, metavar="DIR", help="base photos of your own")
-    parser.add_argument("--frames", type=int, default=40, help="per video (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
-    args = parser.parse_args(argv)
-    if args.identities < MIN_IDENTITIES or args.identities % 2:
-        parser.error(
-            f"--identities is {args.identities}; an even number from {MIN_IDENTITIES} is needed."
-        )
-    if args.portraits and not args.portraits.is_dir():
-        parser.error(f"--portraits {args.portraits}: no such folder.")
-    if args.out.exists() and not args.overwrite:
-        parser.error(f"{args.out}: exists already. Give another folder, or --overwrite.")
-    started = time.monotonic()
-    try:
-        generate(args.out, args.identities, args.seed, args.portraits, args.frames, args.overwrite)
-    except (ValueError, OSError, concurrent.futures.process.BrokenProcessPool) as error:
-        print(f"dfdetect sample-data: {error}", file=sys.stderr)
-        return 1
-    print(
-        f"{args.out}: {args.identities} real and {2 * args.identities} fake videos "
-        f"in {time.monotonic() - started:.0f} s. {NOTICE}"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

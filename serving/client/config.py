@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.config import PreprocessConfig
+from pipelines.verdict import Thresholds
 from serving.client.errors import FingerprintMismatch, ModelServerError
-from serving.verdict import Thresholds
 
 
 @dataclasses.dataclass(frozen=True)

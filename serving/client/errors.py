@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pipelines.errors import DfdetectError
 
-class ModelServerError(RuntimeError):
+
+class ModelServerError(DfdetectError):
     """The model gave no answer that can be used."""
 
 

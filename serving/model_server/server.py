@@ -14,7 +14,6 @@ from typing import Any
 import uvicorn
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
-from serving.listen import address, listen
 from serving.model_server.batching import Batcher
 from serving.model_server.config_files import read_models
 from serving.model_server.core import Core
@@ -25,6 +24,7 @@ from serving.model_server.settings import Settings
 from serving.model_server.status import StatusError
 from serving.model_server.version_policy import one_model
 from serving.model_server.versions import Loading, Models
+from serving.sockets import address, listen
 
 log = logging.getLogger(__name__)
 # While a server ends, how long it still answers: those who kept a connection open are told to

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import ClassVar
 
-from pipelines.config import check_fields, option
+from pipelines.flags import check_fields, option
 from serving.model_server.config_files import (
     METRICS_PATH,
     Batching,

@@ -11,6 +11,8 @@ import re
 import tensorflow as tf
 from grpc import StatusCode
 
+from pipelines.errors import DfdetectError
+
 HTTP_STATUS = {
     StatusCode.OK: 200,
     StatusCode.CANCELLED: 499,
@@ -37,7 +39,7 @@ _AROUND = re.compile(
 _BY_NUMBER = {code.value[0]: code for code in StatusCode}
 
 
-class StatusError(Exception):
+class StatusError(DfdetectError):
     """A request or a load that failed: a code and a sentence."""
 
     def __init__(self, code: StatusCode, message: str):

@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
-from serving.report import heat_png, render
 from serving.web.examples import JOB, REPORT
 from serving.web.job import Job
 from serving.web.jobs import Jobs

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import dataclasses
 import importlib.metadata
 import logging
-import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from pipelines.config import add_flags, from_flags
-from serving.client import RestClient, model_folder, newest_version
-from serving.listen import address, listen
+from serving.client import RestClient
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.jobs import Jobs
@@ -74,39 +67,6 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dfdetect web",
-        description="Upload a video in the browser, or through the API, and get a report.",
-        allow_abbrev=False,
-    )
-    add_flags(parser, Settings)
-    args = parser.parse_args(argv)
-    try:
-        settings = from_flags(Settings, args)
-    except ValueError as error:
-        parser.error(str(error))
-    try:
-        if settings.model:
-            version = newest_version(model_folder(Path(settings.model), settings.model_name))
-            settings = dataclasses.replace(settings, model=str(version))
-        app = create_app(settings)
-        listener = listen(settings.host, settings.port, "--port")
-    except (OSError, ValueError) as error:
-        print(f"dfdetect web: {error}", file=sys.stderr)
-        return 1
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
-    # uvicorn ends in good order, then sends itself the signal again for who listened before it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    web = server(app)
-    with contextlib.suppress(SystemExit):  # how uvicorn ends where the start failed; it says why
-        web.run([listener])
-    return 0 if web.started else 1
-
-
 def server(app: FastAPI) -> uvicorn.Server:
     """What runs the application: `run` until SIGTERM or Ctrl-C."""
     return uvicorn.Server(
@@ -120,7 +80,3 @@ def server(app: FastAPI) -> uvicorn.Server:
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,8 +23,8 @@ from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.faces.extract import FaceExtractor
-from pipelines.stopwatch import Stopwatch
-from pipelines.video import VideoFacts
+from pipelines.video.probe import VideoFacts
+from pipelines.video.stopwatch import Stopwatch
 from serving.web import wire
 
 # How files of the formats begin that are read; what begins otherwise is called unsupported.

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from serving.analysis import Analysis
+from serving.analysis.analyse import Analysis
 from serving.web.problems import Problem
 from serving.web.receive import Upload
 

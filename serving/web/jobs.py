@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.clip import VideoError
-from serving.analysis import Analysis, Cancelled, analyse
+from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
 from serving.web.job import Job, Progress
 from serving.web.metrics import Metrics

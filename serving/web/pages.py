@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from serving.report import PageOf, environment, render_part
+from serving.analysis.report_html import PageOf, environment, render_part
 from serving.web.api import PREFIX
 from serving.web.jobs import Jobs
 from serving.web.settings import Settings

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from pipelines.config import check_fields, option
+from pipelines.flags import check_fields, option
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import Clip
-from pipelines.video import VideoFacts
+from pipelines.video.probe import VideoFacts
 
 MAX_BYTES = 256 << 20  # of a message; a clip of 16 crops takes 0.25 MB
 _LENGTH = struct.Struct("!I")

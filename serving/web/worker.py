@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.video import VideoFacts
-from serving.analysis import Cancelled
+from pipelines.video.probe import VideoFacts
+from serving.analysis.analyse import Cancelled
 from serving.web import wire
 from serving.web.settings import Settings
 

@@ -1,0 +1,1 @@
+"""The command `dfdetect`, and the demo that goes the whole way."""

@@ -1,0 +1,35 @@
+"""The subcommands, a module each: its flags, and one call of the library that does the work.
+
+A module loads what its flags need; the library is imported by `main` once they are parsed, so
+that `--help` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+# Subcommand -> what it does; its module has the same name.
+COMMANDS = {
+    "demo": "the whole way on generated videos, in minutes",
+    "sample-data": "write a small generated data set",
+    "datasets": "what is in a folder of videos, before any work",
+    "preprocess": "videos -> face-clip TFRecord shards (Apache Beam)",
+    "inspect": "what is in the shards; verify them; draw a contact sheet",
+    "import-weights": "torchvision's or timm's ResNeXt weights -> ours",
+    "train": "shards -> a trained model; resumes an unfinished run",
+    "evaluate": "a trained model on a split -> metrics and report",
+    "compare": "two trained models on the same data",
+    "calibrate": "fits a model's probabilities and thresholds",
+    "export": "a trained model -> SavedModel for TensorFlow Serving",
+    "serve": "serve models as TensorFlow Serving does",
+    "score": "an archive of videos -> verdicts, as a Beam job",
+    "web": "upload a video in the browser and get a report",
+    "predict": "videos -> FAKE / REAL verdicts",
+}
+
+
+def make_parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """The parser of `dfdetect NAME`."""
+    return argparse.ArgumentParser(
+        prog=f"dfdetect {name}", description=description, epilog=epilog, allow_abbrev=False
+    )

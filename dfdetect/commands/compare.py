@@ -1,0 +1,24 @@
+"""The command `dfdetect compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dfdetect.commands import make_parser
+from dfdetect.commands.evaluate import add_data_flags, parse
+
+
+def main(argv: list[str]) -> int:
+    parser = make_parser("compare", "Compares two models on the same videos by a paired bootstrap.")
+    parser.add_argument("a", help="a run folder, a .keras file or a SavedModel")
+    parser.add_argument("b", help="the other model")
+    add_data_flags(parser)
+    parser.add_argument("--out", required=True, help="folder for the comparison")
+    args = parse(parser, argv)
+
+    from trainer.evaluation.compare import compare
+    from trainer.report.terminal import print_comparison
+
+    print_comparison(compare(args.a, args.b, args.data, args.out, args.split, args.seed))
+    print(f"comparison: {Path(args.out) / 'comparison.md'}")
+    return 0

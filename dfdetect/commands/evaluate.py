@@ -1,0 +1,59 @@
+"""The command `dfdetect evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dfdetect.commands import make_parser
+from pipelines.clip import SPLITS
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """--data, --split and --seed: the videos that a model is measured on, and how."""
+    parser.add_argument(
+        "--data",
+        required=True,
+        action="append",
+        help="folder of shards from `dfdetect preprocess`; may be given several times",
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["test"], choices=SPLITS, help="(default: test)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of intervals and noise (default: %(default)s)"
+    )
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    args = parser.parse_args(argv)
+    if args.seed < 0:
+        parser.error(f"--seed is {args.seed}; it must be 0 or more.")
+    return args
+
+
+def main(argv: list[str]) -> int:
+    parser = make_parser("evaluate", "Measures a trained model on data sets and writes a report.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", help="run folder from `dfdetect train`")
+    source.add_argument(
+        "--model", help="a run folder, a .keras file or a SavedModel of `dfdetect export`"
+    )
+    add_data_flags(parser)
+    parser.add_argument("--out", required=True, help="folder for the report")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure under compression, blur, noise and so on too; takes many times as long",
+    )
+    args = parse(parser, argv)
+
+    from trainer.evaluation.evaluate import evaluate
+    from trainer.report.terminal import print_metrics
+
+    metrics = evaluate(
+        args.run or args.model, args.data, args.out, args.split, args.robustness, args.seed
+    )
+    print_metrics(metrics)
+    print(f"report: {Path(args.out) / 'report.html'}")
+    return 0

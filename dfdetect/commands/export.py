@@ -1,0 +1,55 @@
+"""The command `dfdetect export`."""
+
+from __future__ import annotations
+
+from dfdetect.commands import make_parser
+
+FORMATS = ("saved-model", "litert")
+PRECISIONS = ("float32", "bfloat16")
+
+
+def main(argv: list[str]) -> int:
+    parser = make_parser("export", "Writes a trained model as a SavedModel for TensorFlow Serving.")
+    parser.add_argument("--run", required=True, help="run folder from `dfdetect train`")
+    parser.add_argument("--out", required=True, help="base folder of the served models")
+    parser.add_argument(
+        "--name", default="dfdetect", help="the model's name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--metrics",
+        help="metrics.json of `dfdetect evaluate`, for the model's card and what it says of itself",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="a SavedModel, or a LiteRT file for use at the edge (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="type to compute frames in; bfloat16 is faster where the server's CPU has "
+        "instructions for it and slower elsewhere (default: %(default)s)",
+    )
+    args = parser.parse_args(argv)
+    if not args.name or "/" in args.name or args.name.startswith("."):
+        parser.error(f"--name is {args.name!r}; use a plain folder name.")
+    if args.format == "litert" and args.precision != "float32":
+        parser.error("--format litert computes in float32; leave --precision out.")
+    if args.format == "litert":
+        from trainer.exporting.litert import export_litert
+
+        print(export_litert(args.run, args.out, args.name, args.metrics))
+        return 0
+
+    from trainer.exporting.export import export
+    from trainer.exporting.warmup import can_write_warmup
+
+    print(f"wrote {export(args.run, args.out, args.name, args.metrics, args.precision)}")
+    if not can_write_warmup():
+        print(
+            "note: without requests to warm a server up, whose first answers will take longer; "
+            "for these `pip install 'dfdetect[serving]'` and export again."
+        )
+    return 0

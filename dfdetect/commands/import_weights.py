@@ -1,0 +1,36 @@
+"""The command `dfdetect import-weights`."""
+
+from __future__ import annotations
+
+from dfdetect.commands import make_parser
+from trainer.config import RESNEXTS, WEIGHTS_SUFFIX
+
+
+def main(argv: list[str]) -> int:
+    parser = make_parser(
+        "import-weights",
+        "Pretrained ResNeXt weights of torchvision or timm -> a Keras weights file.",
+    )
+    parser.add_argument("file", help="a .safetensors file in torchvision's or timm's naming")
+    parser.add_argument(
+        "--backbone",
+        default="resnext50_32x4d",
+        choices=RESNEXTS,
+        help="the network whose weights they are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", help=f"the {WEIGHTS_SUFFIX} file to write (default: BACKBONE{WEIGHTS_SUFFIX})"
+    )
+    args = parser.parse_args(argv)
+    out = args.out or f"{args.backbone}{WEIGHTS_SUFFIX}"
+    if not out.endswith(WEIGHTS_SUFFIX):
+        parser.error(f"--out is {out!r}; its name must end with {WEIGHTS_SUFFIX}.")
+
+    from trainer.model.pretrained import import_weights
+
+    read, left_out = import_weights(args.file, args.backbone, out)
+    print(f"read {read} tensors from {args.file}")
+    if left_out:
+        print(f"left out the classifier: {', '.join(left_out)}")
+    print(f"wrote {out}")
+    return 0

@@ -1,0 +1,75 @@
+"""The command `dfdetect predict`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dfdetect.commands import make_parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("predict", "Verdicts on videos: FAKE, REAL, INCONCLUSIVE or NO_FACE.")
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="files, folders, or patterns such as 'FOLDER/**/*.mp4' (in quotes)",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--model-server",
+        metavar="URL",
+        help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT",
+    )
+    source.add_argument(
+        "--model-dir",
+        type=Path,
+        metavar="DIR",
+        help="load the model here instead: what `export` wrote, or one version of it",
+    )
+    parser.add_argument(
+        "--model-name",
+        default="dfdetect",
+        metavar="NAME[/versions/V|/labels/L]",
+        help="on the server, its highest version unless another is named (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how long to wait for a server that is still starting or loading the model "
+        "(default: %(default)g, ask at once)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")
+    parser.add_argument(
+        "--out-report", type=Path, metavar="DIR", help="write a report of each video, one HTML file"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 1 also where some videos could not be judged."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+
+    from serving.client import ModelSpec, is_server
+    from serving.predict.predict_files import open_model, predict_files
+
+    if args.model_server and not is_server(args.model_server):
+        parser.error(
+            f"--model-server is {args.model_server!r}; give http://HOST:PORT or grpc://HOST:PORT."
+        )
+    try:
+        spec = ModelSpec.parse(args.model_name)
+    except ValueError as error:
+        parser.error(f"--model-name: {error}")
+    return predict_files(
+        args.videos,
+        lambda: open_model(args.model_server, args.model_dir, spec, args.wait_seconds),
+        as_json=args.json,
+        csv=args.csv,
+        reports=args.out_report,
+    )

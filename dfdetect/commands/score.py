@@ -1,0 +1,44 @@
+"""The command `dfdetect score`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from dfdetect.commands.beam_job import make_job_parser, run_job
+from pipelines.flags import add_flags
+from serving.batch.settings import ScoreSettings
+
+
+def main(argv: list[str]) -> int:
+    parser = make_job_parser(
+        "score", "Verdicts on an archive of videos, as JSON lines and Parquet."
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help="files, folders, or patterns such as 'gs://archive/**.mp4' (in quotes)",
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="DIR|URL", help="an exported model or a model server"
+    )
+    parser.add_argument("--output", required=True, help="folder for the results")
+    add_flags(parser.add_argument_group("how to run"), ScoreSettings)
+    return run_job(parser, argv, (ScoreSettings,), _work)
+
+
+def _work(args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str]) -> int:
+    from rich.console import Console
+
+    from serving.batch.score import print_summary, score
+
+    console, started = Console(), time.monotonic()
+    (job,) = settings
+    info = score(args.input, args.model, args.output, job, beam_flags, console)
+    if info:  # none of a dry run
+        print_summary(console, args.output, info, time.monotonic() - started)
+    return 0

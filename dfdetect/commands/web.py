@@ -1,0 +1,44 @@
+"""The command `dfdetect web`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import signal
+from pathlib import Path
+
+from dfdetect.commands import make_parser
+from pipelines.flags import add_flags, from_flags
+from serving.web.settings import Settings
+
+
+def main(argv: list[str]) -> int:
+    """Serves until SIGTERM or Ctrl-C; exit code 1 where the start fails."""
+    parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
+    add_flags(parser, Settings)
+    args = parser.parse_args(argv)
+    try:
+        settings = from_flags(Settings, args)
+    except ValueError as error:
+        parser.error(str(error))
+
+    from serving.client import model_folder, newest_version
+    from serving.sockets import address, listen
+    from serving.web.app import create_app, server
+
+    if settings.model:
+        version = newest_version(model_folder(Path(settings.model), settings.model_name))
+        settings = dataclasses.replace(settings, model=str(version))
+    app = create_app(settings)
+    listener = listen(settings.host, settings.port, "--port")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
+    # uvicorn ends in good order, then sends itself the signal again for who listened before it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    web = server(app)
+    with contextlib.suppress(SystemExit):  # how uvicorn ends where the start failed; it says why
+        web.run([listener])
+    return 0 if web.started else 1

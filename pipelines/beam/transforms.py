@@ -1,0 +1,330 @@
+"""The Beam steps from videos to shards. Thought lives elsewhere; these own lifetime and rejects.
+
+A finished video is a file of its own, a part, until all are done: so no crop travels between
+workers, whatever is finished survives a crash, and a shard is its videos' parts in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from pipelines import storage
+from pipelines.beam import job_metrics
+from pipelines.beam.output import EARLY_REJECTS, HEADER, INFO_NAME, PARTS, REJECT_MARK, REJECTS_NAME
+from pipelines.beam.plan import Task, read_plan
+from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
+from pipelines.config import PreprocessConfig
+from pipelines.shards.write import (
+    MAX_RECORD_BYTES,
+    Piece,
+    place_in_shard,
+    read_part,
+    shard_name,
+    shard_of,
+    write_records,
+    write_shard,
+)
+from pipelines.video.stopwatch import Stopwatch
+
+REJECTS = "rejects"
+
+
+class ReadTasks(beam.PTransform):
+    """The tasks of a plan, as `read` gives them from its path, dealt out to workers."""
+
+    def __init__(self, plan: str, read: Callable[[str], Iterator[Any]] = read_plan):
+        super().__init__()
+        self._plan, self._read = plan, read
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        return (
+            pipeline
+            | "Plan" >> beam.Create([self._plan])
+            | "ReadPlan" >> beam.FlatMap(self._read)
+            # Whatever step made them, each may go to another worker.
+            | "Deal" >> beam.Reshuffle()
+        )
+
+
+class FaceStep(beam.DoFn):
+    """A step that finds faces: one extractor for each worker process, shared by its threads.
+
+    threads: for each worker process; 0 for one per core.
+    """
+
+    # Whether faces are the same to the last bit everywhere. A model in the same process would
+    # be slower for it.
+    reproducible = False
+
+    def __init__(self, config: PreprocessConfig, threads: int, time_limit_s: float):
+        self._config, self._threads, self._time_limit_s = config, threads, time_limit_s
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        # Here and not above: workers load TensorFlow, the launcher need not.
+        from pipelines.faces.detect import compute_reproducibly
+        from pipelines.faces.extract import FaceExtractor
+
+        def load() -> FaceExtractor:
+            if self.reproducible or self._threads == 1:
+                compute_reproducibly()
+            return FaceExtractor(
+                self._config, threads=self._threads, time_limit_s=self._time_limit_s
+            )
+
+        self._extractor = self._shared.acquire(load)
+
+    def display_data(self) -> dict[str, Any]:
+        """What a runner's console shows of the step."""
+        return {"fingerprint": self._config.fingerprint, **self._config.to_dict()}
+
+
+class ExtractFaces(FaceStep):
+    """Task -> ((split, shard), what its part holds); rejects tagged apart.
+
+    A part that is there is not made again.
+    """
+
+    reproducible = True
+
+    def __init__(
+        self,
+        output: str,
+        config: PreprocessConfig,
+        shards: int,
+        threads: int,
+        time_limit_s: float,
+    ):
+        super().__init__(config, threads, time_limit_s)
+        self._output, self._shards = output, shards
+
+    def process(self, task: Task) -> Iterator[Any]:
+        video, watch = task.video, Stopwatch()
+        try:
+            with watch.running("video"):
+                piece = task.kept or self._part(task, watch)
+        except VideoError as error:
+            watch.count(f"rejects/{error.reason}")
+            job_metrics.record(watch)
+            yield beam.pvalue.TaggedOutput(REJECTS, reject(video, error))
+            return
+        watch.count("videos")
+        job_metrics.record(watch)
+        facts = {
+            "video": video.key,
+            "label": video.label,
+            "method": video.method,
+            "dataset": video.dataset,
+            "identities": [f"{video.dataset}/{name}" for name in video.identities],
+            "source": video.source_key,
+            "part": task.part,
+            "piece": piece,
+        }
+        yield (video.split, shard_of(video.key, self._shards)), facts
+
+    def _part(self, task: Task, watch: Stopwatch) -> Piece:
+        part = storage.join(self._output, PARTS, task.part)
+        if storage.exists(part):
+            return read_part(part)
+        try:
+            return write_records(part, self._records(task.video, watch))
+        except VideoError:
+            storage.write_atomically(part + REJECT_MARK, [])
+            raise
+
+    def _records(self, video: Video, watch: Stopwatch) -> Iterator[bytes]:
+        """Raises VideoError whatever is amiss: one bad video must not stop the other thousands."""
+        from pipelines.shards.schema import serialize
+
+        with any_error_rejects():
+            for clip in read_clips(self._extractor, video.uri, watch):
+                record = serialize(video, clip, self._config.fingerprint)
+                if len(record) > MAX_RECORD_BYTES:
+                    raise VideoError(
+                        "oversized",
+                        "write",
+                        f"{video.uri}: the record of clip {clip.index} has {len(record)} bytes; up "
+                        f"to {MAX_RECORD_BYTES} are written. Lower --frames-per-clip or "
+                        "--crop-size.",
+                    )
+                with watch.running("write"):  # which is what is done with it
+                    yield record
+
+
+@contextlib.contextmanager
+def any_error_rejects() -> Iterator[None]:
+    """Makes a VideoError of whatever is raised inside and is none."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
+
+
+def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
+    """The face clips of a video on any file system. Raises VideoError as the extractor does."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with watch.running("copy"):
+                path = stack.enter_context(storage.local_copy(uri))
+        except Exception as error:
+            why = f"{uri}: cannot be copied to be read ({type(error).__name__}: {error})."
+            raise VideoError("unreachable", "copy", why) from error
+        yield from extractor.clips(path, watch)
+
+
+def reject(video: Video, error: VideoError) -> Reject:
+    """A line of rejects.jsonl."""
+    return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
+
+
+class HashFrames(beam.DoFn):
+    """Task -> (key, perceptual hashes of a few frames); none for a video that cannot be read."""
+
+    def process(self, task: Task) -> Iterator[tuple[str, list[int]]]:
+        from pipelines.splits.near_duplicates import video_hashes
+
+        video = task.video
+        try:
+            with storage.local_copy(video.uri) as path:
+                yield video.key, video_hashes(path)
+        except Exception:  # the job itself will say why
+            yield video.key, []
+
+
+class WriteShards(beam.PTransform):
+    """Makes each (split, shard) of its videos' pieces, by key -> (name, summary).
+
+    What travels is where a piece lies, never the piece: an element has a few hundred bytes.
+    """
+
+    def __init__(self, output: str, shards: int):
+        super().__init__()
+        self._output, self._shards = output, shards
+
+    def expand(self, videos: beam.PCollection) -> beam.PCollection:
+        # Every shard is written, also one without records: readers see all N files.
+        empty = videos.pipeline | "NameShards" >> beam.Create(
+            [((split, i), None) for split in SPLITS for i in range(self._shards)]
+        )
+        return (
+            (videos, empty)
+            | "WithEmpty" >> beam.Flatten()
+            | "GroupByShard" >> beam.GroupByKey()
+            | "WriteShard" >> beam.MapTuple(self._write)
+        )
+
+    def _write(
+        self, key: tuple[str, int], found: Iterable[dict[str, Any] | None]
+    ) -> tuple[str, dict[str, Any]]:
+        split, index = key
+        videos = sorted(filter(None, found), key=lambda facts: place_in_shard(facts["video"]))
+        name = shard_name(split, index, self._shards)
+        watch = Stopwatch()
+        with watch.running("shard"):
+            pieces = {facts["part"]: facts["piece"] for facts in videos}
+            written = write_shard(self._output, name, pieces)
+        job_metrics.record(watch)
+        return name, {**written, "split": split, **_count(videos)}
+
+
+def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
+    clips = sum(video["piece"].records for video in videos)
+    clip_labels: Counter[str] = Counter()
+    for video in videos:
+        clip_labels[str(video["label"])] += video["piece"].records
+    return {
+        "clip_labels": dict(clip_labels),
+        "clips": clips,
+        "records": clips,
+        "videos": len(videos),
+        "identities": sorted({name for video in videos for name in video["identities"]}),
+        "sources": sorted({video["source"] for video in videos}),
+        **{
+            field + "s": dict(Counter(str(video[field]) for video in videos))
+            for field in ("label", "method", "dataset")
+        },
+    }
+
+
+class WriteLast(beam.PTransform):
+    """(results by name, rejects) -> calls `_write` once, with all of both."""
+
+    def __init__(self, output: str):
+        super().__init__()
+        self._output = output
+
+    def expand(
+        self, results_and_rejects: tuple[beam.PCollection, beam.PCollection]
+    ) -> beam.PCollection:
+        results, rejects = results_and_rejects
+        return (
+            results.pipeline
+            | "Once" >> beam.Create([None])
+            | "WriteInfo"
+            >> beam.Map(
+                lambda _, results, rejects: self._write(dict(results), rejects),
+                beam.pvalue.AsList(results),
+                beam.pvalue.AsList(rejects),
+            )
+        )
+
+    def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
+        """To be overridden: writes the files that tell of the whole job."""
+        raise NotImplementedError(type(self))
+
+    def _write_rejects(self, rejects: Iterable[Reject]) -> None:
+        lines = map(dataclasses.asdict, sorted(rejects))
+        storage.write_lines(storage.join(self._output, REJECTS_NAME), lines)
+
+
+class WriteInfo(WriteLast):
+    """Writes rejects.jsonl and then dataset_info.json, which marks the data set finished."""
+
+    def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
+        early = storage.read_lines(storage.join(self._output, EARLY_REJECTS))
+        rejects = [*(Reject(**line) for line in early), *rejects]
+        self._write_rejects(rejects)
+        header = storage.read_json(storage.join(self._output, HEADER))
+        info = dataset_info(header, results, rejects)
+        storage.write_json(storage.join(self._output, INFO_NAME), info)
+
+
+def dataset_info(
+    header: dict[str, Any], shards: dict[str, dict], rejects: list[Reject]
+) -> dict[str, Any]:
+    """The contents of dataset_info.json: what the shards hold and how they were made."""
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        parts = [summary for summary in shards.values() if summary["split"] == split]
+        totals = {
+            field: sum((Counter(part[field]) for part in parts), Counter())
+            for field in ("labels", "clip_labels", "methods", "datasets")
+        }
+        splits[split] = {
+            "videos": sum(part["videos"] for part in parts),
+            "clips": sum(part["clips"] for part in parts),
+            "identities": len({name for part in parts for name in part["identities"]}),
+            "sources": len({name for part in parts for name in part["sources"]}),
+            **{
+                field: {name: totals[field][str(label)] for label, name in LABEL_NAMES.items()}
+                for field in ("labels", "clip_labels")
+            },
+            "methods": dict(totals["methods"]),
+            "datasets": dict(totals["datasets"]),
+        }
+    kept = ("records", "bytes", "sha256")
+    return {
+        **header,
+        "splits": splits,
+        "shards": {name: {key: summary[key] for key in kept} for name, summary in shards.items()},
+        "rejects": dict(Counter(line.reason for line in rejects)),
+    }

@@ -1,0 +1,186 @@
+"""The pixels of a video's frames, bit for bit the same however they are come by."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import islice
+
+import av
+import numpy as np
+
+from pipelines.video.probe import VideoInfo, demux, open_video, video_error
+
+# ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
+RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
+# Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
+SKIPPING = ("h264", "hevc", "mpeg4")
+
+
+def read_frames(
+    info: VideoInfo, indices: Sequence[int], threads: int = 0
+) -> Generator[np.ndarray | None]:
+    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
+
+    They are, bit for bit, what decoding everything from the start gives. None stands for a frame
+    that does not decode, or that the decoder had to patch up; those that depend on it come as
+    the decoder makes them. threads: 0 for FFmpeg's choice, one more than there are cores. Their
+    number does not change the pixels.
+
+    Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
+    a kind that FFmpeg cannot turn into RGB.
+    """
+    done = 0
+    threads = threads if info.timed else 1  # without times no horizon is known
+    try:
+        with open_video(info.path, threads) as (container, stream):
+            for start, targets in _runs(info, indices):
+                for image in _read_run(container, stream, info, start, targets):
+                    yield image
+                    done += 1
+    except av.error.FFmpegError as error:
+        raise video_error("unreadable", info.path, "its frames cannot become RGB", error) from error
+    except _Astray:
+        from_the_start = dataclasses.replace(info, keyframes=())
+        yield from read_frames(from_the_start, indices[done:], threads)
+    except _Damaged:
+        # All over again: what is made of damage depends on every frame decoded before.
+        yield from islice(read_frames(info, indices, threads=1), done, None)
+
+
+class _Astray(Exception):
+    """Decoding from a key frame may not give what decoding from the start does."""
+
+
+class _Damaged(Exception):
+    """Several threads are at work on a damaged video: what they make of it depends on timing."""
+
+
+def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
+    """(key frame to seek to, what is wanted from there on) in pts or, untimed, in places.
+
+    Decoding starts anew only where a key frame lies between one wanted frame and the next.
+    """
+    if not info.timed:
+        return [(None, [int(i) for i in indices])]
+    runs: list[tuple[int | None, list[int]]] = []
+    position = info.pts[0]
+    for target in (info.pts[int(i)] for i in indices):
+        place = bisect.bisect_right(info.keyframes, target) - 1
+        start = info.keyframes[place] if place >= 0 else info.pts[0]
+        if not runs or start > position:
+            runs.append((start if start > info.pts[0] else None, []))
+        runs[-1][1].append(target)
+        position = target
+    return runs
+
+
+def _read_run(
+    container, stream, info: VideoInfo, start: int | None, targets: list[int]
+) -> Iterator[np.ndarray | None]:
+    """The RGB of each target, decoded from the key frame at `start` or else from the first frame.
+
+    Raises _Astray where a target is amiss after a seek: only decoding from the first frame tells
+    whether it is damaged.
+    """
+    frames = _decode(container, stream, info, set(targets))
+    horizons = {}
+    if stream.codec_context.thread_count != 1:
+        horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
+    if start is None:
+        yield from _pick(frames, targets, horizons)
+        return
+    try:
+        container.seek(start, stream=stream)
+    except av.error.FFmpegError as error:
+        raise _Astray from error
+    for image in _pick(_from_keyframe(frames, start), targets, horizons):
+        if image is None:
+            raise _Astray
+        yield image
+
+
+def _decode(
+    container, stream, info: VideoInfo, wanted: set[int]
+) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    """(pts or place, frame) in order from where the container stands.
+
+    Unwanted frames on which no other depends may lack. Raises _Damaged at the first sign of
+    damage where several threads are at work.
+    """
+    context = stream.codec_context
+    alone = context.thread_count == 1
+    skipping = info.timed and info.codec in SKIPPING
+    place = 0
+    try:
+        for packet in demux(container, stream):
+            if skipping:
+                needed = not packet.size or packet.pts in wanted
+                context.skip_frame = "DEFAULT" if needed else "NONREF"
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                if not alone:
+                    raise _Damaged from error
+                continue  # a damaged packet: its frame will be missed, those after it may do
+            for frame in frames:
+                if frame.is_corrupt and not alone:
+                    raise _Damaged
+                yield (frame.pts if info.timed else place), frame
+                place += 1
+    except av.error.FFmpegError:
+        return
+
+
+def _from_keyframe(
+    frames: Iterator[tuple[int | None, av.VideoFrame]], start: int
+) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    """The frames from the key frame at `start` on.
+
+    Raises _Astray where it does not come: a stream that is refreshed bit by bit has no key frames
+    and marks those from which on its pictures come good in time.
+    """
+    for when, frame in frames:
+        if when is None or when < start:  # shown before the key frame, depends on earlier ones
+            continue
+        if when > start:
+            raise _Astray
+        yield when, frame
+        yield from frames
+
+
+def _pick(
+    frames: Iterator[tuple[int | None, av.VideoFrame]],
+    targets: list[int],
+    horizons: Mapping[int, int],
+) -> Iterator[np.ndarray | None]:
+    """The RGB of each target in order, None for one that does not come.
+
+    Each when the frame at its horizon has come too, without a sign of damage.
+    """
+    waiting = deque(targets)
+    held: deque[tuple[int, np.ndarray | None]] = deque()
+    for when, frame in frames:
+        while waiting and when is not None and when > waiting[0]:
+            held.append((waiting.popleft(), None))
+        if waiting and when == waiting[0]:
+            image = None if frame.is_corrupt else _rgb(frame)
+            while waiting and when == waiting[0]:
+                held.append((waiting.popleft(), image))
+        while held and when is not None and when >= horizons.get(held[0][0], held[0][0]):
+            yield held.popleft()[1]
+        if not waiting and not held:
+            return
+    yield from [image for _, image in held]
+    yield from [None] * len(waiting)
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
+    if frame.colorspace == RESERVED_MATRIX:
+        frame.colorspace = UNSPECIFIED_MATRIX
+    image = frame.to_ndarray(format="rgb24")
+    # The quarter turns, against the clock, that bring the picture upright.
+    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

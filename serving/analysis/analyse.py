@@ -1,0 +1,215 @@
+"""A video -> all that is said of it: verdict, reasons, timeline, faces, and where it is from."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from pipelines.clip import Clip, VideoError
+from pipelines.config import PreprocessConfig
+from pipelines.video.probe import VideoFacts
+from serving.analysis.crops import Crop, ShownCrops
+from serving.analysis.report_document import Said, build
+from serving.analysis.video_result import (
+    ClipScore,
+    VideoResult,
+    ask,
+    by_one_version,
+    clip_score,
+    judge,
+)
+from serving.client import BATCH, InvalidRequest, Model, Prediction
+
+
+class FaceSource(Protocol):
+    """Where the faces of a video come from: a FaceExtractor, or a process that has one."""
+
+    @property
+    def config(self) -> PreprocessConfig: ...
+
+    def facts(self, path: str) -> VideoFacts: ...
+
+    def clips(self, path: str) -> Generator[Clip]: ...
+
+
+# Told of the stage (decode, faces, model or report), the share of it that is done where that is
+# known, 0 to 1, and a word on it.
+Progress = Callable[[str, float | None, str], None]
+
+
+class Cancelled(Exception):
+    """The caller wants no result any more."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Analysis:
+    """A report document, the result that it tells of, and what belongs to its list of faces.
+
+    document: JSON, `dfdetect-report/1`. crops: the JPEG of each face. heat_maps: where the
+    model looked in each, (h, w) float32, 0 to 1, or None.
+    """
+
+    document: dict[str, Any]
+    result: VideoResult
+    crops: list[bytes]
+    heat_maps: list[np.ndarray | None]
+
+
+class Collected:
+    """What is kept of a video's clips as they go by: numbers, and the crops that are shown."""
+
+    def __init__(self) -> None:
+        self.scores: list[ClipScore] = []
+        self.shown = ShownCrops()
+        self.detail = ""  # why there is no clip
+        # By track: time of each frame with the face -> P(fake) of that frame.
+        self.frames: defaultdict[int, dict[float, float]] = defaultdict(dict)
+
+    def add(self, clip: Clip, prediction: Prediction) -> None:
+        self.scores.append(clip_score(clip, prediction))
+        self.shown.add(clip, prediction)
+        for frame in clip.found.nonzero()[0].tolist():
+            when = round(float(clip.times_s[frame]), 3)
+            self.frames[clip.track][when] = prediction.frame_probability[frame]
+
+
+def analyse(
+    path: str,
+    faces: FaceSource,
+    model: Model,
+    *,
+    name: str | None = None,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Analysis:
+    """All that there is to say of a video, by the rule and the code that `predict_video` uses.
+
+    name: what the file is called in the report. sha256: of the file, where it is known. cancelled:
+    asked between batches of clips. Holds a few clips and the crops of the report, however long the
+    video is. Raises VideoError for a video that cannot be read, ModelServerError for a model that
+    does not answer or is replaced meanwhile, Cancelled. A video without a usable face is a
+    result: NO_FACE.
+    """
+    run = _Run(progress or (lambda *_: None), cancelled or (lambda: False))
+    with by_one_version(model, faces.config) as (config, version):
+        run.enter("decode")
+        facts = faces.facts(path)
+        found = run.collect(faces, path, model, sum(map(len, facts.sampled)))
+        chosen = found.shown.chosen()
+        heat_maps = run.explained(model, [crop for _, crop in chosen])
+    result = judge(
+        path, found.scores, config.thresholds, version, faces.config.fingerprint, found.detail
+    )
+    run.enter("report")
+    file = {
+        "name": name if name is not None else os.path.basename(path),
+        "sha256": sha256 or sha256_of(path),
+        "bytes": os.path.getsize(path),
+    }
+    said = Said(result, found.frames, chosen, heat_maps, facts, file, config, run.times())
+    crops = [jpeg(crop.image) for _, crop in chosen]
+    return Analysis(build(said), result, crops, heat_maps)
+
+
+class _Run:
+    """The clock, the caller's wishes and the progress of one analysis."""
+
+    def __init__(self, progress: Progress, cancelled: Callable[[], bool]):
+        self._progress, self._cancelled = progress, cancelled
+        self._started = time.monotonic()
+        self._model_s = self._faces_s = 0.0
+
+    def enter(self, stage: str, done: float | None = None, detail: str = "") -> None:
+        """Raises Cancelled."""
+        if self._cancelled():
+            raise Cancelled
+        self._progress(stage, done, detail)
+
+    def collect(self, faces: FaceSource, path: str, model: Model, frames: int) -> Collected:
+        found = Collected()
+        try:
+            with contextlib.closing(faces.clips(path)) as clips:
+                timed = self._faces(clips, frames)
+                for clip, prediction in ask(_Timed(self, model), timed):
+                    found.add(clip, prediction)
+        except VideoError as error:
+            if error.reason != "no_face":
+                raise
+            found.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
+        return found
+
+    def _faces(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:
+        """The clips; the time that they keep us waiting is counted."""
+        seen: dict[int, int] = {}
+        while True:
+            started = time.monotonic()
+            clip = next(clips, None)
+            self._faces_s += time.monotonic() - started
+            if clip is None:
+                return
+            seen[clip.index] = len(clip.images)
+            done = sum(seen.values())
+            self.enter("faces", done / frames, f"{done} of {frames} frames")
+            yield clip
+
+    def asking(self, call: Callable[[], Any], clips: int) -> Any:
+        """The answer of the model; the time that it takes is counted."""
+        self.enter("model", None, f"{clips} clip{'' if clips == 1 else 's'}")
+        started = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._model_s += time.monotonic() - started
+
+    def explained(self, model: Model, crops: list[Crop]) -> list[np.ndarray | None]:
+        """The heat map of each crop, (h, w) float32; None for all where the model makes none."""
+        clips = list({id(crop.images): crop.images for crop in crops}.values())
+        maps: dict[int, np.ndarray] = {}
+        for start in range(0, len(clips), BATCH):
+            batch = clips[start : start + BATCH]
+            try:
+                found = self.asking(functools.partial(model.explain, batch), len(batch))
+            except InvalidRequest:  # a model that was exported before there was this signature
+                return [None] * len(crops)
+            maps.update(zip(map(id, batch), found, strict=True))
+        return [maps[id(crop.images)][crop.frame] for crop in crops]
+
+    def times(self) -> dict[str, float]:
+        total = time.monotonic() - self._started
+        seconds = {"faces": self._faces_s, "model": self._model_s, "total": total}
+        return {stage: round(spent, 3) for stage, spent in seconds.items()}
+
+
+class _Timed:
+    """A model whose predictions are timed, and not asked for once the caller wants none."""
+
+    def __init__(self, run: _Run, model: Model):
+        self._run, self._model = run, model
+
+    def predict(self, clips: Any) -> list[Prediction]:
+        return self._run.asking(lambda: self._model.predict(clips), len(clips))
+
+
+def jpeg(image: bytes) -> bytes:
+    """An encoded image as JPEG; one that is already stays as it is."""
+    if image.startswith(b"\xff\xd8"):
+        return image
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None  # it is one of our own crops
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def sha256_of(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

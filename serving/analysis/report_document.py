@@ -1,0 +1,177 @@
+"""The report document (`dfdetect-report/1`): JSON for programs, pages and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from pipelines.verdict import Verdict
+from pipelines.video.probe import VideoFacts
+from serving.analysis.crops import Crop, Kind
+from serving.analysis.video_result import TrackResult, VideoResult
+from serving.client import ModelConfig
+
+SCHEMA = "dfdetect-report/1"
+MAX_PEAKS = 5
+SAMPLE_MODEL = (
+    "This model was trained on a generated set, to try the system; what it says of real videos "
+    "means nothing."
+)
+LIMITS = (
+    "Only faces are judged: an edit outside of faces is not seen.",
+    "Sound is not analysed: a cloned voice is not noticed.",
+    "A video that is generated as a whole may hold no trace that this model knows.",
+    "Fakes of methods that were not in the training data may be missed.",
+    "From one sampled sequence to the next a face is known by its place in the picture: after a "
+    "cut the same number may be another person.",
+    "Some sampled frames are looked at, not every frame of the video.",
+    "A score is evidence, not proof; never decide about a person by it alone.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """All that a report is made of."""
+
+    result: VideoResult
+    frames: Mapping[int, Mapping[float, float]]  # track -> time of a frame with it -> P(fake)
+    shown: Sequence[tuple[Kind, Crop]]
+    heat_maps: Sequence[np.ndarray | None]
+    facts: VideoFacts
+    file: Mapping[str, Any]  # name, sha256, bytes
+    config: ModelConfig
+    seconds: Mapping[str, float]  # by stage, and in total
+
+
+def build(said: Said) -> dict[str, Any]:
+    """The document."""
+    result, thresholds = said.result, said.config.thresholds
+    times_s = sorted({time for clip in said.facts.sampled for time in clip})
+    with_face = {time for seen in said.frames.values() for time in seen}
+    return {
+        "schema": SCHEMA,
+        "verdict": str(result.verdict),
+        "probability_fake": result.probability_fake,
+        "calibrated": thresholds.calibrated,
+        "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
+        "reliability": _reliability(result.probability_fake, said.config),
+        "reasons": list(_reasons(said, len(with_face), len(times_s))),
+        "detail": result.detail,
+        "frames_sampled": len(times_s),
+        "frames_with_face": len(with_face),
+        "median_face_px": result.median_face_px,
+        "tracks": [_track(track, said, times_s) for track in result.tracks],
+        "peaks": peaks(said.frames, said.facts.sampled, thresholds.fake_above),
+        "faces": [
+            {
+                "n": n,
+                "track": crop.track,
+                "time_s": crop.time_s,
+                "frame_probability": crop.frame_probability,
+                "kind": kind,
+                "heat_map": heat_map is not None,
+            }
+            for n, ((kind, crop), heat_map) in enumerate(
+                zip(said.shown, said.heat_maps, strict=True)
+            )
+        ],
+        "file": {**said.file, **_of_file(said.facts)},
+        "model": _model(result, said.config),
+        "processing_s": dict(said.seconds),
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "limits": list(LIMITS),
+    }
+
+
+def _of_file(facts: VideoFacts) -> dict[str, Any]:
+    names = ("duration_s", "container", "codec", "width", "height", "fps")
+    return {name: getattr(facts, name) for name in names}
+
+
+def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
+    name, _, version = result.model.rpartition("/")
+    facts = config.facts
+    return {
+        "name": name,
+        "version": version,
+        "fingerprint": result.fingerprint,
+        "trained_on": list(facts.trained_on),
+        "tested_on": list(facts.tested_on),
+        "false_alarm_rate": facts.false_alarm_rate,
+        "test_videos": facts.test_videos,
+    }
+
+
+def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | None:
+    """The bin of the model's test that holds the score; a bin ends before the next begins."""
+    bins = config.facts.reliability
+    if score is None or not bins:
+        return None
+    below = [b for b in bins if b.low <= score]
+    return dataclasses.asdict(max(below, key=lambda b: b.low)) if below else None
+
+
+def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
+    result, thresholds = said.result, said.config.thresholds
+    if said.config.facts.sample_data:
+        yield SAMPLE_MODEL
+    size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
+    yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
+    if len(result.tracks) > 1:
+        yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides."
+    score = result.probability_fake
+    if score is not None and any(track.probability_fake > score for track in result.tracks):
+        yield "A face that scores higher is seen too small or too briefly to be called FAKE."
+    yield from result.reasons
+    if result.verdict == Verdict.INCONCLUSIVE and not result.reasons:
+        yield (
+            f"The score lies between the two thresholds: up to {100 * thresholds.real_below:.3g} % "
+            f"is REAL, {100 * thresholds.fake_above:.3g} % and more is FAKE."
+        )
+
+
+def _track(track: TrackResult, said: Said, times_s: Sequence[float]) -> dict[str, Any]:
+    seen = said.frames[track.track]
+    best = [
+        n
+        for n, (kind, crop) in enumerate(said.shown)
+        if (kind, crop.track) == ("best", track.track)
+    ]
+    return {
+        **dataclasses.asdict(track),
+        "verdict": str(track.verdict),
+        "decides": track.track == said.result.decides,
+        "face": best[0],
+        "times_s": list(times_s),
+        "frame_probability": [seen.get(time) for time in times_s],
+    }
+
+
+def peaks(
+    frames: Mapping[int, Mapping[float, float]],
+    sampled: Sequence[Sequence[float]],
+    fake_above: float,
+) -> list[dict[str, Any]]:
+    """Runs of sampled frames of a clip in which a face scores `fake_above` or more, by their
+    highest score: {"track", "start_s", "end_s", "probability_fake"}."""
+    found = []
+    for track, seen in frames.items():
+        for clip in sampled:
+            for high, run in groupby(clip, key=lambda time: seen.get(time, -1.0) >= fake_above):
+                times_s = list(run)
+                if high:
+                    found.append(
+                        {
+                            "track": track,
+                            "start_s": times_s[0],
+                            "end_s": times_s[-1],
+                            "probability_fake": max(seen[time] for time in times_s),
+                        }
+                    )
+    found.sort(key=lambda peak: (-peak["probability_fake"], peak["track"], peak["start_s"]))
+    return found[:MAX_PEAKS]

@@ -1,0 +1,237 @@
+"""A report document (`dfdetect-report/1`) as HTML: a file of its own, or a part of a page.
+
+Both are the same template, so that a person reads the same everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+
+from serving.analysis.timeline import timeline
+
+WEB = Path(__file__).parent / "web"
+STYLE = WEB / "static" / "style.css"
+
+# Verdict -> (the words for it, the name of its icon and colour).
+WORDS = {
+    "FAKE": ("Likely FAKE", "fake"),
+    "REAL": ("Likely REAL", "real"),
+    "INCONCLUSIVE": ("INCONCLUSIVE", "unsure"),
+    "NO_FACE": ("NOT ANALYSED: no face", "none"),
+}
+KINDS = {"most": "Most suspicious", "least": "Least suspicious"}
+UNCALIBRATED = (
+    "Uncalibrated: this model's score was never compared with how many such videos are fake. "
+    "It puts videos in an order; read no probability into it."
+)
+NBSP = "\N{NO-BREAK SPACE}"
+# The overlay at its hottest spot still lets the face show through.
+HEAT_OPACITY = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """A crop as the page shows it. image, heat: data URLs; heat is "" where there is none."""
+
+    number: int
+    kind: str
+    time_s: float
+    probability: float
+    image: str
+    heat: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PageOf:
+    """What only the page of a job has: where its files are, and when its result goes.
+
+    job: the address of the job in the API.
+    """
+
+    job: str
+    kept: str
+
+
+def environment() -> jinja2.Environment:
+    """Templates of pages and reports; what a document says is text, never markup."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(moment=moment, percent=percent, exact=exact, size=size)
+    return made
+
+
+def render(
+    document: Mapping[str, Any],
+    crops: Sequence[bytes],
+    heat_maps: Sequence[np.ndarray | None],
+    video_url: str | None = None,
+) -> str:
+    """The report as one HTML file that loads nothing else.
+
+    crops: the JPEG of each of the document's faces. heat_maps: of each face (h, w) float32,
+    0 to 1, or None. video_url: a copy of the video that the reader's browser may play; the report
+    then loads that. Raises ValueError where the lengths differ.
+    """
+    template = environment().get_template("report.html")
+    return template.render(
+        **_view(document, crops, heat_maps), page=None, video_url=video_url, style=STYLE.read_text()
+    )
+
+
+def render_part(
+    document: Mapping[str, Any],
+    crops: Sequence[bytes],
+    heat_maps: Sequence[np.ndarray | None],
+    page: PageOf,
+) -> str:
+    """The same as a part of a job's page, which has the style and the script. Raises ValueError."""
+    template = environment().get_template("part.html")
+    return template.render(**_view(document, crops, heat_maps), page=page, video_url=None)
+
+
+def _view(
+    document: Mapping[str, Any], crops: Sequence[bytes], heat_maps: Sequence[np.ndarray | None]
+) -> dict[str, Any]:
+    if not len(document["faces"]) == len(crops) == len(heat_maps):
+        raise ValueError(
+            f"{len(crops)} crops and {len(heat_maps)} heat maps for the {len(document['faces'])} "
+            "faces of the document; expected one of each for each face."
+        )
+    word, tone = WORDS[document["verdict"]]
+    numbers = {track["track"]: number for number, track in enumerate(document["tracks"], 1)}
+    faces = {
+        face["n"]: Face(
+            number=numbers[face["track"]],
+            kind=face["kind"],
+            time_s=face["time_s"],
+            probability=face["frame_probability"],
+            image=_data_url(crop, "jpeg"),
+            heat="" if heat_map is None else _data_url(heat_png(heat_map, crop), "png"),
+        )
+        for face, crop, heat_map in zip(document["faces"], crops, heat_maps, strict=True)
+    }
+    return {
+        "document": document,
+        "word": word,
+        "tone": tone,
+        "score": score_text(document["probability_fake"], document["thresholds"]),
+        "meaning": _meaning(document),
+        "numbers": numbers,
+        "faces": faces,
+        "extremes": _extremes(faces),
+        "timeline": timeline(document) if document["tracks"] else None,
+        "words": WORDS,
+        "false_alarms": _false_alarms(document["model"]),
+    }
+
+
+def _meaning(document: Mapping[str, Any]) -> list[str]:
+    """How far the number is to be believed."""
+    said = [] if document["calibrated"] else [UNCALIBRATED]
+    held_out = document["reliability"]
+    if held_out is not None and held_out["videos"]:
+        low, high = round(100 * held_out["low"]), round(100 * held_out["high"])
+        said.append(
+            f"Of held-out videos scored {low}–{high}{NBSP}%, {held_out['fake']} of "
+            f"{held_out['videos']} were fake."
+        )
+    elif document["calibrated"] and document["probability_fake"] is not None:
+        said.append(
+            "How many held-out videos with such a score were fake is not known: "
+            "the model has no test figures for it."
+        )
+    return said
+
+
+def _extremes(faces: Mapping[int, Face]) -> list[tuple[str, list[Face]]]:
+    """The most and the least suspicious crops, each kind with its title."""
+    most = sorted((f for f in faces.values() if f.kind == "most"), key=lambda f: -f.probability)
+    least = sorted((f for f in faces.values() if f.kind == "least"), key=lambda f: f.probability)
+    return [(KINDS[kind], found) for kind, found in (("most", most), ("least", least)) if found]
+
+
+def _false_alarms(model: Mapping[str, Any]) -> str:
+    if model["false_alarm_rate"] is None:
+        return "How often this model calls a real video FAKE was not measured."
+    sets = ", ".join(model["tested_on"]) or "its test data"
+    count = model["test_videos"]
+    videos = "" if count is None else f" ({count} videos, real and fake)"
+    return (
+        f"On {sets}{videos} this model called {exact(model['false_alarm_rate'])} of the real "
+        "videos FAKE. Elsewhere it may be more."
+    )
+
+
+def score_text(probability: float | None, thresholds: Mapping[str, float]) -> str:
+    """P(fake) in percent; with decimals where rounding would put it beyond a threshold."""
+    if probability is None:
+        return ""
+
+    def side(value: float) -> tuple[bool, bool]:
+        return value <= thresholds["real_below"], value >= thresholds["fake_above"]
+
+    for decimals in range(4):
+        rounded = round(100 * probability, decimals)
+        if side(rounded / 100) == side(probability):
+            break
+    return f"{rounded:.{decimals}f}{NBSP}%" if decimals else percent(probability)
+
+
+def percent(share: float) -> str:
+    """A share in whole percent, and never certainty."""
+    if share >= 0.995:
+        return f"over 99{NBSP}%"
+    return f"under 1{NBSP}%" if share < 0.005 else f"{100 * share:.0f}{NBSP}%"
+
+
+def exact(share: float) -> str:
+    """A share in percent with at most one decimal."""
+    return f"{round(100 * share, 1):g}{NBSP}%"
+
+
+def moment(seconds: float) -> str:
+    """A time in the video as 0:03.2."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    if count < 1000:
+        return f"{count}{NBSP}bytes"
+    if count < 1_000_000:
+        return f"{count / 1000:.0f}{NBSP}kB"
+    return f"{round(count / 1e6, 1):g}{NBSP}MB"
+
+
+def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:
+    """A heat map (h, w) float32, 0 to 1, as RGBA to be laid over its crop, of the crop's size.
+
+    Raises ValueError for a crop that is no image.
+    """
+    pixels = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(f"The crop, {len(crop)} bytes, is no image; expected a JPEG.")
+    height, width = pixels.shape[:2]
+    heat = cv2.resize(heat_map.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    level = (np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    colour = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)  # BGR, as imencode takes it
+    alpha = (level * HEAT_OPACITY).astype(np.uint8)[..., None]
+    return cv2.imencode(".png", np.concatenate([colour, alpha], axis=2))[1].tobytes()
+
+
+def _data_url(image: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

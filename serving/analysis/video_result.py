@@ -1,0 +1,201 @@
+"""What is said of a video: from what the model saw in its clips to tracks and a verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipelines.clip import Clip
+from pipelines.config import PreprocessConfig
+from pipelines.verdict import Evidence, Thresholds, Verdict, decide, deciding_track, track_scores
+from serving.client import (
+    BATCH,
+    FingerprintMismatch,
+    Model,
+    ModelConfig,
+    ModelServerError,
+    Prediction,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipScore:
+    """All that is kept of a clip once the model has seen it; times in seconds of the video.
+
+    found: of each frame that was looked at whether the face was found. face_px: median of the face
+    box's shorter side over these, px of the video; None where it was not kept.
+    """
+
+    clip: int
+    track: int
+    probability_fake: float
+    start_s: float
+    end_s: float
+    found: Sequence[bool]
+    face_px: float | None = None
+
+    @property
+    def frames(self) -> int:
+        return sum(self.found)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackResult:
+    """The verdict on one face; times in seconds from the video's start."""
+
+    track: int
+    verdict: Verdict
+    probability_fake: float
+    start_s: float
+    end_s: float
+    frames: int
+    median_face_px: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoResult:
+    """The verdict on a video. probability_fake, start_s and end_s are None without a face.
+
+    model: its name and version. fingerprint: that of the preprocessing. frames_sampled: of the
+    clips with a face; frames_with_face: those with any. median_face_px: of the track that decides,
+    whose number is `decides`. reasons: why the evidence is too little, if so.
+    """
+
+    path: str
+    verdict: str
+    probability_fake: float | None
+    model: str
+    fingerprint: str
+    frames_sampled: int
+    frames_with_face: int
+    start_s: float | None
+    end_s: float | None
+    tracks: tuple[TrackResult, ...]
+    detail: str = ""
+    decides: int | None = None
+    median_face_px: float | None = None
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Predictor(Protocol):
+    """The part of a Model that gives scores."""
+
+    def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]: ...
+
+
+def ask(model: Predictor, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Prediction]]:
+    """Each clip with what the model says of it; a batch of clips is held at a time."""
+    waiting = iter(clips)
+    while batch := list(islice(waiting, BATCH)):
+        yield from zip(batch, model.predict([clip.images for clip in batch]), strict=True)
+
+
+@contextlib.contextmanager
+def by_one_version(model: Model, crops: PreprocessConfig) -> Iterator[tuple[ModelConfig, str]]:
+    """What the model says of itself, and its name and version, for as long as one video is judged.
+
+    A server may get a new version at any time; what two versions judged together is no verdict.
+    Raises FingerprintMismatch where the model wants other crops, and ModelServerError where
+    another version took over within.
+    """
+    config, version = model.config(), model.version()
+    wanted = config.preprocess.fingerprint
+    if wanted != crops.fingerprint:
+        raise FingerprintMismatch(
+            f"{version}, which answers now, was trained on crops with fingerprint {wanted}; those "
+            f"at hand have {crops.fingerprint}. Start again."
+        )
+    yield config, version
+    if (now := model.version()) != version:
+        raise ModelServerError(f"{now} took over from {version} meanwhile. Ask once more.")
+
+
+def face_sizes(clip: Clip) -> np.ndarray:
+    """(F,) float: the face box's shorter side in each frame with the face, px of the video."""
+    boxes = clip.boxes[clip.found]
+    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+
+def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
+    """The score of a clip, which holds a face."""
+    times_s = clip.times_s[clip.found]
+    return ClipScore(
+        clip=clip.index,
+        track=clip.track,
+        probability_fake=prediction.probability_fake,
+        start_s=round(float(times_s.min()), 3),
+        end_s=round(float(times_s.max()), 3),
+        found=tuple(clip.found.tolist()),
+        face_px=round(float(np.median(face_sizes(clip))), 1),
+    )
+
+
+def clip_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) -> list[ClipScore]:
+    """The scores of clips, which each hold a face. Raises ValueError if the lengths differ."""
+    return [clip_score(clip, p) for clip, p in zip(clips, predictions, strict=True)]
+
+
+def judge(
+    path: str,
+    scores: Sequence[ClipScore],
+    thresholds: Thresholds,
+    model: str,
+    fingerprint: str,
+    detail: str = "",
+) -> VideoResult:
+    """The verdict on a video from all of its clips, in any order. No clips: NO_FACE.
+
+    detail: why there is no clip.
+    """
+    scores = sorted(scores, key=lambda score: (score.clip, score.track))  # sums depend on order
+    by_track = track_scores([s.track for s in scores], [s.probability_fake for s in scores])
+    tracks = {
+        track: _track(track, [s for s in scores if s.track == track], probability, thresholds)
+        for track, probability in by_track.items()
+    }
+    verdicts = {number: track.verdict for number, track in tracks.items()}
+    decides = tracks[deciding_track(by_track, verdicts)] if tracks else None
+    found: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
+    for score in scores:
+        pairs = zip(found.get(score.clip, score.found), score.found, strict=True)
+        found[score.clip] = [before or now for before, now in pairs]
+    evidence = Evidence(decides.frames, decides.median_face_px) if decides else None
+    return VideoResult(
+        path=path,
+        verdict=decides.verdict if decides else decide(None, thresholds),
+        probability_fake=decides.probability_fake if decides else None,
+        model=model,
+        fingerprint=fingerprint,
+        frames_sampled=sum(map(len, found.values())),
+        frames_with_face=sum(map(sum, found.values())),
+        start_s=min((score.start_s for score in scores), default=None),
+        end_s=max((score.end_s for score in scores), default=None),
+        tracks=tuple(tracks.values()),
+        detail=detail,
+        decides=decides.track if decides else None,
+        median_face_px=decides.median_face_px if decides else None,
+        reasons=tuple(evidence.lacks()) if evidence else (),
+    )
+
+
+def _track(
+    track: int, scores: Sequence[ClipScore], probability: float, thresholds: Thresholds
+) -> TrackResult:
+    evidence = Evidence.of([s.frames for s in scores], [s.face_px for s in scores])
+    return TrackResult(
+        track=track,
+        verdict=decide(probability, thresholds, evidence),
+        probability_fake=probability,
+        start_s=min(score.start_s for score in scores),
+        end_s=max(score.end_s for score in scores),
+        frames=evidence.frames,
+        median_face_px=evidence.face_px,
+    )

@@ -1,0 +1,168 @@
+"""A trained model inside a Beam job: segments of videos in, scores of their clips out.
+
+Beam's own TensorFlow handlers expect a Keras model and cannot load an exported SavedModel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from apache_beam.ml.inference.base import ModelHandler, RemoteModelHandler
+
+from pipelines import storage
+from pipelines.beam import job_metrics
+from pipelines.clip import Clip
+from pipelines.video.stopwatch import Stopwatch
+from serving.analysis.video_result import ClipScore, clip_scores
+from serving.client import (
+    BATCH,
+    InProcessModel,
+    InvalidRequest,
+    Model,
+    NotFound,
+    connect,
+    is_server,
+)
+
+RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
+PERMANENT = (InvalidRequest, NotFound, ValueError)  # what asking again does not mend
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Beam 2.77 says this wherever its model manager, which nobody asked for, lacks a package."""
+    return "memory usage cannot be fetched" not in record.getMessage()
+
+
+logging.getLogger().addFilter(_worth_saying)  # here, so that workers have it as well
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Some clips of a video on their way to the model.
+
+    key: names the video's results. index: the place of this segment among the video's. last:
+    whether it ends the video. detail: why a video has no clip.
+    """
+
+    key: str
+    uri: str
+    index: int
+    last: bool
+    clips: tuple[Clip, ...]
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentScores:
+    """A segment once the model has seen it: a few numbers a clip."""
+
+    key: str
+    uri: str
+    index: int
+    last: bool
+    scores: tuple[ClipScore, ...]
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SegmentScores:
+        return cls(**{**values, "scores": tuple(ClipScore(**s) for s in values["scores"])})
+
+
+def handler(model: str, name: str) -> ModelHandler[Segment, SegmentScores, Model]:
+    """For a SavedModel's folder, or for the address of a model server and a name there."""
+    return ServedModel(model, name) if is_server(model) else LoadedModel(model)
+
+
+def open_model(model: str, name: str) -> Model:
+    """The model itself. Raises OSError where a folder holds none."""
+    if is_server(model):
+        return connect(model, name, retries=0)  # Beam asks again, and slows its workers down
+    with storage.local_folder(model) as folder:
+        return InProcessModel(folder)
+
+
+def _score(batch: Sequence[Segment], model: Model) -> list[SegmentScores]:
+    """Clips of several videos in one request, dealt back to their segments."""
+    watch = Stopwatch()
+    with watch.running("model"):
+        predictions = iter(model.predict([c.images for segment in batch for c in segment.clips]))
+    job_metrics.record(watch)
+    return [
+        SegmentScores(
+            segment.key,
+            segment.uri,
+            segment.index,
+            segment.last,
+            tuple(clip_scores(segment.clips, [next(predictions) for _ in segment.clips])),
+            segment.detail,
+        )
+        for segment in batch
+    ]
+
+
+class _OfSegments:
+    """What Beam asks of either handler."""
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """As many clips at a time as the model's client sends, whatever videos they are of."""
+        return {
+            "min_batch_size": BATCH,
+            "max_batch_size": BATCH,
+            "element_size_fn": lambda segment: max(1, len(segment.clips)),
+        }
+
+    def get_num_bytes(self, batch: Sequence[Segment]) -> int:
+        """Beam would otherwise pickle every batch to learn its size."""
+        images = (image for segment in batch for clip in segment.clips for image in clip.images)
+        return sum(map(len, images))
+
+
+class LoadedModel(_OfSegments, ModelHandler[Segment, SegmentScores, Model]):
+    """A SavedModel, loaded once in each worker process."""
+
+    def __init__(self, folder: str):
+        super().__init__()
+        self._folder = folder
+
+    def load_model(self) -> Model:
+        return open_model(self._folder, "")
+
+    def run_inference(
+        self,
+        batch: Sequence[Segment],
+        model: Model,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[SegmentScores]:
+        return _score(batch, model)
+
+
+class ServedModel(_OfSegments, RemoteModelHandler[Segment, SegmentScores, Model]):
+    """A model behind TensorFlow Serving's protocol, asked again after a while when it fails.
+
+    Not asked again where the request itself is wrong. Workers slow down while the server fails.
+    """
+
+    def __init__(self, url: str, name: str):
+        super().__init__(
+            namespace="dfdetect.model_server",
+            num_retries=RETRIES,
+            retry_filter=lambda error: not isinstance(error, PERMANENT),
+        )
+        self._url, self._name = url, name
+
+    def create_client(self) -> Model:
+        return open_model(self._url, self._name)
+
+    def request(
+        self,
+        batch: Sequence[Segment],
+        model: Model,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[SegmentScores]:
+        return _score(batch, model)

@@ -1,0 +1,217 @@
+"""The Beam job that scores an archive: videos and an exported model in, verdicts out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.ml.inference.base import RunInference
+from rich.console import Console
+
+from pipelines import storage
+from pipelines.beam import engine
+from pipelines.beam.job import run
+from pipelines.beam.output import (
+    OPTIONS,
+    PARTS,
+    PLAN,
+    REJECTS_NAME,
+    clear,
+    prepare,
+)
+from pipelines.beam.transforms import REJECTS, ReadTasks
+from pipelines.datasets.scan import is_video
+from pipelines.errors import JobError
+from serving.batch.model_handler import handler, open_model
+from serving.batch.settings import ScoreSettings
+from serving.batch.transforms import (
+    INFO_NAME,
+    LAST,
+    ExtractSegments,
+    ReadKept,
+    SaveScores,
+    ScoreTask,
+    WriteScores,
+    WriteScoresInfo,
+    finished_parts,
+    read_score_plan,
+)
+from serving.client import ModelConfig, ModelServerError, is_server
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the launcher learns of the model before any work."""
+
+    model: str
+    version: str
+    config: ModelConfig
+
+
+def score(
+    inputs: Sequence[str],
+    model: str,
+    output: str,
+    job: ScoreSettings | None = None,
+    beam_flags: Sequence[str] = ("@direct",),
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Runs the job to its end and returns what it wrote to scores_info.json; {} of a dry run.
+
+    inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
+    anything; on any of Beam's file systems. model: the folder of an exported model or of its
+    versions, or the address of a model server, http(s):// or grpc://.
+
+    Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError),
+    OSError or JobError before any work where the flags, the model, the input or the output folder
+    cannot be used, and JobError where the work stops, as when a model server is gone for good.
+    """
+    job = job or ScoreSettings()
+    options = engine.parse(beam_flags)
+    places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
+    engine.require_reachable(options, {**places, "--model": model})
+    files = find_files(inputs)
+    asked = _ask(model, job.model_name)
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, output, asked, job)
+    if engine.is_dry_run(options):
+        engine.rehearse(pipeline, console)
+        return {}
+    prepare(output, INFO_NAME, (PARTS,), job.overwrite, job.update)
+    engine.announce(options, storage.join(output, OPTIONS), console)
+    tasks = _plan(files, asked, output, job)
+    storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
+    keys = {task.key for task in tasks if not task.done}
+    run(pipeline, output, keys, f"{LAST}.json", len(tasks) - len(keys), console)
+    return _finish(output)
+
+
+def _ask(model: str, name: str) -> _Asked:
+    try:
+        with contextlib.closing(open_model(model, name)) as opened:
+            return _Asked(model, opened.version(), opened.config())
+    except ModelServerError as error:
+        raise JobError(str(error)) from error
+
+
+def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: ScoreSettings) -> None:
+    """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
+    options, preprocess = pipeline.options, asked.config.preprocess
+    threads = job.threads or engine.worker_threads(options)
+    faces = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
+    model = RunInference(handler(asked.model, job.model_name))
+    # Both, or crops would have to travel from one kind of worker to the other.
+    faces, model = (engine.with_face_hints(step, options) for step in (faces, model))
+    tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
+    kept = (
+        tasks
+        | "Done" >> beam.Filter(lambda task: task.done)
+        | "ReadKept" >> beam.ParDo(ReadKept(output))
+    )
+    segments = (
+        tasks
+        | "ToDo" >> beam.Filter(lambda task: not task.done)
+        | "ExtractSegments" >> faces.with_outputs(REJECTS, main="segments")
+    )
+    scored = (
+        segments["segments"] | "Score" >> model | "SaveScores" >> beam.ParDo(SaveScores(output))
+    )
+    written = (
+        (scored, kept)
+        | "Flatten" >> beam.Flatten()
+        | "WriteScores"
+        >> WriteScores(
+            output, job.shards, asked.config.thresholds, asked.version, preprocess.fingerprint
+        )
+    )
+    header = {
+        "model": asked.version,
+        "fingerprint": preprocess.fingerprint,
+        "thresholds": dataclasses.asdict(asked.config.thresholds),
+    }
+    _ = (written, segments[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
+
+
+def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
+    """The video files that the inputs name, each once, by path.
+
+    A file is taken whatever its suffix, of folders and patterns those with a video's. Raises
+    JobError for an input that names none.
+    """
+    files: dict[str, FileMetadata] = {}
+    for name in inputs:
+        if os.path.isfile(name):
+            found = [storage.describe(name)]
+        else:
+            within = [] if "*" in name else storage.listing(name.rstrip("/"))
+            there = within or storage.matching(name)
+            found = [file for file in there if file.path == name or is_video(file.path)]
+        if not found:
+            raise JobError(
+                f"--input {name}: no video there. Give a file, a folder or a pattern such as "
+                "'FOLDER/**.mp4', in quotes."
+            )
+        files.update((f.path, f) for f in found)
+    return [files[path] for path in sorted(files)]
+
+
+def _plan(
+    files: Sequence[FileMetadata], asked: _Asked, output: str, job: ScoreSettings
+) -> list[ScoreTask]:
+    """The tasks of the job, with what is left of earlier runs."""
+    facts = json.dumps(
+        [asked.version, asked.config.preprocess.fingerprint, _identity(asked.model)]
+        + [dataclasses.asdict(asked.config.thresholds)]
+    )
+    earlier = storage.listing(output, "scores-*.jsonl") if job.update else []
+    results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
+    parts = finished_parts(storage.names(storage.join(output, PARTS), "*.json"))
+    tasks = []
+    for file in files:
+        known = [file.path, file.size_in_bytes, file.last_updated_in_seconds, facts]
+        key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+        tasks.append(ScoreTask(file.path, key, results.get(key), parts.get(key, ())))
+    return tasks
+
+
+def _identity(model: str) -> list[Any]:
+    """What tells a model's folder from another's of the same name and version."""
+    if is_server(model):
+        return []
+    root = model.rstrip("/") + "/"
+    files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
+    prints = [name for name, _ in files if os.path.basename(name) == "fingerprint.pb"]
+    digests = []
+    for name in prints:  # SavedModel's own: a few bytes that tell its graph and its weights
+        with storage.open_file(storage.join(root, name)) as handle:
+            digests.append(hashlib.sha256(handle.read()).hexdigest())
+    return [files, digests]
+
+
+def _finish(output: str) -> dict[str, Any]:
+    """Reads scores_info.json and removes parts, and files of a run with another count."""
+    info = storage.read_json(storage.join(output, INFO_NAME))
+    for name in storage.names(output, "scores-*-of-*"):
+        if os.path.splitext(name)[0] not in info["files"]:
+            storage.remove(storage.join(output, name))
+    clear(output)
+    return info
+
+
+def print_summary(console: Console, output: str, info: dict[str, Any], seconds: float) -> None:
+    """What a job made: verdicts and rejects by kind, and how long it took."""
+    for kind in ("verdicts", "rejects"):
+        if info[kind]:
+            counted = ", ".join(f"{number} {what}" for what, number in sorted(info[kind].items()))
+            console.print(f"{kind}: {counted}", highlight=False)
+    if info["rejects"]:
+        console.print(f"reasons: {storage.join(output, REJECTS_NAME)}", soft_wrap=True)
+    line = f"{output}: {info['videos']} videos in {seconds:.1f} s"
+    console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,16 @@
+"""The settings of a scoring job. Loads no Beam."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pipelines.beam.settings import JobSettings
+from pipelines.flags import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSettings(JobSettings):
+    """How to go about it; none of it changes a score."""
+
+    shards: int = option(1, "files that the results are dealt out to, of each kind")
+    model_name: str = option("dfdetect", "the model's name on a model server")

@@ -1,0 +1,88 @@
+"""Video files -> verdicts, by the same face code that made the training crops."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from pipelines.clip import Clip, VideoError
+from pipelines.config import PreprocessConfig
+from serving.analysis.video_result import (
+    ClipScore,
+    VideoResult,
+    ask,
+    by_one_version,
+    clip_score,
+    judge,
+)
+from serving.client import (
+    Model,
+    ModelServerError,
+)
+
+
+class Extractor(Protocol):
+    config: PreprocessConfig
+
+    def clips(self, path: str) -> Iterator[Clip]: ...
+
+
+def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
+    """The verdict on one video.
+
+    Holds a few clips in memory, however long the video is. Raises VideoError for a video that
+    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
+    video without a usable face is a result: NO_FACE.
+    """
+    scores: list[ClipScore] = []
+    detail = ""
+    with by_one_version(model, extractor.config) as (config, version):
+        try:
+            scores = [clip_score(clip, said) for clip, said in ask(model, extractor.clips(path))]
+        except VideoError as error:
+            if error.reason != "no_face":
+                raise
+            detail = error.detail
+    fingerprint = extractor.config.fingerprint
+    return judge(str(path), scores, config.thresholds, version, fingerprint, detail)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a path: a result, or an error, a word for machines and a sentence.
+
+    report: the file that shows the result, if one was asked for.
+    """
+
+    path: str
+    result: VideoResult | None = None
+    report: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.result is None:
+            return {"path": self.path, "error": self.error, "detail": self.detail}
+        report = {"report": self.report} if self.report else {}
+        return {**self.result.to_dict(), **report, "seconds": self.seconds}
+
+
+# Path of a video -> its result, and the report that was written of it, if any.
+JudgeVideo = Callable[[str], tuple[VideoResult, str]]
+
+
+def outcomes(videos: Sequence[str], judge_video: JudgeVideo) -> Iterator[Outcome]:
+    """The outcome of each video, as it comes; one that cannot be judged does not stop the rest."""
+    for path in videos:
+        started = time.monotonic()
+        try:
+            result, report = judge_video(path)
+        except VideoError as error:
+            yield Outcome(path, error=error.reason, detail=error.detail)
+        except ModelServerError as error:
+            yield Outcome(path, error="model_server", detail=str(error))
+        else:
+            yield Outcome(path, result, report, round(time.monotonic() - started, 3))

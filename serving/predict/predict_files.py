@@ -1,0 +1,146 @@
+"""What `dfdetect predict` does with the names it is given: opens the model, judges the videos one
+by one, tells people of each, and writes the table and the reports that were asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from serving.analysis.video_result import VideoResult
+from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect, model_folder
+from serving.predict.csv_table import check_place, write_csv
+from serving.predict.inputs import Inputs, find_videos
+from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
+
+
+def open_model(server: str | None, folder: Path, spec: ModelSpec, wait_s: float) -> Model:
+    """The model at a server's address or, where none is given, in a folder.
+
+    wait_s: how long to wait for a server that is still starting. Raises FileNotFoundError,
+    ModelServerError.
+    """
+    if not server:
+        return InProcessModel(model_folder(folder, spec.name))
+    model = connect(server, str(spec))
+    if wait_s > 0:
+        model.wait_ready(wait_s)
+    return model
+
+
+def predict_files(
+    names: Sequence[str],
+    open_model: Callable[[], Model],
+    as_json: bool = False,
+    csv: Path | None = None,
+    reports: Path | None = None,
+) -> int:
+    """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
+
+    open_model: called only where there is a video. csv: a table to write. reports: a folder for a
+    page on each video. Raises OSError, ValueError or ModelServerError where nothing can be done.
+    """
+    if csv:
+        check_place(csv)
+    inputs, done = _look_up(names)
+    if inputs.videos:
+        with contextlib.closing(open_model()) as model:
+            done = _judge_all(inputs.videos, model, not as_json, reports) + done
+    results = [outcome.to_dict() for outcome in done]
+    if as_json:
+        print(json.dumps(results, indent=2, allow_nan=False), flush=True)
+    if csv:
+        write_csv(csv, results)
+    return int(any(outcome.result is None for outcome in done))
+
+
+def _look_up(names: Sequence[str]) -> tuple[Inputs, list[Outcome]]:
+    """What there is to do, and an outcome for each name that stands for nothing."""
+    inputs = find_videos(names)
+    missing = [
+        Outcome(name, error="not_found", detail="no video there; give a file, folder or pattern.")
+        for name in inputs.nothing
+    ]
+    for outcome in missing:
+        _complain(outcome)
+    if inputs.skipped:
+        print(f"skipped {inputs.skipped} file(s) that are no videos by their name", file=sys.stderr)
+    return inputs, missing
+
+
+def _judge_all(
+    videos: Sequence[str], model: Model, verbose: bool, reports: Path | None
+) -> list[Outcome]:
+    """The outcomes of all videos; tells people of each as it comes."""
+    config = model.config()
+    judge_video = _judge(model, config, reports)
+    done = []
+    with progress(len(videos)) as advance:
+        for outcome in outcomes(videos, judge_video):
+            done.append(outcome)
+            if outcome.result is None:
+                _complain(outcome)
+            elif verbose:
+                print(describe(outcome.result, config.thresholds.calibrated), flush=True)
+            advance()
+    return done
+
+
+def _judge(model: Model, config: ModelConfig, reports: Path | None) -> JudgeVideo:
+    # Only now: the detector takes seconds to load, and a dead server has shown already.
+    from pipelines.faces.extract import FaceExtractor
+    from serving.predict.report_files import ReportFiles
+
+    extractor = FaceExtractor(config.preprocess)
+    if reports:
+        return ReportFiles(reports, extractor, model)
+    return lambda path: (predict_video(path, extractor, model), "")
+
+
+def _complain(outcome: Outcome) -> None:
+    text = f"dfdetect predict: {outcome.path}: {outcome.error}: {outcome.detail}"
+    print(text, file=sys.stderr, flush=True)
+
+
+def describe(result: VideoResult, calibrated: bool) -> str:
+    """A result for people: a line, one more for each face where there are several, and why the
+    evidence is too little where it is.
+
+    calibrated: whether the model's P(fake) is.
+    """
+    if result.probability_fake is None:
+        return f"{result.path}: {result.verdict}. {result.detail}"
+    note = "" if calibrated else " (uncalibrated)"
+    lines = [
+        f"{result.path}: {result.verdict}, P(fake) = {result.probability_fake:.2f}{note}, "
+        f"{len(result.tracks)} face(s) in {result.frames_with_face} of {result.frames_sampled} "
+        f"sampled frames, {result.start_s:.1f}-{result.end_s:.1f} s"
+    ]
+    if len(result.tracks) > 1:
+        lines += [
+            f"  face {number}: {track.verdict}, P(fake) = {track.probability_fake:.2f}, "
+            f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
+            for number, track in enumerate(result.tracks, 1)  # as in a report
+        ]
+    return "\n".join(lines + [f"  {reason}" for reason in result.reasons])
+
+
+@contextlib.contextmanager
+def progress(videos: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error if that is a terminal -> what to call after each video."""
+    console = Console(stderr=True)
+    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # or what is piped on would go to the terminal
+    ) as bar:
+        task = bar.add_task("", total=videos)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,68 @@
+"""The command line: helps, refuses, and loads no more than it must."""
+
+import subprocess
+import sys
+
+import pytest
+
+import beam_options
+from dfdetect.__main__ import main
+from dfdetect.commands import COMMANDS
+
+
+def test_without_a_command_the_usage_goes_to_stderr_with_exit_code_2(capsys):
+    assert main([]) == 2
+    assert "preprocess" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+def test_an_unknown_command_is_wrong_usage(capsys):
+    assert main(["analyse"]) == 2
+    assert "no command 'analyse'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0 and f"dfdetect {name}" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--no-such-flag"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("dfdetect", ("tensorflow", "keras", "apache_beam", "numpy")),
+        ("serving.client", ("tensorflow", "keras", "apache_beam", "grpc")),
+        ("pipelines.faces.extract", ("apache_beam",)),
+        ("pipelines.video.decode", ("apache_beam", "tensorflow")),
+        ("pipelines.preprocess", ("tensorflow",)),
+        ("serving.batch.score", ("tensorflow",)),
+        ("pipelines.datasets", ("tensorflow", "apache_beam")),
+        ("serving.analysis.video_result", ("tensorflow", "apache_beam")),
+    ],
+)
+def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):
+    code = f"import sys, {module}; print([m for m in {unwanted!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_missing_extra_is_named_with_what_to_install():
+    code = "import sys; sys.modules['uvicorn'] = None; from dfdetect.__main__ import main; "
+    code += "sys.exit(main(['serve', '--help']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "'uvicorn' is not installed" in done.stderr and "dfdetect[serving]" in done.stderr
+
+
+def test_named_beam_flags_expand_and_keep_what_follows():
+    assert beam_options.expand(["@direct", "--x=1"]) == ["--runner=FnApiRunner", "--x=1"]
+    assert {"dataflow", "direct", "multiprocess"} <= set(beam_options.names())

@@ -1,0 +1,361 @@
+"""A video's report: one rule for every user of the system, and what is shown of the evidence."""
+
+import json
+from itertools import count
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.clip import REAL, Clip, Video, VideoError
+from pipelines.config import PreprocessConfig
+from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdict, decide
+from pipelines.video.probe import VideoFacts
+from serving.analysis.analyse import Cancelled, analyse, jpeg, sha256_of
+from serving.analysis.crops import EXTREMES, ShownCrops
+from serving.analysis.report_document import peaks
+from serving.analysis.video_result import ClipScore, judge
+from serving.client import (
+    InProcessModel,
+    InvalidRequest,
+    ModelConfig,
+    ModelFacts,
+    ModelServerError,
+    Prediction,
+    ReliabilityBin,
+)
+from serving.predict.predict import predict_video
+from trainer.evaluation.scored import ScoredClip, score_videos
+
+THRESHOLDS = Thresholds(0.4, 0.6)
+CONFIG = PreprocessConfig(frames_per_clip=4, crop_size=48, faces="all")
+JPEG = cv2.imencode(".jpg", np.zeros((48, 48, 3), np.uint8))[1].tobytes()
+
+
+def clip(index=0, track=0, size=100.0, missing=(), start=0.0) -> Clip:
+    """Four frames of a face `size` px wide, 0.1 s apart; not found in the frames `missing`."""
+    found = np.array([t not in missing for t in range(4)])
+    boxes = np.where(found[:, None], [0.0, 0.0, size, size + 20], 0.0)
+    return Clip(
+        index=index,
+        track=track,
+        fps=10.0,
+        images=[JPEG + bytes([index % 256, t]) if f else b"" for t, f in enumerate(found)],
+        times_s=(start + np.arange(4) / 10).astype(np.float32),
+        boxes=boxes.astype(np.float32),
+        landmarks=np.zeros((4, 5, 2), np.float32),
+        confidence=found.astype(np.float32),
+        transforms=np.zeros((4, 2, 3), np.float32),
+    )
+
+
+class Faces:
+    """A video of which the clips are known."""
+
+    config = CONFIG
+
+    def __init__(self, clips, error=None):
+        self._clips, self._error = clips, error
+
+    def facts(self, path):
+        starts = {c.index: c.times_s for c in self._clips}
+        sampled = tuple(tuple(round(float(t), 3) for t in times) for times in starts.values())
+        return VideoFacts("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
+
+    def clips(self, path):
+        yield from self._clips
+        if self._error:
+            raise self._error
+
+
+class Scores:
+    """A model that gives these frame probabilities, by the order of the clips."""
+
+    def __init__(self, *of_clips):
+        self._of_clips = iter(of_clips)
+        self.asked = 0
+
+    def version(self):
+        return "dfdetect/7"
+
+    def config(self):
+        return ModelConfig(CONFIG, THRESHOLDS)
+
+    def predict(self, clips):
+        self.asked += 1
+        found = [next(self._of_clips) for _ in clips]
+        return [Prediction(float(np.mean(p)), list(p)) for p in found]
+
+    def explain(self, clips):
+        """Maps that tell of which crop they are: the last byte of each of `clip`'s images."""
+        return [np.array([[[i[-1] if i else 0]] for i in c], np.float32) for c in clips]
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "video.mp4"
+    file.write_bytes(b"some bytes")
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    return InProcessModel(exported)
+
+
+@pytest.fixture(scope="module")
+def video(sample):
+    return str(sorted(sample.rglob("*.mp4"))[0])
+
+
+def test_the_report_says_what_predict_says(extractor, model, video):
+    result = predict_video(video, extractor, model)
+    document = analyse(video, extractor, model).document
+    for name in ("verdict", "probability_fake", "frames_sampled", "frames_with_face"):
+        assert document[name] == getattr(result, name)
+    (track,), (expected,) = document["tracks"], result.tracks
+    assert {name: track[name] for name in ("start_s", "end_s", "frames", "verdict")} == {
+        name: getattr(expected, name) for name in ("start_s", "end_s", "frames", "verdict")
+    }
+
+
+def test_the_report_of_a_real_file_is_complete_and_json(extractor, model, video):
+    analysis = analyse(video, extractor, model, name="holiday.mp4")
+    document = json.loads(json.dumps(analysis.document, allow_nan=False))
+    assert document["schema"] == "dfdetect-report/1"
+    file = document["file"]
+    assert file["name"] == "holiday.mp4" and file["sha256"] == sha256_of(video)
+    assert (file["codec"], file["width"], file["height"]) == ("h264", 256, 256)
+    assert file["duration_s"] == pytest.approx(16 / 25) and file["fps"] == 25
+    assert document["model"]["name"] == "dfdetect" and document["model"]["version"] == "1"
+    assert document["model"]["fingerprint"] == extractor.config.fingerprint
+    assert 0 < document["processing_s"]["model"] < document["processing_s"]["total"]
+    assert len(analysis.crops) == len(analysis.heat_maps) == len(document["faces"])
+    for crop in analysis.crops:
+        pixels = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels.shape == (48, 48, 3)
+    assert document["faces"][document["tracks"][0]["face"]]["kind"] == "best"
+
+
+def test_a_track_shows_every_sampled_frame_and_null_where_its_face_was_not(path):
+    clips = [clip(0, 0), clip(0, 1, missing=(0, 2)), clip(1, 0, start=5.0)]
+    scores = Scores([0.1, 0.2, 0.3, 0.4], [0, 0.9, 0, 0.7], [0.2] * 4)
+    document = analyse(path, Faces(clips), scores).document
+    first, second = document["tracks"]
+    times_s = [0.0, 0.1, 0.2, 0.3, 5.0, 5.1, 5.2, 5.3]
+    assert first["times_s"] == second["times_s"] == times_s
+    assert first["frame_probability"] == [0.1, 0.2, 0.3, 0.4] + [0.2] * 4
+    assert second["frame_probability"] == [None, 0.9, None, 0.7] + [None] * 4
+    assert document["frames_sampled"] == document["frames_with_face"] == 8
+
+
+def test_the_highest_scoring_face_decides_and_the_report_says_so(path):
+    scores = Scores([0.1] * 4, [0.9] * 4)
+    document = analyse(path, Faces([clip(0, 0), clip(0, 1, size=64)]), scores).document
+    assert document["verdict"] == "FAKE" and document["median_face_px"] == 64
+    assert [t["decides"] for t in document["tracks"]] == [False, True]
+    assert [t["verdict"] for t in document["tracks"]] == ["REAL", "FAKE"]
+    assert "the highest-scoring one decides" in document["reasons"][1]
+
+
+@pytest.mark.parametrize(
+    ("one", "reason"),
+    [
+        (clip(size=20), "The face is 20 px wide; a verdict needs 32 px."),
+        (clip(missing=(0,)), "Only 3 frames with a usable face; a verdict needs 4."),
+    ],
+)
+def test_a_small_face_or_few_frames_are_inconclusive_and_the_report_says_why(path, one, reason):
+    document = analyse(path, Faces([one]), Scores([0.99] * 4)).document
+    assert document["verdict"] == "INCONCLUSIVE" and reason in document["reasons"]
+    assert document["probability_fake"] > 0.7  # the number is shown all the same
+
+
+def test_a_score_between_the_thresholds_is_inconclusive_and_the_report_says_why(path):
+    document = analyse(path, Faces([clip()]), Scores([0.5] * 4)).document
+    assert document["verdict"] == "INCONCLUSIVE"
+    assert "between the two thresholds" in document["reasons"][1]
+
+
+def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
+    class Sample(Scores):
+        def config(self):
+            return ModelConfig(CONFIG, THRESHOLDS, ModelFacts(sample_data=True))
+
+    reasons = analyse(path, Faces([clip()]), Sample([0.9] * 4)).document["reasons"]
+    assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
+
+
+def test_what_two_versions_of_the_model_judged_together_is_no_report(path):
+    class Rolling(Scores):
+        def version(self):
+            return f"dfdetect/{7 + self.asked}"
+
+    with pytest.raises(ModelServerError, match="dfdetect/8 took over from dfdetect/7"):
+        analyse(path, Faces([clip()]), Rolling([0.9] * 4))
+
+
+def test_a_speck_that_scores_higher_takes_no_verdict_from_a_face_that_is_fake(path):
+    faces = Faces([clip(), clip(track=1, size=20)])
+    document = analyse(path, faces, Scores([0.8] * 4, [0.9] * 4)).document
+    assert (document["verdict"], document["probability_fake"]) == ("FAKE", pytest.approx(0.8))
+    assert [track["decides"] for track in document["tracks"]] == [True, False]
+    assert document["reasons"][-1].startswith("A face that scores higher is seen too small")
+
+
+def test_a_video_without_a_face_is_a_report_without_a_score(path):
+    error = VideoError("no_face", "faces", f"{path}: no face of 24 px")
+    document = analyse(path, Faces([], error), Scores()).document
+    assert document["verdict"] == "NO_FACE" and document["probability_fake"] is None
+    assert document["detail"] == "no face of 24 px"  # where the file lay is nobody's business
+    assert document["tracks"] == document["faces"] == document["peaks"] == []
+
+
+def test_a_video_that_cannot_be_read_is_no_report(path):
+    with pytest.raises(VideoError, match="cut"):
+        analyse(path, Faces([clip()], VideoError("damaged", "decode", "cut")), Scores([0.5] * 4))
+
+
+def test_a_cancelled_analysis_asks_the_model_no_more(path):
+    clips = [clip(i, start=i) for i in range(40)]
+    scores = Scores(*[[0.5] * 4] * 40)
+    with pytest.raises(Cancelled):
+        analyse(path, Faces(clips), scores, cancelled=lambda: scores.asked == 2)
+    assert scores.asked == 2
+
+
+def test_progress_goes_through_the_stages_in_order(path):
+    told = []
+    analyse(
+        path,
+        Faces([clip(), clip(1, start=1.0)]),
+        Scores([0.5] * 4, [0.5] * 4),
+        progress=lambda stage, done, detail: told.append((stage, done)),
+    )
+    expected = [("decode", None), ("faces", 0.5), ("faces", 1.0), ("model", None)]
+    assert told == [*expected, ("model", None), ("report", None)]
+
+
+def test_peaks_are_runs_above_the_threshold_within_a_clip_highest_first():
+    frames = {0: {0.0: 0.7, 0.1: 0.8, 0.2: 0.1, 0.3: 0.6, 1.0: 0.95}, 1: {0.0: 0.1}}
+    sampled = [(0.0, 0.1, 0.2, 0.3), (1.0, 1.1)]
+    assert [
+        (p["start_s"], p["end_s"], p["probability_fake"]) for p in peaks(frames, sampled, 0.6)
+    ] == [
+        (1.0, 1.0, 0.95),
+        (0.0, 0.1, 0.8),
+        (0.3, 0.3, 0.6),
+    ]
+
+
+def test_at_most_five_peaks_are_listed():
+    frames = {0: {float(t): 0.9 * (t % 2) for t in range(40)}}
+    assert len(peaks(frames, [tuple(map(float, range(40)))], 0.6)) == 5
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_the_shown_crops_are_the_extremes_of_all_frames(of_clips):
+    shown = ShownCrops()
+    for index, values in enumerate(of_clips):
+        shown.add(clip(index, start=float(index)), Prediction(0.5, values))
+    ordered = sorted(value for values in of_clips for value in values)
+    number = min(EXTREMES, len(ordered) // 2)
+    chosen = shown.chosen()
+    most = [crop.frame_probability for kind, crop in chosen if kind == "most"]
+    least = [crop.frame_probability for kind, crop in chosen if kind == "least"]
+    assert most == ordered[::-1][:number] and least == ordered[:number]
+
+
+def test_of_a_long_video_the_crops_of_a_few_clips_are_kept():
+    shown = ShownCrops()
+    rng = np.random.default_rng(0)
+    for index in range(500):
+        shown.add(clip(index, start=float(index)), Prediction(0.5, rng.random(4).tolist()))
+    kept = {id(c.images) for heap in (shown._most, shown._least) for _, _, c in heap}
+    assert len(kept | {id(c.images) for c in shown._best.values()}) <= 2 * EXTREMES + 1
+
+
+def test_each_shown_crop_has_its_own_heat_map(path):
+    clips = [clip(i, start=float(i)) for i in range(12)]
+    rng = np.random.default_rng(0)
+    analysis = analyse(path, Faces(clips), Scores(*rng.random((12, 4)).tolist()))
+    assert len(analysis.heat_maps) == 1 + 2 * EXTREMES
+    for face, heat_map in zip(analysis.document["faces"], analysis.heat_maps, strict=True):
+        assert face["heat_map"] and heat_map.shape == (1, 1)
+        assert heat_map[0, 0] == round(10 * face["time_s"]) % 10  # the frame within its clip
+
+
+def test_a_model_that_makes_no_heat_maps_gives_a_report_without(path):
+    class Mute(Scores):
+        def explain(self, clips):
+            raise InvalidRequest("no signature explain")
+
+    analysis = analyse(path, Faces([clip()]), Mute([0.5] * 4))
+    assert set(analysis.heat_maps) == {None}
+    assert not any(face["heat_map"] for face in analysis.document["faces"])
+
+
+def test_the_report_names_the_bin_of_the_models_test_that_holds_the_score(path):
+    bins = tuple(ReliabilityBin(i / 10, (i + 1) / 10, 10 + i, i) for i in range(10))
+
+    class Tested(Scores):
+        def config(self):
+            facts = ModelFacts(("ff",), ("ff", "dfd"), 145, 0.02, bins)
+            return ModelConfig(CONFIG, THRESHOLDS, facts)
+
+    document = analyse(path, Faces([clip()]), Tested([0.85] * 4)).document
+    assert document["reliability"] == {"low": 0.8, "high": 0.9, "videos": 18, "fake": 8}
+    assert document["model"]["tested_on"] == ["ff", "dfd"]
+    assert document["model"]["false_alarm_rate"] == 0.02
+
+
+def test_crops_of_any_format_are_shown_as_jpeg():
+    png = cv2.imencode(".png", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
+    assert jpeg(png).startswith(b"\xff\xd8") and jpeg(JPEG) is JPEG
+
+
+@pytest.mark.parametrize(
+    ("frames", "face_px", "verdict"),
+    [
+        (MIN_FRAMES, MIN_FACE_PX, Verdict.FAKE),
+        (MIN_FRAMES, None, Verdict.FAKE),  # of shards that do not hold the boxes
+        (MIN_FRAMES - 1, MIN_FACE_PX, Verdict.INCONCLUSIVE),
+        (MIN_FRAMES, MIN_FACE_PX - 0.1, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_score_with_too_little_behind_it_is_inconclusive(frames, face_px, verdict):
+    assert decide(0.9, THRESHOLDS, Evidence(frames, face_px)) is verdict
+    assert decide(None, THRESHOLDS, Evidence(frames, face_px)) is Verdict.NO_FACE
+
+
+CLIPS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from([0.1, 0.39, 0.5, 0.61, 0.9]),
+        st.integers(1, 5),
+        st.one_of(st.none(), st.sampled_from([10.0, 31.9, 32.0, 90.0])),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(CLIPS)
+def test_serving_and_evaluation_give_the_same_verdict_on_the_same_evidence(clips):
+    """Batch scoring, `predict`, the API and the pages all ask `judge`."""
+    scores = [
+        ClipScore(i, track, p, 0.0, 1.0, [t < frames for t in range(5)], px)
+        for i, (track, p, frames, px) in enumerate(clips)
+    ]
+    served = judge("a.mp4", scores, THRESHOLDS, "m/1", "f00d")
+    video, numbers = Video("a", "", REAL, "set"), count()
+    of_data = [
+        ScoredClip(video, 0, next(numbers), track, i, p, np.arange(frames), np.full(frames, p), px)
+        for i, (track, p, frames, px) in enumerate(clips)
+    ]
+    (evaluated,) = score_videos(of_data, THRESHOLDS)
+    assert evaluated.verdict == served.verdict
+    assert evaluated.score == served.probability_fake

@@ -1,0 +1,337 @@
+"""Scoring an archive: the verdicts of `predict`, at scale, with nothing lost on the way."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet
+import pytest
+from apache_beam.io.components import adaptive_throttler
+from apache_beam.utils import retry
+from grpc import StatusCode
+from rich.console import Console
+
+from dfdetect.__main__ import main
+from pipelines.beam.job_metrics import table
+from pipelines.beam.output import PARTS
+from serving.batch import model_handler, score, transforms
+from serving.batch.transforms import finished_parts, part_name
+from serving.client import InProcessModel
+from serving.model_server.rest import RestApi
+from serving.model_server.server import start_in_thread
+from serving.model_server.status import StatusError
+from tests.fixtures import ROOT
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, sample, write_video) -> Path:
+    """Four videos with a face, one without, one that is none, and a file that is no video's."""
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("archive")
+    (root / "deep" / "er").mkdir(parents=True)
+    for i, video in enumerate(sorted(sample.rglob("*.mp4"))[:4]):
+        shutil.copy(video, root / ("deep/er" if i % 2 else "") / f"{i}.mp4")
+    noise = np.random.default_rng(0).integers(0, 255, (12, 128, 128, 3), np.uint8)
+    write_video(root / "noise.mp4", noise)
+    (root / "text.mp4").write_text("no video\n")
+    (root / "list.txt").write_text("0.mp4\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def scored(archive, exported, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("scores") / "out"
+    assert run(archive, exported, out) == 0
+    return out
+
+
+def run(archive, model, out, *flags: str) -> int:
+    argv = ["--input", str(archive), "--model", str(model), "--output", str(out), *flags]
+    return main(["score", *argv])
+
+
+def results(out: Path) -> list[dict]:
+    text = "".join(path.read_text() for path in out.glob("scores-*.jsonl"))
+    return sorted(map(json.loads, text.splitlines()), key=lambda line: line["path"])
+
+
+def assert_same(ours: list[dict], theirs: list[dict]) -> None:
+    """But for the last digits of scores, which depend on what shares a batch."""
+    for one, other in zip(ours, theirs, strict=True):
+        for a, b in ((one, other), *zip(one["tracks"], other["tracks"], strict=True)):
+            expected = pytest.approx(b.pop("probability_fake"), abs=1e-6)
+            assert a.pop("probability_fake") == expected
+        assert one == other
+
+
+def test_the_numbers_are_those_of_predict_on_the_same_files(scored, archive, exported, capsys):
+    ours = results(scored)
+    paths = [line["path"] for line in ours]
+    assert len(paths) == 5 and all(path.endswith(".mp4") for path in paths)
+    assert main(["predict", "--model-dir", str(exported), "--json", *paths]) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    for line in theirs:
+        line.pop("seconds")
+    for line in ours:
+        line.pop("key")
+    assert_same(ours, theirs)
+
+
+def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored):
+    verdicts = {Path(line["path"]).name: line["verdict"] for line in results(scored)}
+    assert verdicts["noise.mp4"] == "NO_FACE" and "text.mp4" not in verdicts
+    (line,) = map(json.loads, (scored / "rejects.jsonl").read_text().splitlines())
+    assert line["reason"] == "unreadable" and line["uri"].endswith("text.mp4")
+    info = json.loads((scored / "scores_info.json").read_text())
+    assert info["videos"] == 6 and info["verdicts"]["NO_FACE"] == 1
+    assert info["rejects"] == {"unreadable": 1} and info["model"] == "dfdetect/1"
+
+
+def test_parquet_holds_what_the_json_lines_hold(scored):
+    rows = [
+        row
+        for path in sorted(scored.glob("*.parquet"))
+        for row in pyarrow.parquet.read_table(path).to_pylist()
+    ]
+    assert sorted(rows, key=lambda row: row["path"]) == results(scored)
+
+
+def test_several_files_hold_together_what_one_holds(scored, archive, exported, tmp_path):
+    assert run(archive, exported, tmp_path / "out", "--shards", "3") == 0
+    assert len(list((tmp_path / "out").glob("scores-*.parquet"))) == 3
+    assert_same(results(tmp_path / "out"), results(scored))
+
+
+def test_a_portable_runner_gives_the_same_results(scored, archive, exported, tmp_path):
+    portable = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    assert run(archive, exported, tmp_path / "out", "--", *portable) == 0
+    assert_same(results(tmp_path / "out"), results(scored))
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        ["@multiprocess", "--direct_num_workers=2"],
+        pytest.param(["@prism"], marks=pytest.mark.prism),
+        pytest.param(["@flink"], marks=pytest.mark.flink),
+    ],
+    ids=" ".join,
+)
+def test_an_engine_of_several_processes_gives_the_same_results(
+    engine, scored, archive, exported, tmp_path
+):
+    out = tmp_path / "out"
+    argv = ["--input", str(archive), "--model", str(exported), "--output", str(out), "--", *engine]
+    done = subprocess.run(
+        [sys.executable, "-m", "dfdetect", "score", *argv], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "rejects: 1 unreadable" in done.stdout, done.stderr
+    assert "Resource module" not in done.stderr
+    assert_same(results(out), results(scored))
+
+
+def test_a_process_loads_the_model_once(archive, exported, tmp_path, monkeypatch):
+    loaded, original = [], InProcessModel.__init__
+    monkeypatch.setattr(
+        InProcessModel,
+        "__init__",
+        lambda self, folder: loaded.append(folder) or original(self, folder),
+    )
+    assert run(archive, exported, tmp_path / "out") == 0
+    assert len(loaded) == 2  # by the launcher, to learn its settings, and by the worker
+
+
+def test_a_video_of_many_clips_travels_in_segments_and_ends_the_same(
+    scored, archive, exported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(transforms, "SEGMENT_CLIPS", 1)
+    assert run(archive, exported, tmp_path / "out") == 0
+    assert_same(results(tmp_path / "out"), results(scored))
+
+
+def test_segments_are_bounded_in_clips_and_in_bytes(monkeypatch):
+    def sizes(*clips: int) -> list[list[int]]:
+        made = [SimpleNamespace(images=[bytes(size)]) for size in clips]
+        return [[len(clip.images[0]) for clip in part] for part in transforms.in_segments(made)]
+
+    monkeypatch.setattr(transforms, "SEGMENT_CLIPS", 3)
+    monkeypatch.setattr(transforms, "SEGMENT_BYTES", 10)
+    assert sizes() == []
+    assert sizes(1, 1, 1, 1) == [[1, 1, 1], [1]]
+    assert sizes(5, 5, 1) == [[5, 5], [1]]
+    assert sizes(1, 99, 1) == [[1], [99], [1]]
+
+
+def test_a_model_that_fails_midway_stops_the_job_and_the_next_run_goes_on(
+    scored, archive, exported, tmp_path, monkeypatch, capsys
+):
+    out, original, asked = tmp_path / "out", InProcessModel.predict, []
+    monkeypatch.setattr(model_handler, "BATCH", 1)
+
+    def fail_third(self, clips):
+        asked.append(len(clips))
+        if len(asked) == 3:
+            raise MemoryError("by chance")
+        return original(self, clips)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcessModel, "predict", fail_third)
+        assert run(archive, exported, out) == 1
+    error = capsys.readouterr().err
+    assert "by chance" in error and "run the same command again" in error
+    done = finished_parts(os.listdir(out / PARTS))
+    assert done and not (out / "scores_info.json").exists()
+    decoded = []
+    clips = transforms.read_clips
+    monkeypatch.setattr(
+        transforms, "read_clips", lambda e, uri, w: decoded.append(uri) or clips(e, uri, w)
+    )
+    assert run(archive, exported, out) == 0
+    assert len(decoded) == 6 - len(done)
+    assert_same(results(out), results(scored))
+    assert not (out / PARTS).exists()
+
+
+def test_an_update_scores_what_is_new_and_forgets_what_is_gone(
+    scored, archive, exported, tmp_path, monkeypatch
+):
+    out, videos = tmp_path / "out", tmp_path / "videos"
+    shutil.copytree(scored, out)
+    shutil.copytree(archive, videos)
+    assert run(videos, exported, out) == 1  # finished, and nobody asked for more
+    assert run(videos, exported, out, "--overwrite") == 0
+    before = results(out)
+    shutil.copy(videos / "0.mp4", videos / "new.mp4")
+    (videos / "2.mp4").unlink()
+    decoded = []
+    clips = transforms.read_clips
+    monkeypatch.setattr(
+        transforms, "read_clips", lambda e, uri, w: decoded.append(uri) or clips(e, uri, w)
+    )
+    assert run(videos, exported, out, "--update") == 0
+    assert sorted(decoded) == [str(videos / "new.mp4"), str(videos / "text.mp4")]
+    kept = [line for line in results(out) if not line["path"].endswith("new.mp4")]
+    assert kept == [line for line in before if not line["path"].endswith("2.mp4")]
+    assert len(kept) == 4
+
+
+def test_another_model_of_the_same_name_and_version_scores_everything_again(
+    archive, exported, tmp_path
+):
+    other = tmp_path / "dfdetect" / "1"
+    shutil.copytree(exported, other)
+    assert score._identity(str(other)) == score._identity(str(exported))
+    (other / "fingerprint.pb").write_bytes(b"other weights")
+    assert score._identity(str(other)) != score._identity(str(exported))
+
+
+@pytest.fixture
+def flaky(exported, monkeypatch):
+    """A model server that is overloaded for the first two requests for scores."""
+    answered = []
+    ask = RestApi._ask
+
+    def overloaded(self, name, number, label, api, body, deadline):
+        if b"serving_default" not in body and b'"config"' not in body:
+            answered.append(name)
+            if len(answered) <= 2:
+                raise StatusError(StatusCode.UNAVAILABLE, "overloaded")
+        return ask(self, name, number, label, api, body, deadline)
+
+    monkeypatch.setattr(RestApi, "_ask", overloaded)
+    with start_in_thread(exported.parent) as url:
+        yield url, answered
+
+
+def test_a_model_server_gives_the_same_results_and_is_asked_again_when_overloaded(
+    scored, archive, flaky, tmp_path, monkeypatch
+):
+    url, answered = flaky
+    waited = []
+    monkeypatch.setattr(retry.Clock, "sleep", lambda self, seconds: waited.append(seconds))
+    monkeypatch.setattr(adaptive_throttler.time, "sleep", lambda seconds: None)
+    assert run(archive, url, tmp_path / "out") == 0
+    ours, theirs = results(tmp_path / "out"), results(scored)
+    for line in (*ours, *theirs):
+        line.pop("key")  # which knows the folder of a model, and only the name of a served one
+    assert_same(ours, theirs)
+    assert len(waited) == 2 and waited[1] > waited[0] > 1 and len(answered) > 2
+
+
+def test_a_model_server_that_is_not_there_shows_before_any_work(archive, tmp_path, capsys):
+    assert run(archive, "http://127.0.0.1:9", tmp_path / "out") == 1
+    assert "no model server answers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_model_shows_before_any_work(archive, tmp_path, capsys):
+    assert run(archive, tmp_path, tmp_path / "out") == 1
+    assert "holds neither saved_model.pb" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_names_no_video_is_an_error(exported, tmp_path, capsys):
+    assert run(tmp_path / "nothing" / "*.mp4", exported, tmp_path / "out") == 1
+    assert "no video there" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_folders_and_patterns_name_each_video_once(archive):
+    def names(*inputs):
+        found = score.find_files([str(archive / name) for name in inputs])
+        return [os.path.relpath(f.path, archive) for f in found]
+
+    everything = ["0.mp4", "2.mp4", "deep/er/1.mp4", "deep/er/3.mp4", "noise.mp4", "text.mp4"]
+    assert names("") == names("**.mp4") == names("", "0.mp4") == everything
+    assert names("*.mp4") == ["0.mp4", "2.mp4", "noise.mp4", "text.mp4"]
+    assert names("deep") == names("deep/*/*") == ["deep/er/1.mp4", "deep/er/3.mp4"]
+    assert names("list.txt") == ["list.txt"]  # named by itself: it may be a video all the same
+
+
+def test_a_file_may_have_a_name_that_would_be_a_pattern(tmp_path):
+    (tmp_path / "videos [a]").mkdir()
+    video = tmp_path / "videos [a]" / "clip [1080p].mp4"
+    video.touch()
+    for name in (video, video.parent):
+        assert [file.path for file in score.find_files([str(name)])] == [str(video)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--shards", "0"], "--shards is 0; it must be from 1 to 99999"),
+        (["--", "--colour=red"], "--colour=red is none of Beam's"),
+        (["--", "@dataflow"], "Dataflow needs --project=PROJECT"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(
+    extra, message, archive, exported, tmp_path, capsys
+):
+    with pytest.raises(SystemExit) as caught:
+        run(archive, exported, tmp_path / "out", *extra)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_count_only_when_all_of_a_videos_are_there():
+    whole = [part_name("a", 0, False), part_name("a", 1, True)]
+    assert finished_parts(whole[::-1]) == {"a": tuple(whole)}
+    assert finished_parts(whole[:1]) == finished_parts(whole[1:]) == {}
+    assert finished_parts(["a.reject", part_name("b", 0, True) + ".5f.tmp"]) == {}
+
+
+def test_what_a_run_did_is_counted_and_stored(scored):
+    metrics = json.loads((scored / "job" / "metrics.json").read_text())
+    assert metrics["counts"]["videos"] == 5
+    assert metrics["counts"]["rejects/unreadable"] == 1
+    assert {"decode", "detect", "crop", "model", "video"} <= set(metrics["stages"])
+    assert metrics["stages"]["model"]["count"] < 5  # clips of several videos at a time
+    said = io.StringIO()
+    Console(file=said, width=100).print(table(metrics))
+    assert "rejects/unreadable" in said.getvalue()

@@ -1,0 +1,646 @@
+"""What TensorFlow Serving answers, as a table, asked of our server and of the real one.
+
+Requests and responses are written from https://www.tensorflow.org/tfx/serving/api_rest, the
+protos of tensorflow-serving-api and the tests of TensorFlow Serving itself
+(http_rest_api_handler_test.cc, json_tensor_test.cc, predict_impl_test.cc).
+
+A real server: `python tests/fixtures/serving_models.py DIR` prints how to start it; then
+`pytest THIS_FILE --target http://localhost:8501 --target-grpc localhost:8500`.
+"""
+
+import dataclasses
+import gzip
+import json
+import math
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from serving.model_server.config_files import read_models
+from serving.model_server.server import Addresses, ModelServer
+from serving.model_server.settings import Settings
+from tests.fixtures import serving_models
+
+MODEL = f"/v1/models/{serving_models.NAME}"
+V1 = f"{MODEL}/versions/1"
+
+
+@pytest.fixture(scope="module")
+def target(request, half_plus_two):
+    if url := request.config.getoption("--target"):
+        yield Addresses(url.rstrip("/"), request.config.getoption("--target-grpc") or "")
+        return
+    settings = Settings(
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+    )
+    server = ModelServer(settings, read_models(half_plus_two / "models.config"))
+    server.start()
+    yield server.addresses
+    assert server.stop()
+
+
+@pytest.fixture(scope="module")
+def http(target):
+    with httpx.Client(base_url=target.rest, trust_env=False, timeout=30) as client:
+        yield client
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A request and its answer: `answer` is the body, or a part of the error's text."""
+
+    name: str
+    path: str
+    body: Any = None  # None: GET; a string goes as it is
+    answer: Any = ""
+    status: int = 200
+    method: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def ask(signature, **body):
+    return {"signature_name": signature, **body}
+
+
+OK = {"error_code": "OK", "error_message": ""}
+AVAILABLE = [{"version": v, "state": "AVAILABLE", "status": OK} for v in ("2", "1")]
+ROWS = [
+    Case(
+        "rows of one input", f"{V1}:predict", {"instances": [1.0, 2.0]}, {"predictions": [2.5, 3]}
+    ),
+    Case("columns of one input", f"{V1}:predict", {"inputs": [1.0, 2.0]}, {"outputs": [2.5, 3]}),
+    Case("columns by name", f"{V1}:predict", {"inputs": {"x": [3]}}, {"outputs": [3.5]}),
+    Case("rows by name", f"{V1}:predict", {"instances": [{"x": 3}]}, {"predictions": [3.5]}),
+    Case("the latest version", f"{MODEL}:predict", {"inputs": [1]}, {"outputs": [3.5]}),
+    Case("a label", f"{MODEL}/labels/stable:predict", {"inputs": [1]}, {"outputs": [2.5]}),
+    Case("another label", f"{MODEL}/labels/canary:predict", {"inputs": [1]}, {"outputs": [3.5]}),
+    Case(
+        "a quoted name", "/v1/models/half%5Fplus_two:predict", {"inputs": [1]}, {"outputs": [3.5]}
+    ),
+    Case(
+        "any case", f"/V1/MODELS/{serving_models.NAME}:predict", {"inputs": [1]}, {"outputs": [3.5]}
+    ),
+    Case(
+        "the signature by name",
+        f"{V1}:predict",
+        ask("serving_default", instances=[3.0, 4.0]),
+        {"predictions": [3.5, 4.0]},
+    ),
+    Case("an empty signature name", f"{V1}:predict", ask("", inputs=[1]), {"outputs": [2.5]}),
+    Case("unknown keys are ignored", f"{V1}:predict", {"inputs": [1], "a": 1}, {"outputs": [2.5]}),
+    Case("unknown inputs too", f"{V1}:predict", {"inputs": {"x": [1], "a": 1}}, {"outputs": [2.5]}),
+    Case("no rows in columns", f"{V1}:predict", {"inputs": []}, {"outputs": []}),
+    Case(
+        "two inputs and outputs in rows",
+        f"{V1}:predict",
+        ask("named", instances=[{"a": [1, 2], "b": 3}, {"a": [0.5, 0], "b": -1}]),
+        {"predictions": [{"total": 6.0, "twice": 6}, {"total": -0.5, "twice": -2}]},
+    ),
+    Case(
+        "two inputs and outputs in columns",
+        f"{V1}:predict",
+        ask("named", inputs={"a": [[1, 2], [0.5, 0]], "b": [3, -1]}),
+        {"outputs": {"total": [6.0, -0.5], "twice": [6, -2]}},
+    ),
+    Case(
+        "bytes come back as base64 where the name says so",
+        f"{V1}:predict",
+        ask("echo", instances=[{"b64": "AGE="}, "hé"]),
+        {
+            "predictions": [
+                {"image_bytes": {"b64": "AGE="}, "text": "\0a"},
+                {"image_bytes": {"b64": "aMOp"}, "text": "hé"},
+            ]
+        },
+    ),
+    Case(
+        "base64 by name",
+        f"{V1}:predict",
+        ask("echo", inputs={"image_bytes": [{"b64": "YQ=="}]}),
+        {"outputs": {"image_bytes": [{"b64": "YQ=="}], "text": ["a"]}},
+    ),
+    Case(
+        "a scalar",
+        f"{V1}:predict",
+        ask("total", inputs=[1.5, 2]),
+        {"outputs": 3.5},
+    ),
+    Case(
+        "tokens that are no JSON come in",
+        f"{V1}:predict",
+        '{"inputs": [NaN, Infinity, -Infinity]}',
+        {"outputs": [math.nan, math.inf, -math.inf]},
+    ),
+    Case(
+        "a whole number beyond 64 bits is a decimal",
+        f"{V1}:predict",
+        '{"inputs": [100000000000000000000, -100000000000000000000]}',
+        {"outputs": [5e19, -5e19]},
+    ),
+    Case(
+        "and go out",
+        f"{V1}:predict",
+        ask("special", instances=[0, -1, 1]),
+        {"predictions": [-math.inf, math.nan, 0.0]},
+    ),
+    Case(
+        "gzip",
+        f"{V1}:predict",
+        gzip.compress(b'{"inputs": [1, 2]}'),
+        {"outputs": [2.5, 3.0]},
+        headers=(("Content-Encoding", "gzip"),),
+    ),
+    Case(
+        "classify",
+        f"{V1}:classify",
+        ask("classify", examples=[{"x": 2.0}, {"x": [7.5]}]),
+        {"results": [[["small", 8.0], ["large", 2.0]], [["small", 2.5], ["large", 7.5]]]},
+    ),
+    Case(
+        "regress",
+        f"{V1}:regress",
+        ask("regress", examples=[{"x": 80.0}, {"x": 1.0}]),
+        {"results": [42.0, 2.5]},
+    ),
+    Case(
+        "a context shared by the examples",
+        f"{V1}:regress",
+        ask("regress", context={"x": 80.0}, examples=[{"y": 1}, {"z": "a"}]),
+        {"results": [42.0, 42.0]},
+    ),
+    Case("the status of all versions", MODEL, None, {"model_version_status": AVAILABLE}),
+    Case("of one", V1, None, {"model_version_status": AVAILABLE[1:]}),
+    Case(
+        "the status ignores labels",
+        f"{MODEL}/labels/stable",
+        None,
+        {"model_version_status": AVAILABLE},
+    ),
+]
+BAD = "/v1/models/other"
+ERRORS = [
+    Case("nothing", f"{V1}:predict", "", "JSON Parse error: The document is empty", 400),
+    Case("no JSON", f"{V1}:predict", "instances = [1, 2]", "JSON Parse error: Invalid value", 400),
+    Case("half of it", f"{V1}:predict", '{"inputs": [1', "JSON Parse error", 400),
+    Case("no object", f"{V1}:predict", [1], "Is not object", 400),
+    Case("neither key", f"{V1}:predict", {}, "Missing 'inputs' or 'instances' key", 400),
+    Case("another key", f"{V1}:predict", {"rows": [1]}, "Missing 'inputs' or 'instances' key", 400),
+    Case("both", f"{V1}:predict", {"inputs": [1], "instances": [1]}, "expecting only one of", 400),
+    Case("no rows", f"{V1}:predict", {"instances": []}, "No values in 'instances'", 400),
+    Case("no list", f"{V1}:predict", {"instances": 1.0}, "to be an list/array", 400),
+    Case("words", f"{V1}:predict", {"instances": ["x"]}, "not of expected type: float", 400),
+    Case("null", f"{V1}:predict", {"inputs": [None]}, "not of expected type: float", 400),
+    Case("truth", f"{V1}:predict", {"inputs": [True]}, "not of expected type: float", 400),
+    Case("an object", f"{V1}:predict", {"inputs": [{"a": 1}]}, "not of expected type: float", 400),
+    Case(
+        "a fraction for a whole number",
+        f"{V1}:predict",
+        ask("named", inputs={"a": [[1, 2]], "b": [1.5]}),
+        "not of expected type: int32",
+        400,
+    ),
+    Case(
+        "a number for words", f"{V1}:predict", ask("echo", inputs=[3]), "expected type: string", 400
+    ),
+    Case(
+        "a float that is too large",
+        f"{V1}:predict",
+        {"inputs": [1e300]},
+        "without loss of precision",
+        400,
+    ),
+    Case(
+        "a whole number that a float cannot hold",
+        f"{V1}:predict",
+        {"inputs": [16777217]},
+        "without loss of precision",
+        400,
+    ),
+    Case(
+        "a whole number of 64 bits that a float cannot hold",
+        f"{V1}:predict",
+        {"inputs": [-(2**63)]},
+        "without loss of precision",
+        400,
+    ),
+    Case(
+        "a whole number that a double cannot hold", f"{V1}:predict", {"inputs": [10**400]}, "", 400
+    ),
+    Case(
+        "half of a surrogate pair",
+        f"{V1}:predict",
+        '{"inputs": ["\\ud800"]}',
+        "JSON Parse error: The surrogate pair in string is invalid",
+        400,
+    ),
+    Case(
+        "lists in lists in lists",
+        f"{V1}:predict",
+        f'{{"inputs": {"[" * 100}1{"]" * 100}}}',
+        "",
+        400,
+    ),
+    Case(
+        "rows unlike each other",
+        f"{V1}:predict",
+        {"instances": [1.0, [1.0]]},
+        "Failed to process element: 1",
+        400,
+    ),
+    Case(
+        "lists unlike each other",
+        f"{V1}:predict",
+        {"inputs": [[1, 2], [3]]},
+        "unexpected size",
+        400,
+    ),
+    Case("a value among lists", f"{V1}:predict", {"inputs": [[1], 2]}, "incorrect level", 400),
+    Case("a list among values", f"{V1}:predict", {"inputs": [1, [2]]}, "unexpected level", 400),
+    Case("a wrong rank", f"{V1}:predict", {"inputs": {"x": [[[1.0]]]}}, "", 400),
+    Case("a signature of no name", f"{V1}:predict", {"signature_name": 1}, "string value.", 400),
+    Case(
+        "no such signature", f"{V1}:predict", ask("no", inputs=[1]), "not found in signature", 400
+    ),
+    Case(
+        "a plain list for two inputs",
+        f"{V1}:predict",
+        ask("named", instances=[1]),
+        "expecting list of objects",
+        400,
+    ),
+    Case(
+        "a plain value for two inputs",
+        f"{V1}:predict",
+        ask("named", inputs=[1]),
+        "expecting an object",
+        400,
+    ),
+    Case(
+        "an input left out",
+        f"{V1}:predict",
+        ask("named", inputs={"a": [[1, 2]]}),
+        "Missing named input: b",
+        400,
+    ),
+    Case(
+        "an input left out of a row",
+        f"{V1}:predict",
+        ask("named", instances=[{"a": [1, 2]}]),
+        "must only have keys: a,b",
+        400,
+    ),
+    Case(
+        "an unknown name in a row",
+        f"{V1}:predict",
+        ask("named", instances=[{"a": [1, 2], "b": 1, "c": 1}]),
+        "does not have named input: c",
+        400,
+    ),
+    Case(
+        "a value among objects",
+        f"{V1}:predict",
+        ask("named", instances=[{"a": [1, 2], "b": 1}, 3]),
+        "Expecting object but got list at item 1",
+        400,
+    ),
+    Case(
+        "an object among values",
+        f"{V1}:predict",
+        {"instances": [1, {"x": 1}]},
+        "Expecting value/list but got object at item 1",
+        400,
+    ),
+    Case(
+        "inputs of unequal first dimensions",
+        f"{V1}:predict",
+        ask("named", inputs={"a": [[1, 2], [3, 4]], "b": [1, 2, 3]}),
+        "",
+        400,
+    ),
+    Case("bad base64", f"{V1}:predict", ask("echo", inputs=[{"b64": "*"}]), "base64 decode", 400),
+    Case(
+        "no base64",
+        f"{V1}:predict",
+        ask("echo", inputs=[{"b32": "AA"}]),
+        "not formatted correctly for base64",
+        400,
+    ),
+    Case(
+        "what the model refuses", f"{V1}:predict", ask("root", inputs=[-1]), "negative number", 400
+    ),
+    Case(
+        "an output without rows in row format",
+        f"{V1}:predict",
+        ask("total", instances=[1]),
+        "has no shape information",
+        400,
+    ),
+    Case(
+        "a type that JSON has no place for",
+        f"{V1}:predict",
+        ask("kinds", inputs={"on": [True], "n": [1]}),
+        "Failed to write JSON value",
+        400,
+    ),
+    Case("no such model", f"{BAD}:predict", {"inputs": [1]}, "Servable not found", 404),
+    Case("no such version", f"{MODEL}/versions/9:predict", {"inputs": [1]}, "not found", 404),
+    Case("no such label", f"{MODEL}/labels/no:predict", {"inputs": [1]}, "Unrecognized", 400),
+    Case("bad JSON comes before no model", f"{BAD}:predict", "{", "JSON Parse error", 400),
+    Case("the status of no model", BAD, None, "Could not find any versions of model", 404),
+    Case("of no version", f"{MODEL}/versions/9", None, "Could not find version 9", 404),
+    Case("metadata of no model", f"{BAD}/metadata", None, "Servable not found", 404),
+    Case("metadata of no label", f"{MODEL}/labels/no/metadata", None, "Unrecognized", 400),
+    Case("all models", "/v1/models", None, "Missing model name", 400),
+    Case("no path", "/v1/foo", None, "Malformed request: GET /v1/foo", 400),
+    Case("get for post", f"{MODEL}:predict", None, "Malformed request", 400),
+    Case("post for get", f"{MODEL}/metadata", {}, "Malformed request", 400),
+    Case("post to all models", "/v1/models", {}, "Malformed request", 400),
+    Case("another method", f"{MODEL}:predict", {}, "Malformed request", 400, method="PUT"),
+    Case("a verb in capitals", f"{MODEL}:PREDICT", {"inputs": [1]}, "Malformed request", 400),
+    Case("another verb", f"{MODEL}:explain", {"inputs": [1]}, "Malformed request", 400),
+    Case("a query is a part of the name", f"{MODEL}?a=1", None, "half_plus_two?a=1", 404),
+    Case("or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400),
+    Case("a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
+    Case("two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
+    Case("a version of digits", f"{MODEL}/versions/{'9' * 5000}", None, "Failed to convert", 400),
+    Case("a version of letters", f"{MODEL}/versions/no:regress", {}, "Malformed request", 400),
+    Case(
+        "a version beyond 64 bits",
+        f"{MODEL}/versions/{2**64 - 1}:regress",
+        {},
+        "Failed to convert version",
+        400,
+    ),
+    Case("classify without examples", f"{V1}:classify", {}, "'examples' is expected", 400),
+    Case("no examples", f"{V1}:classify", {"examples": []}, "is an empty array", 400),
+    Case("examples of no list", f"{V1}:classify", {"examples": 1}, "list/array", 400),
+    Case(
+        "an example of no object", f"{V1}:classify", {"examples": [1]}, "must be JSON object", 400
+    ),
+    Case("features of two types", f"{V1}:classify", {"examples": [{"x": [1, "a"]}]}, "type", 400),
+    Case(
+        "null for a feature", f"{V1}:classify", {"examples": [{"x": None}]}, "JSON type: Null", 400
+    ),
+    Case("classify by a predict signature", f"{V1}:classify", {"examples": [{"x": 1.0}]}, "", 400),
+    Case("regress by a predict signature", f"{V1}:regress", {"examples": [{"x": 1.0}]}, "", 400),
+    Case(
+        "classify by no signature",
+        f"{V1}:classify",
+        ask("no", examples=[{"x": 1.0}]),
+        "No signature was found with the name: no",
+        400,
+    ),
+    Case(
+        "regress in place of classify",
+        f"{V1}:regress",
+        ask("classify", examples=[{"x": 1.0}]),
+        "",
+        400,
+    ),
+]
+
+
+def send(http, case):
+    method = case.method or ("GET" if case.body is None else "POST")
+    body = case.body if isinstance(case.body, str | bytes | None) else json.dumps(case.body)
+    return http.request(method, case.path, content=body, headers=dict(case.headers))
+
+
+def same(a, b):
+    """Equal, and NaN equals itself."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b or a != a and b != b
+
+
+@pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
+def test_a_request_gets_the_documented_answer(http, case):
+    response = send(http, case)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert same(json.loads(response.text), case.answer), response.text
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.name)
+def test_a_refused_request_gets_the_documented_status_and_an_error(http, case):
+    response = send(http, case)
+    assert response.status_code == case.status, response.text
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    assert set(answer) == {"error"} and answer["error"]
+    assert case.answer in answer["error"]
+
+
+def test_metadata_is_the_signature_map_of_the_saved_model(http):
+    answer = http.get(f"{V1}/metadata").json()
+    assert set(answer) == {"model_spec", "metadata"}
+    assert answer["model_spec"] == {
+        "name": serving_models.NAME,
+        "signature_name": "",
+        "version": "1",
+    }
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    assert {"serving_default", "__saved_model_init_op", *serving_models.SIGNATURES} == set(
+        signatures
+    )
+    default = signatures["serving_default"]
+    assert default["method_name"] == "tensorflow/serving/predict"
+    assert default["inputs"]["x"] == {
+        "dtype": "DT_FLOAT",
+        "tensor_shape": {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False},
+        "name": default["inputs"]["x"]["name"],
+    }
+    assert set(default["outputs"]) == {"y"}
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.2, "0.2"), (1 / 3, "0.333333343"), (7, "7.0")])
+def test_floats_are_written_as_short_as_gets_the_same_float_back(http, value, text):
+    body = ask("classify", examples=[{"x": float(value)}])
+    answer = "".join(http.post(f"{V1}:classify", json=body).text.split())
+    assert answer.endswith(f'["large",{text}]]]}}')
+
+
+# gRPC: the generated stubs.
+
+
+@pytest.fixture(scope="module")
+def channel(target):
+    if not target.grpc:
+        pytest.skip("--target-grpc is not given")
+    with grpc.insecure_channel(target.grpc) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def predictions(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def states(channel):
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+def predict_request(x=(1.0, 2.0), signature="", outputs=(), dtype=tf.float32, **spec):
+    request = predict_pb2.PredictRequest(output_filter=outputs)
+    request.model_spec.name = spec.get("name", serving_models.NAME)
+    request.model_spec.signature_name = signature
+    if "version" in spec:
+        request.model_spec.version.value = spec["version"]
+    if "label" in spec:
+        request.model_spec.version_label = spec["label"]
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(x, dtype))
+    return request
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "y"),
+    [({}, 2, [3.5, 4.0]), ({"version": 1}, 1, [2.5, 3.0]), ({"label": "stable"}, 1, [2.5, 3.0])],
+)
+def test_grpc_predict_answers_in_the_field_of_the_type(predictions, spec, version, y):
+    response = predictions.Predict(predict_request(**spec), 10)
+    assert response.model_spec.name == serving_models.NAME
+    assert response.model_spec.signature_name == "serving_default"
+    assert response.model_spec.version.value == version
+    assert list(response.outputs) == ["y"] and list(response.outputs["y"].float_val) == y
+
+
+def test_grpc_predict_gives_the_outputs_that_are_asked_for(predictions):
+    request = predict_request(signature="named", outputs=["twice"], version=1)
+    del request.inputs["x"]
+    request.inputs["a"].CopyFrom(tf.make_tensor_proto([[1.0, 2.0]]))
+    request.inputs["b"].CopyFrom(tf.make_tensor_proto([3]))
+    response = predictions.Predict(request, 10)
+    assert list(response.outputs) == ["twice"] and list(response.outputs["twice"].int_val) == [6]
+
+
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+FAILED = grpc.StatusCode.FAILED_PRECONDITION
+
+
+def shaped(*sizes):
+    """A request of one number for the shape."""
+    request = predict_request(x=1.0)
+    for size in sizes:
+        request.inputs["x"].tensor_shape.dim.add(size=size)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "text"),
+    [
+        (predict_request(name=""), INVALID, "ModelSpec has no name specified"),
+        (predict_request(name="other"), NOT_FOUND, "Servable not found"),
+        (predict_request(version=9), NOT_FOUND, "Servable not found"),
+        (predict_request(label="no"), INVALID, "Unrecognized servable version label: no"),
+        (predict_request(signature="no"), FAILED, 'Serving signature key "no" not found'),
+        (predict_request(dtype=tf.float64), INVALID, "to be float but double is provided"),
+        (predict_request(signature="named", version=1), INVALID, "input size does not match"),
+        (predict_request(outputs=["no"]), INVALID, "output tensor alias not found"),
+        (predict_request(outputs=["y", "y"]), INVALID, "duplicate output tensor alias"),
+        (predict_request(x=(-1.0,), signature="root", version=1), INVALID, "negative number"),
+        (predict_pb2.PredictRequest(), INVALID, ""),
+        (shaped(-1), INVALID, "tensor parsing error: x"),
+        (shaped(10**13), INVALID, "tensor parsing error: x"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_grpc_predict_refuses_with_the_documented_code(predictions, request_, code, text):
+    with pytest.raises(grpc.RpcError) as caught:
+        predictions.Predict(request_, 10)
+    assert caught.value.code() == code
+    assert text in caught.value.details()
+
+
+def test_grpc_classify_regress_and_both_at_once_agree(predictions):
+    example = tf.train.Example()
+    example.features.feature["x"].float_list.value.append(80.0)
+    both = inference_pb2.MultiInferenceRequest()
+    both.input.example_list.examples.append(example)
+    for name in ("classify", "regress"):
+        task = both.tasks.add(method_name=f"tensorflow/serving/{name}")
+        task.model_spec.name, task.model_spec.signature_name = serving_models.NAME, name
+        task.model_spec.version.value = 1
+    classify = classification_pb2.ClassificationRequest(model_spec=both.tasks[0].model_spec)
+    classify.input.CopyFrom(both.input)
+    regress = regression_pb2.RegressionRequest(model_spec=both.tasks[1].model_spec)
+    regress.input.CopyFrom(both.input)
+    classes = predictions.Classify(classify, 10).result
+    values = predictions.Regress(regress, 10).result
+    assert [(c.label, c.score) for c in classes.classifications[0].classes] == [
+        ("small", -70.0),
+        ("large", 80.0),
+    ]
+    assert [v.value for v in values.regressions] == [42.0]
+    one, other = predictions.MultiInference(both, 10).results
+    assert one.classification_result == classes and other.regression_result == values
+    both.tasks[1].method_name = "tensorflow/serving/predict"
+    with pytest.raises(grpc.RpcError) as caught:
+        predictions.MultiInference(both, 10)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_grpc_metadata_is_the_signature_map(predictions):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = serving_models.NAME
+    response = predictions.GetModelMetadata(request, 10)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert response.model_spec.version.value == 2
+    assert "serving_default" in signatures.signature_def
+    for change in (
+        lambda r: r.ClearField("metadata_field"),
+        lambda r: r.metadata_field.append("graph"),
+        lambda r: r.ClearField("model_spec"),
+    ):
+        bad = get_model_metadata_pb2.GetModelMetadataRequest()
+        bad.CopyFrom(request)
+        change(bad)
+        with pytest.raises(grpc.RpcError) as caught:
+            predictions.GetModelMetadata(bad, 10)
+        assert caught.value.code() == INVALID
+
+
+def test_grpc_status_lists_versions(states):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    with pytest.raises(grpc.RpcError) as caught:
+        states.GetModelStatus(request, 10)
+    assert caught.value.code() == INVALID and "Missing ModelSpec" in caught.value.details()
+    request.model_spec.name = serving_models.NAME
+    found = states.GetModelStatus(request, 10).model_version_status
+    assert [(s.version, s.state, s.status.error_code) for s in found] == [(2, 30, 0), (1, 30, 0)]
+    request.model_spec.version.value = 9
+    with pytest.raises(grpc.RpcError) as caught:
+        states.GetModelStatus(request, 10)
+    assert caught.value.code() == NOT_FOUND
+
+
+def test_a_config_that_cannot_be_served_is_refused_and_changes_nothing(states, http):
+    request = model_management_pb2.ReloadConfigRequest()
+    with pytest.raises(grpc.RpcError) as caught:
+        states.HandleReloadConfigRequest(request, 10)
+    assert caught.value.code() == INVALID
+    for _ in range(2):
+        request.config.model_config_list.config.add(
+            name="twice", base_path="/nowhere", model_platform="tensorflow"
+        )
+    with pytest.raises(grpc.RpcError) as caught:
+        states.HandleReloadConfigRequest(request, 10)
+    assert caught.value.code() == INVALID and "multiple times" in caught.value.details()
+    assert http.get(MODEL).json()["model_version_status"] == AVAILABLE

@@ -1,0 +1,325 @@
+"""The command `dfdetect predict`: which files it takes, what it says of them, and to whom."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import pty
+import shutil
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfdetect.__main__ import main
+from pipelines.verdict import Thresholds
+from serving.analysis.video_result import TrackResult, VideoResult
+from serving.client import ModelConfig, ModelServerError, Prediction
+from serving.model_server.server import serve_in_thread
+from serving.predict import predict
+from serving.predict.csv_table import write_csv
+from serving.predict.inputs import Found, find_videos
+from serving.predict.predict import predict_video
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory, sample, write_video) -> Path:
+    """Two videos with a face, one without, one that is none, and a file that is no video's."""
+    root = tmp_path_factory.mktemp("videos")
+    (root / "more").mkdir()
+    some = sorted(sample.rglob("*.mp4"))
+    shutil.copy(some[0], root / "take10.mp4")
+    shutil.copy(some[1], root / "more" / "take2.MP4")
+    noise = np.random.default_rng(0).integers(0, 255, (12, 128, 128, 3), np.uint8)
+    write_video(root / "take1.mp4", noise)
+    (root / "bad.mp4").write_text("no video\n")
+    (root / "notes.txt").write_text("no video either\n")
+    return root
+
+
+def run(*argv: object) -> int:
+    return main(["predict", *map(str, argv)])
+
+
+@pytest.fixture(scope="module")
+def servers(exported):
+    """Addresses of the model over REST and gRPC."""
+    with serve_in_thread(exported.parent) as addresses:
+        yield addresses.rest, f"grpc://{addresses.grpc}"
+
+
+def test_every_way_to_the_model_gives_the_same_verdicts(servers, exported, videos, capsys):
+    paths = [str(videos / "take10.mp4"), str(videos / "more" / "take2.MP4")]
+    said = []
+    for where in (*(("--model-server", url) for url in servers), ("--model-dir", exported.parent)):
+        assert run(*paths, *where, "--json") == 0
+        said.append(json.loads(capsys.readouterr().out))
+    for results in said:
+        assert [r["path"] for r in results] == paths
+        for result, other in zip(results, said[0], strict=True):
+            assert result["verdict"] == other["verdict"] in ("FAKE", "REAL", "INCONCLUSIVE")
+            assert result["probability_fake"] == pytest.approx(other["probability_fake"], abs=1e-6)
+            assert result["model"] == "dfdetect/1"
+            assert result["tracks"][0]["end_s"] > result["tracks"][0]["start_s"] >= 0
+            assert result["frames_with_face"] == result["frames_sampled"] > 0
+
+
+def test_one_bad_file_does_not_stop_the_rest_of_a_folder(exported, videos, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    missing = tmp_path / "none.mp4"
+    argv = (videos, missing, "--model-dir", exported, "--json", "--csv", table)
+    assert run(*argv) == 1
+    captured = capsys.readouterr()
+    results = json.loads(captured.out)
+    names = ["bad.mp4", "more/take2.MP4", "take1.mp4", "take10.mp4"]
+    assert [r["path"] for r in results] == [str(videos / n) for n in names] + [str(missing)]
+    bad, good, faceless, _, nothing = results
+    assert bad["error"] == "unreadable" and "bad.mp4" in captured.err
+    assert nothing["error"] == "not_found" and f"{missing}: not_found" in captured.err
+    assert "skipped 1 file(s)" in captured.err
+    assert faceless["verdict"] == "NO_FACE" and faceless["probability_fake"] is None
+    assert good["verdict"] != "NO_FACE"
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["path"] for row in rows] == [r["path"] for r in results]
+    assert rows[0]["error"] == "unreadable" and rows[0]["verdict"] == ""
+    assert rows[1]["tracks"] == "1" and rows[1]["track_verdicts"] == good["verdict"]
+    assert float(rows[1]["probability_fake"]) == good["probability_fake"]
+    assert rows[2]["tracks"] == "0" and rows[2]["probability_fake"] == ""
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_a_report_is_written_of_each_video_that_can_be_judged(exported, videos, tmp_path, capsys):
+    (tmp_path / "again").mkdir()
+    again = shutil.copy(videos / "take10.mp4", tmp_path / "again")
+    reports = tmp_path / "reports"
+    flags = ("--model-dir", exported, "--json", "--out-report", reports)
+    assert run(videos, again, *flags) == 1
+    results = json.loads(capsys.readouterr().out)
+    names = ["take2.html", "take1.html", "take10.html", "take10-2.html"]
+    assert [r["report"] for r in results[1:]] == [str(reports / name) for name in names]
+    assert sorted(os.listdir(reports)) == sorted(names)
+    page = (reports / "take10.html").read_text()
+    assert "take10.mp4" in page and f"{results[3]['probability_fake']:.0%}"[:-1] in page
+    assert 'src="http' not in page and "NOT ANALYSED" in (reports / "take1.html").read_text()
+    assert run(videos / "take10.mp4", "--model-dir", exported, "--json") == 0
+    (alone,) = json.loads(capsys.readouterr().out)
+    for key in ("verdict", "tracks", "frames_with_face"):
+        assert alone[key] == results[3][key]
+
+
+def test_for_people_there_is_a_line_a_video_and_nothing_else(exported, videos, capsys):
+    video = videos / "take10.mp4"
+    assert run(video, "--model-dir", exported.parent) == 0
+    captured = capsys.readouterr()
+    assert str(video) in captured.out and "P(fake)" in captured.out
+    assert "1 face(s)" in captured.out and captured.err == ""
+
+
+def face(track: int, verdict: str, probability: float) -> TrackResult:
+    return TrackResult(track, verdict, probability, 0.0, 1.5 + track, 8)
+
+
+def two_faces() -> VideoResult:
+    tracks = (face(0, "REAL", 0.1), face(1, "FAKE", 0.9))
+    return VideoResult("a.mp4", "FAKE", 0.9, "m/1", "f", 16, 16, 0.0, 2.5, tracks)
+
+
+def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
+    lines = predict.describe(two_faces(), calibrated=True).splitlines()
+    assert lines[0].startswith("a.mp4: FAKE, P(fake) = 0.90, 2 face(s)")
+    assert lines[1:] == [
+        "  face 1: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
+        "  face 2: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
+    ]
+    reason = "Only 2 frames."
+    unsure = dataclasses.replace(two_faces(), reasons=(reason,))
+    assert predict.describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
+    write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
+    (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
+    assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
+    assert row["track_probabilities"] == "0.1;0.9"
+
+
+def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
+    extractor, sample, small_config
+):
+    class Gone:
+        def config(self):
+            return ModelConfig(small_config, Thresholds())
+
+        def version(self):
+            return "gone/1"
+
+        def predict(self, clips):
+            asked.append(len(clips))
+            if len(asked) == 1:
+                raise ModelServerError("gone")
+            return [Prediction(0.9, [0.9] * len(clip)) for clip in clips]
+
+    asked: list[int] = []
+    paths = [str(path) for path in sorted(sample.rglob("*.mp4"))[:2]]
+    model = Gone()
+    done = predict.outcomes(paths, lambda path: (predict_video(path, extractor, model), ""))
+    first, second = done
+    assert first.to_dict() == {"path": paths[0], "error": "model_server", "detail": "gone"}
+    assert second.result.verdict == "FAKE" and second.seconds > 0
+
+
+def test_a_version_that_takes_over_meanwhile_gives_no_verdict_on_crops_or_clips_of_the_other(
+    extractor, sample, small_config
+):
+    class Rolling:
+        version_now, crops = 1, small_config
+
+        def config(self):
+            return ModelConfig(self.crops, Thresholds())
+
+        def version(self):
+            return f"rolling/{self.version_now}"
+
+        def predict(self, clips):
+            self.version_now = after.pop()
+            return [Prediction(0.9, [0.9] * len(clip)) for clip in clips]
+
+    path, model, after = str(sorted(sample.rglob("*.mp4"))[0]), Rolling(), [2, 2, 1]
+
+    def judge(path):
+        return predict_video(path, extractor, model), ""
+
+    first, across, second = predict.outcomes([path] * 3, judge)
+    assert first.result.model == "rolling/1" and second.result.model == "rolling/2"
+    assert across.error == "model_server" and "took over from rolling/1" in across.detail
+    model.crops = dataclasses.replace(small_config, margin=small_config.margin + 0.1)
+    (other,) = predict.outcomes([path], judge)
+    assert other.result is None and model.crops.fingerprint in other.detail
+
+
+def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
+    """Standard error is a terminal, standard output a pipe."""
+    ours, theirs = pty.openpty()
+    code = (
+        "from serving.predict.predict import progress\n"
+        "with progress(2) as advance:\n"
+        "    print('a.mp4: REAL'); advance()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    with process, io.FileIO(ours) as terminal:
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := terminal.read(4096):
+                shown += piece
+        out = process.stdout.read().decode()
+    assert process.returncode == 0, shown
+    assert b"videos" in shown and b"1/2" in shown
+    assert out == "a.mp4: REAL\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["a.mp4"],
+        ["a.mp4", "--model-dir", "x", "--model-server", "http://y"],
+        ["a.mp4", "--model-server", "127.0.0.1:8500"],
+        ["a.mp4", "--model-server", "http://y", "--model-name", "dfdetect/label/stable"],
+        ["a.mp4", "--guess"],
+    ],
+)
+def test_wrong_usage_exits_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", *argv])
+    assert caught.value.code == 2 and capsys.readouterr().err
+
+
+def test_a_missing_model_is_named_with_what_to_do(videos, tmp_path, capsys):
+    assert run(videos / "take1.mp4", "--model-dir", tmp_path) == 1
+    assert "dfdetect export" in capsys.readouterr().err
+
+
+def test_where_no_name_stands_for_a_video_no_model_is_asked(tmp_path, capsys):
+    assert run(tmp_path / "*.mp4", "--model-dir", tmp_path, "--json") == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)[0]["error"] == "not_found" and "export" not in captured.err
+
+
+@pytest.mark.parametrize(("table", "text"), [("no/t.csv", "No such file"), (".", "is a folder")])
+def test_a_table_that_cannot_be_written_is_told_before_any_work(
+    videos, tmp_path, capsys, table, text
+):
+    argv = (videos / "take1.mp4", "--model-dir", tmp_path, "--csv", tmp_path / table)
+    assert run(*argv) == 1
+    error = capsys.readouterr().err
+    assert text in error and "dfdetect export" not in error
+
+
+@pytest.mark.parametrize("folder", ["version", "model", "base"])
+def test_a_model_is_taken_from_what_export_wrote_or_any_folder_in_it(
+    exported, videos, tmp_path, capsys, folder
+):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "dfdetect").symlink_to(exported.parent)
+    folders = {"version": exported, "model": exported.parent, "base": tmp_path / "base"}
+    assert run(videos / "take1.mp4", "--model-dir", folders[folder], "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "NO_FACE"
+
+
+def test_a_server_that_comes_late_is_waited_for_if_asked(exported, videos, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ThreadPoolExecutor(1) as pool:
+        argv = ("--model-server", f"http://127.0.0.1:{port}", "--wait-seconds", 120, "--json")
+        done = pool.submit(run, videos / "take1.mp4", *argv)
+        with serve_in_thread(exported.parent, rest_port=port, grpc_port=-1):
+            assert done.result(120) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "NO_FACE"
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    for name in ("b10.mp4", "b9.mp4", "a/1.mkv", "a/deep/2.avi", "a/list.csv", "[x]/3.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "b9.mp4")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["b10.mp4", "b9.mp4"], ["b10.mp4", "b9.mp4"]),  # as they are named
+        (["b*.mp4"], ["b9.mp4", "b10.mp4"]),
+        (["a"], ["a/1.mkv", "a/deep/2.avi"]),
+        (["a/*"], ["a/1.mkv", "a/deep/2.avi"]),
+        (["**/*.avi", "a"], ["a/deep/2.avi", "a/1.mkv"]),
+        (["a/1.mkv", "a/../a/1.mkv", "a/1.mkv"], ["a/1.mkv"]),
+        (["b9.mp4", "link.mp4"], ["b9.mp4"]),
+        (["[x]"], ["[x]/3.mp4"]),
+        (["a/list.csv"], ["a/list.csv"]),  # named by itself: it may be a video all the same
+    ],
+)
+def test_files_folders_and_patterns_name_each_video_once(tree, monkeypatch, names, found):
+    monkeypatch.chdir(tree)
+    assert find_videos(names).videos == tuple(found)
+    assert find_videos(names).nothing == ()
+
+
+def test_what_is_no_video_is_counted_and_what_matches_nothing_is_named(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    (tree / "empty").mkdir()
+    assert find_videos(["a", "a/*"]).skipped == 1
+    assert find_videos(["a", "a/list.csv"]).skipped == 0
+    names = ["none.mp4", "empty", "*.webm", "a/*.csv"]
+    assert find_videos(names) == Found((), 1, tuple(names))

@@ -1,0 +1,600 @@
+"""The web application as a person meets it: Chromium, a real server and a real model.
+
+Every test also fails for a request to elsewhere, an error on the page's console, or anything that
+the page's content security policy forbids.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E402
+
+from serving.analysis.report_html import moment  # noqa: E402
+from serving.web import api  # noqa: E402
+from serving.web.app import create_app, server  # noqa: E402
+from serving.web.receive import receive  # noqa: E402
+from serving.web.settings import Settings  # noqa: E402
+from serving.web.worker import FaceWorker  # noqa: E402
+
+expect.set_options(timeout=20_000)  # a busy machine
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+WORDS = {"FAKE": "Likely FAKE", "REAL": "Likely REAL", "INCONCLUSIVE": "INCONCLUSIVE"}
+MAX_BYTES, MAX_SECONDS = 3_000_000, 20.0
+DECODER = "serving.web.decoder"
+TOKEN = "a-token-of-some-length"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path"),
+]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[str]:
+    """The application in a thread; gives its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    web = server(create_app(settings))
+    thread = threading.Thread(target=web.run, args=([listener],))
+    thread.start()
+    try:
+        wait_for(lambda: web.started, 60)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        web.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("web") / "uploads"
+
+
+@pytest.fixture(scope="module")
+def site(exported, uploads) -> Iterator[str]:
+    """With the tiny model, and a process that decodes."""
+    settings = Settings(
+        model=str(exported),
+        max_bytes=MAX_BYTES,
+        max_seconds=MAX_SECONDS,
+        queue=1,
+        folder=str(uploads),
+    )
+    with running(settings) as url:
+        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def dead_site(tmp_path_factory) -> Iterator[str]:
+    """Asks for a token, and its model server does not answer."""
+    folder = tmp_path_factory.mktemp("dead")
+    (folder / "token").write_text(TOKEN)
+    settings = Settings(
+        model_server="http://127.0.0.1:9",
+        token_file=str(folder / "token"),
+        folder=str(folder / "uploads"),
+    )
+    with running(settings) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page of a new profile, and what it asked for and complained of."""
+
+    def __init__(self, context: BrowserContext, site: str):
+        self.page, self.site = context.new_page(), site
+        self.page.set_default_timeout(20_000)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        context.on("request", lambda request: self.requests.append(request.url))
+        context.on("console", lambda message: self._said(message.type, message.text))
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+
+    def _said(self, kind: str, text: str) -> None:
+        # A browser reports every refusal of the server as an error; the tests expect some.
+        if kind in ("error", "warning") and not text.startswith("Failed to load resource"):
+            self.complaints.append(text)
+
+    def check(self) -> None:
+        here = urlsplit(self.site).netloc
+        addresses = [urlsplit(url.removeprefix("blob:")) for url in self.requests]
+        assert [a for a in addresses if a.scheme not in ("data", "file") and a.netloc != here] == []
+        assert self.complaints == []
+
+
+@contextlib.contextmanager
+def profiles(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """(address, **options of the profile) -> a page at the start; in the end all are checked."""
+    opened: list[tuple[BrowserContext, Watched]] = []
+
+    def open_page(at: str = site, **options) -> Page:
+        context = browser.new_context(**options)
+        watched = Watched(context, at)
+        opened.append((context, watched))
+        watched.page.goto(at)
+        return watched.page
+
+    yield open_page
+    for context, watched in opened:
+        watched.check()
+        context.close()
+
+
+@pytest.fixture
+def open_page(browser, site) -> Iterator[Callable[..., Page]]:
+    with profiles(browser, site) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def shown(browser, site, fake) -> Iterator[tuple[Page, dict]]:
+    """A page with the result of a fake, for tests that leave it there; and the report."""
+    with profiles(browser, site) as open_page:
+        page = open_page()
+        yield page, result_of(page, fake)
+
+
+@pytest.fixture(scope="module")
+def fake(sample) -> Path:
+    return sorted(sample.glob("manipulated_sequences/*/*/videos/*.mp4"))[0]
+
+
+@pytest.fixture(scope="module")
+def real(sample) -> Path:
+    return sorted(sample.glob("original_sequences/*/*/videos/*.mp4"))[0]
+
+
+@pytest.fixture(scope="module")
+def large_video(tmp_path_factory, write_video, astronaut) -> Path:
+    """Takes a second or more to analyse."""
+    frames = np.stack([np.roll(astronaut, i, axis=1) for i in range(60)])
+    wide = np.pad(frames, ((0, 0), (232, 232), (512, 512), (0, 0)), mode="edge")
+    return write_video(tmp_path_factory.mktemp("large") / "large.mp4", wide, preset="ultrafast")
+
+
+def send(page: Page, video: Path) -> None:
+    page.set_input_files("#video", video)
+    page.click("#check")
+
+
+def result_of(page: Page, video: Path) -> dict:
+    """Uploads a video, and the report of its job by the API."""
+    send(page, video)
+    expect(page.locator("#result .banner")).to_be_visible()
+    job = urlsplit(page.url).path.removeprefix("/jobs/")
+    site = page.url.removesuffix(f"/jobs/{job}")
+    report = httpx.get(f"{site}/api/v1/jobs/{job}/report.json").raise_for_status().json()
+    return {"api": f"{site}/api/v1/jobs/{job}", **report}
+
+
+def left(uploads: Path) -> list[Path]:
+    """The videos that lie on the server's disk."""
+    return [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def problem_of(page: Page) -> str:
+    problem = page.locator("#problem")
+    expect(problem).to_be_visible()
+    assert problem.get_attribute("role") == "alert"
+    return problem.inner_text()
+
+
+def current_time(page: Page) -> float:
+    return page.evaluate("document.querySelector('video').currentTime")
+
+
+def test_the_first_page_is_small(open_page):
+    page = open_page()
+    page.wait_for_load_state("networkidle")
+    sizes = page.evaluate(
+        "performance.getEntries().map((e) => e.transferSize).filter((size) => size !== undefined)"
+    )
+    assert 3 <= len(sizes) <= 5 and 10_000 < sum(sizes) <= 100_000
+
+
+def test_limits_are_stated_before_the_upload(open_page):
+    page = open_page()
+    terms = page.locator(".terms")
+    expect(terms).to_contain_text("3 MB at most")
+    expect(terms).to_contain_text("20 seconds at most")
+    expect(terms).to_contain_text("MP4, MOV, WebM, MKV, AVI")
+    assert terms.bounding_box()["y"] < page.locator("#drop").bounding_box()["y"]
+
+
+# Keeps what is shown of the progress, however short.
+SEEN = """() => {
+  window.seen = { stages: new Set(), details: new Set() };
+  new MutationObserver(() => {
+    const now = document.querySelectorAll('.stages .now');
+    for (const item of now) window.seen.stages.add(item.dataset.stage);
+    window.seen.details.add(document.querySelector('#detail').textContent);
+  }).observe(document.querySelector('#work'), { subtree: true, attributes: true, childList: true });
+}"""
+
+
+@pytest.mark.parametrize("which", ["fake", "real"])
+def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, which):
+    page = open_page()
+    page.evaluate(SEEN)
+    report = result_of(page, request.getfixturevalue(which))
+    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen.stages]"))
+    status = page.locator("#result [role=status]").first
+    expect(status).to_contain_text(WORDS[report["verdict"]])
+    expect(status).to_contain_text("Estimated probability that a face was manipulated")
+    assert page.title().startswith(WORDS[report["verdict"]])
+    expect(page.locator("#result")).to_contain_text(report["file"]["sha256"])
+    expect(page.locator(".keep")).to_contain_text("The uploaded video was deleted")
+    assert left(uploads) == []
+
+
+def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(shown):
+    page, report = shown
+    assert page.evaluate("document.querySelector('video').src").startswith("blob:")
+    line = page.locator(".u-over")
+    line.scroll_into_view_if_needed()
+    box = line.bounding_box()
+    aim = report["tracks"][0]["times_s"][-1] / report["file"]["duration_s"]
+    page.mouse.click(box["x"] + aim * box["width"], box["y"] + 20)
+    expect(page.locator(".readout")).to_contain_text("Face 1")
+    assert current_time(page) == pytest.approx(report["tracks"][0]["times_s"][-1], abs=0.05)
+
+
+def test_the_timeline_is_moved_by_keys(shown):
+    page, report = shown
+    times = report["tracks"][0]["times_s"]
+    line = page.get_by_role("slider", name="Position in the video")
+    line.press("End")
+    assert current_time(page) == pytest.approx(times[-1])
+    expect(page.locator(".readout")).to_contain_text(moment(times[-1]))
+    line.press("ArrowLeft")
+    assert current_time(page) == pytest.approx(times[-2])
+    assert line.get_attribute("aria-valuenow") == f"{times[-2]:.2f}"
+
+
+def test_a_time_beside_a_face_seeks(shown):
+    page, report = shown
+    page.locator(".extremes [data-seek]").first.click()
+    first = next(face for face in report["faces"] if face["kind"] == "most")
+    assert current_time(page) == pytest.approx(first["time_s"], abs=0.01)
+
+
+def test_the_heat_map_is_off_until_it_is_asked_for(shown):
+    page, report = shown
+    if not any(face["heat_map"] for face in report["faces"]):
+        pytest.skip("this model explains nothing")
+    heat = page.locator(".extremes .heat").first
+    expect(heat).to_be_hidden()
+    page.get_by_label("Heat map").check()
+    expect(heat).to_be_visible()
+    expect(page.locator(".switch")).to_contain_text("not proof of editing")
+
+
+def decoders() -> list[int]:
+    """The decoding processes that the server in this process has started."""
+    pids = " ".join(p.read_text() for p in Path("/proc/self/task").glob("*/children")).split()
+    return [pid for pid in map(int, pids) if DECODER in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real, monkeypatch):
+    asked, send_to_decoder = threading.Event(), FaceWorker.send
+
+    def noted(self, kind, **values):
+        send_to_decoder(self, kind, **values)
+        asked.set()
+
+    monkeypatch.setattr(FaceWorker, "send", noted)
+    (decoder,) = decoders()
+    os.kill(decoder, signal.SIGSTOP)  # or the job may end first
+    page = open_page()
+    send(page, real)
+    page.wait_for_url("**/jobs/*")
+    api = page.url.replace("/jobs/", "/api/v1/jobs/")
+    assert asked.wait(20)  # before that there is nothing to end
+    page.click("#cancel")
+    expect(page.locator("#chosen")).to_contain_text("Cancelled")
+    assert httpx.get(api).status_code == 404
+    assert page.evaluate("document.activeElement.id") == "video"
+    wait_for(lambda: not left(uploads) and decoder not in decoders())
+
+
+def test_who_cancels_before_the_server_has_answered_leaves_no_job(
+    open_page, site, real, monkeypatch
+):
+    came, held = threading.Event(), threading.Event()
+
+    async def late(*args):
+        upload = await receive(*args)
+        came.set()
+        await asyncio.to_thread(held.wait, 20)
+        return upload
+
+    def forgotten() -> str:
+        text = httpx.get(f"{site}/metrics").text
+        return "".join(re.findall(r'total{method="DELETE".*status="204"} .*', text))
+
+    monkeypatch.setattr(api, "receive", late)
+    page, before = open_page(), forgotten()
+    send(page, real)
+    wait_for(came.is_set)
+    expect(page.locator("#detail")).to_have_text("100 %")  # the browser knows that all is sent
+    page.click("#cancel")
+    expect(page.locator("#chosen")).to_contain_text("Cancelled")
+    held.set()
+    wait_for(lambda: forgotten() != before)
+
+
+def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
+    page = open_page()
+    page.evaluate(SEEN)
+    page.set_input_files("#video", fake)
+    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
+    page.click("#check")
+    expect(page.locator("#result .banner")).to_be_visible()
+    assert "Place 1 in the queue. " in page.evaluate("[...window.seen.details]")
+    httpx.delete(site + sent.json()["links"]["self"])
+
+
+def test_a_file_beyond_the_limit_is_not_even_sent(open_page, tmp_path):
+    (tmp_path / "large.mp4").write_bytes(bytes(MAX_BYTES + 1))
+    page = open_page()
+    send(page, tmp_path / "large.mp4")
+    expect(page.locator("#chosen")).to_contain_text("too large for this server")
+    expect(page.locator("#work")).to_be_hidden()
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory, write_video, fake) -> dict[str, Path]:
+    import av
+
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.mp4").write_text("not a video at all")
+    (folder / "cut.mp4").write_bytes(fake.read_bytes()[:2000])
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        samples = np.zeros((1, 16_000), np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    grey = np.full((8, 64, 64, 3), 90, np.uint8)
+    write_video(folder / "hours.mp4", np.repeat(grey, 4, axis=0), fps=1)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("text", "This is not a video of a known format"),
+        ("cut", "The video cannot be read"),
+        ("sound", "The file holds no video"),
+        ("hours", "The video is too long"),
+    ],
+)
+def test_a_file_that_is_no_use_is_refused_in_words(open_page, bad_files, name, said):
+    page = open_page()
+    send(page, bad_files[name])
+    assert said in problem_of(page)
+    page.click("text=Back to the start")
+    expect(page.locator("#start")).to_be_visible()
+
+
+def test_a_full_queue_is_told_in_words(open_page, site, fake):
+    page = open_page()
+    begun = (
+        b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):  # uploads that never end hold both places
+            address = site.removeprefix("http://").split(":")
+            other = stack.enter_context(socket.create_connection(address))
+            other.sendall(begun)
+        wait_for(lambda: "429" in httpx.post(f"{site}/api/v1/jobs", content=b"").text)
+        send(page, fake)
+        assert "Too many videos are waiting" in problem_of(page)
+
+
+def test_a_dead_model_server_gives_an_error_and_no_verdict(open_page, dead_site, fake):
+    page = open_page(dead_site, http_credentials={"username": "any", "password": TOKEN})
+    send(page, fake)
+    assert "The model cannot be asked" in problem_of(page)
+    expect(page.locator("#result")).to_be_hidden()
+
+
+def test_a_page_of_a_server_with_a_token_is_not_shown_without_it(dead_site):
+    for path in ("/", "/jobs/x", "/static/app.js"):
+        answer = httpx.get(dead_site + path)
+        assert answer.status_code == 401 and "Basic" in answer.headers["www-authenticate"]
+
+
+def test_a_server_that_is_lost_is_told_in_words(open_page, fake):
+    page = open_page()
+    page.context.set_offline(True)
+    send(page, fake)
+    assert "The server cannot be reached" in problem_of(page)
+
+
+def test_a_video_without_a_face_gets_no_number(open_page, write_video, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (12, 120, 160, 3), np.uint8)
+    page = open_page()
+    send(page, write_video(tmp_path / "noise.mp4", noise))
+    banner = page.locator("#result .banner")
+    expect(banner).to_contain_text("NOT ANALYSED: no face")
+    expect(banner).not_to_contain_text("Estimated probability")
+
+
+def test_a_result_is_deleted_at_once(open_page, fake):
+    page = open_page()
+    api = result_of(page, fake)["api"]
+    page.click("text=Delete now")
+    expect(page.locator("#result")).to_contain_text("Nothing of this video is left on the server.")
+    assert httpx.get(api).status_code == 404
+    page.reload()
+    assert "There is nothing here" in problem_of(page)
+
+
+def test_to_delete_what_is_gone_already_is_no_error(open_page, fake):
+    page = open_page()
+    httpx.delete(result_of(page, fake)["api"]).raise_for_status()
+    page.click("text=Delete now")
+    expect(page.locator("#result")).to_contain_text("Nothing of this video is left on the server.")
+
+
+def test_the_moments_under_a_very_short_video_differ(open_page, write_video, astronaut, tmp_path):
+    page = open_page()
+    page.evaluate("""() => {
+        window.drawn = [];
+        const draw = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+            window.drawn.push(text);
+            return draw.call(this, text, ...where);
+        };
+    }""")
+    result_of(page, write_video(tmp_path / "short.mp4", np.stack([astronaut] * 5)))
+    page.evaluate("() => { window.drawn = []; }")
+    page.set_viewport_size({"width": 700, "height": 700})  # it is drawn again
+    page.wait_for_function("window.drawn.some((text) => text.includes(':'))")
+    moments = page.evaluate("window.drawn.filter((text) => text.includes(':'))")
+    assert len(moments) == len(set(moments)) > 0
+
+
+def test_the_moments_of_a_report_do_not_run_into_each_other_on_a_phone(
+    open_page, write_video, astronaut, tmp_path
+):
+    page = open_page(viewport={"width": 360, "height": 740})
+    report = result_of(page, write_video(tmp_path / "slow.mp4", np.stack([astronaut] * 6), fps=1))
+    (tmp_path / "report.html").write_text(httpx.get(f"{report['api']}/report.html").text)
+    page.goto((tmp_path / "report.html").as_uri())
+    boxes = page.locator(".plot text").evaluate_all(
+        "all => all.map((t) => t.getBoundingClientRect()).filter((b) => b.width)"
+        ".map((b) => [b.left, b.right])"
+    )
+    assert len(boxes) >= 2
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(boxes))
+
+
+def test_a_jobs_address_shows_stills_instead_of_the_video(open_page, fake):
+    page = open_page()
+    result_of(page, fake)
+    page.reload()
+    expect(page.locator(".player")).to_contain_text("no longer on the server")
+    expect(page.locator("video")).to_have_count(0)
+    first, last = page.locator(".extremes [data-seek]").first, page.locator("[data-seek]").last
+    shown = []
+    for button in (first, last):
+        button.click()
+        shown.append(page.locator(".still figcaption").inner_text())
+        assert button.inner_text() in shown[-1]
+    assert shown[0] != shown[1]
+
+
+def test_what_the_browser_cannot_play_falls_back_to_stills(open_page, encode, astronaut, tmp_path):
+    frames = np.stack([np.roll(astronaut, i, axis=1) for i in range(16)])
+    page = open_page()
+    result_of(page, encode(tmp_path / "old.avi", frames, "mpeg4"))
+    expect(page.locator(".player")).to_contain_text("This browser cannot play this file")
+    expect(page.locator(".still img").first).to_be_visible()
+
+
+def test_the_saved_report_needs_no_server(shown, open_page, tmp_path):
+    with shown[0].expect_download() as download:
+        shown[0].click("text=Report as HTML")
+    download.value.save_as(tmp_path / "report.html")
+    page = open_page()
+    page.context.set_offline(True)
+    page.goto((tmp_path / "report.html").as_uri())
+    expect(page.locator(".banner")).to_contain_text("Estimated probability")
+    pictures = page.locator(".picture img:not(.heat)")
+    assert pictures.evaluate_all("all => all.every((image) => image.naturalWidth > 0)")
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).display") == "grid"
+
+
+def test_the_upload_works_with_the_keyboard_alone(open_page, fake):
+    page = open_page()
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached.index("video") < reached.index("check")
+    page.set_input_files("#video", fake)
+    page.locator("#check").press("Enter")
+    expect(page.locator("#result .banner")).to_be_visible()
+    assert page.evaluate("document.activeElement.closest('.banner') !== null")
+
+
+def test_a_dropped_video_is_chosen(open_page):
+    page = open_page()
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(['x'], 'dropped.mp4', { type: 'video/mp4' }));
+        document.querySelector('#drop').dispatchEvent(
+            new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    }""")
+    expect(page.locator("#chosen")).to_contain_text("dropped.mp4")
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that is serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['help']}" for v in found if v["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"color_scheme": "light"},
+        {"color_scheme": "dark"},
+        {"viewport": {"width": 360, "height": 740}},
+    ],
+    ids=["light", "dark", "phone"],
+)
+def test_pages_are_accessible_and_fit(open_page, fake, bad_files, options):
+    def fits() -> bool:
+        return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    page = open_page(**options)
+    assert serious(page) == [] and fits()
+    send(page, bad_files["text"])
+    problem_of(page)
+    assert serious(page) == [] and fits()
+    page.click("text=Back to the start")
+    result_of(page, fake)
+    assert serious(page) == [] and fits()

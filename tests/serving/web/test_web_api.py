@@ -1,0 +1,758 @@
+"""The web application's API, over real HTTP: a real server, real files, real processes."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from dfdetect.__main__ import main
+from pipelines.clip import VideoError
+from serving.client import Unreachable
+from serving.sockets import listen
+from serving.web.app import create_app, server
+from serving.web.decoder import looks_like_video
+from serving.web.receive import display_name
+from serving.web.settings import Settings
+from serving.web.uploads import UploadFolder
+from serving.web.wire import clip_of, pack, pack_clip, unpack
+from serving.web.worker import FaceWorker, WorkerFaces
+
+JOBS = "/api/v1/jobs"
+LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
+
+
+@contextlib.contextmanager
+def running(settings: Settings):
+    """The application on a free port -> (client, app)."""
+    app = create_app(settings)
+    listener = listen("127.0.0.1", 0, "--port")
+    serving = server(app)
+    thread = threading.Thread(target=serving.run, args=([listener],), daemon=True)
+    thread.start()
+    while not serving.started and thread.is_alive():
+        time.sleep(0.02)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            yield client, app
+    finally:
+        serving.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tmp_path_factory.mktemp("web")
+
+
+@pytest.fixture(scope="module")
+def web(exported, base):
+    settings = Settings(model=str(exported), folder=str(base), queue=3, results=50, **LIMITS)
+    with running(settings) as (client, app):
+        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        yield client, app
+
+
+@pytest.fixture
+def client(web):
+    return web[0]
+
+
+@pytest.fixture
+def jobs(web):
+    return web[1].state.jobs
+
+
+@pytest.fixture(scope="module")
+def video(sample):
+    return sorted(sample.rglob("*.mp4"))[0].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def long_work(tmp_path_factory, write_video, astronaut):
+    """A video that takes a while: 15 seconds with four faces in large frames."""
+    face = np.tile(astronaut, (2, 2, 1))
+    frames = np.stack([np.roll(face, i, axis=1) for i in range(250)])
+    path = write_video(tmp_path_factory.mktemp("long") / "long.mp4", frames, fps=20)
+    return path.read_bytes()
+
+
+def wait_until(condition, limit_s=60.0):
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def send(client, content, name="video.mp4", **more):
+    return client.post(JOBS, files={"video": (name, content, "video/mp4")}, **more)
+
+
+def finished(client, response):
+    """The job that a response is about, once it has ended."""
+    assert response.status_code == 202, response.text
+    address = response.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["state"] not in ("queued", "running"))
+    return client.get(address).json()
+
+
+def no_file_left(jobs):
+    wait_until(lambda: not jobs.folder.files(), 5)
+
+
+def events(client, job):
+    with client.stream("GET", job["links"]["events"]) as response:
+        lines = [line for line in response.iter_lines() if line]
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    return [(kind.removeprefix("event: "), json.loads(data[6:])) for kind, data in pairs]
+
+
+def is_problem(response, status, name):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) == {"type", "title", "status", "detail"} and body["status"] == status
+    assert body["type"] == f"urn:dfdetect:problem:{name}"
+    return body
+
+
+def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
+    answer = send(client, video, "holiday.mp4")
+    assert answer.headers["location"] == answer.json()["links"]["self"]
+    told = events(client, answer.json())
+    assert told[-1] == ("end", {"state": "done"})
+    stages = [data["stage"] for kind, data in told if kind == "progress"]
+    order = ["queued", "decode", "faces", "model", "report"]
+    assert stages == sorted(stages, key=order.index) and {"faces", "model"} <= set(stages)
+    job = finished(client, answer)
+    report = client.get(job["links"]["report_json"])
+    assert report.status_code == 200
+    document = report.json()
+    assert document["schema"] == "dfdetect-report/1" and document["verdict"] != "NO_FACE"
+    assert document["file"]["name"] == "holiday.mp4"
+    assert document["file"]["sha256"] == hashlib.sha256(video).hexdigest()
+    face = client.get(f"{job['links']['self']}/faces/0.jpg")
+    assert face.headers["content-type"] == "image/jpeg" and face.content.startswith(b"\xff\xd8")
+    is_problem(client.get(f"{job['links']['self']}/faces/99.jpg"), 404, "not-found")
+    page = client.get(job["links"]["report_html"])
+    assert "holiday.mp4" in page.text and "script" not in page.headers["content-security-policy"]
+    no_file_left(jobs)
+
+
+def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extractor, sample):
+    from serving.analysis.analyse import analyse
+    from serving.client import InProcessModel
+
+    path = sorted(sample.rglob("*.mp4"))[1]
+    expected = analyse(str(path), extractor, InProcessModel(exported)).document
+    job = finished(client, send(client, path.read_bytes()))
+    got = client.get(job["links"]["report_json"]).json()
+    for name in ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px"):
+        assert got[name] == expected[name]
+    assert got["probability_fake"] == pytest.approx(expected["probability_fake"], abs=1e-4)
+
+
+def test_a_deleted_result_is_gone(client, video):
+    job = finished(client, send(client, video))
+    address = job["links"]["self"]
+    assert client.delete(address).status_code == 204
+    for path in ("", "/report.json", "/report.html", "/events", "/faces/0.jpg"):
+        is_problem(client.get(address + path), 404, "not-found")
+    is_problem(client.delete(address), 404, "not-found")
+
+
+def zipped():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "text" * 1000)
+    return buffer.getvalue()
+
+
+def made(codec, rate=25, frames=10, size=(64, 48), sound=False):
+    """A small Matroska file, in memory."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        if sound:
+            stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+            for _ in range(frames):
+                part = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+                part.sample_rate = 8000
+                container.mux(stream.encode(part))
+        else:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuvj420p"
+            picture = av.VideoFrame.from_ndarray(np.zeros((*size[::-1], 3), np.uint8))
+            for _ in range(frames):
+                container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "name", "detail"),
+    [
+        (lambda v: zipped(), 415, "unsupported", "Not a video"),
+        (lambda v: b"<html><body>hello</body></html>", 415, "unsupported", "Not a video"),
+        (lambda v: v[: len(v) // 2], 422, "unreadable", "cut off"),
+        (lambda v: made("", sound=True), 422, "no-video-stream", "no video stream"),
+        (lambda v: made("mjpeg", size=(800, 640)), 422, "too-many-pixels", "800x640 px"),
+        (lambda v: made("mjpeg", rate=1, frames=25), 422, "too-long", "25.0 s; 20 s are allowed"),
+        (lambda v: made("mjpeg").replace(b"V_MJPEG", b"V_MJPEX"), 415, "unsupported", "no decoder"),
+        (lambda v: made("mjpeg", frames=301), 422, "too-long", "301 frames; 300 are allowed"),
+    ],
+    ids=["zip", "html", "truncated", "sound", "pixels", "seconds", "codec", "frames"],
+)
+def test_a_file_that_is_no_use_fails_with_its_own_problem(
+    client, jobs, video, content, status, name, detail
+):
+    job = finished(client, send(client, content(video), "clip.mp4"))
+    assert job["state"] == "failed" and job["problem"]["status"] == status
+    body = is_problem(client.get(job["links"]["report_json"]), status, name)
+    assert body == job["problem"] and detail in body["detail"]
+    assert str(jobs.folder.path) not in body["detail"]  # where it lay is nobody's business
+    no_file_left(jobs)
+
+
+def test_a_video_without_a_face_is_a_result_not_a_problem(client, jobs):
+    job = finished(client, send(client, made("mjpeg")))
+    assert job["state"] == "done"
+    report = client.get(job["links"]["report_json"])
+    assert report.json()["verdict"] == "NO_FACE"
+    assert str(jobs.folder.path) not in report.text
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_stored(client, jobs):
+    is_problem(send(client, b"\0" * 2_000_000), 413, "too-large")
+    assert jobs.folder.files() == []
+
+    def chunks():  # without a length in front
+        yield b'--b\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n'
+        for _ in range(40):
+            yield b"\0" * 50_000
+        yield b"\r\n--b--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    is_problem(client.post(JOBS, content=chunks(), headers=headers), 413, "too-large")
+    assert jobs.folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "detail"),
+    [
+        (b"", None, "not given"),
+        (b"{}", "application/json", "application/json"),
+        (b"x", "multipart/form-data", "boundary"),
+        (b"no parts", "multipart/form-data; boundary=b", "not multipart"),
+        (b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", "is not there"),
+        (b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n1',
+         "multipart/form-data; boundary=b", "is not complete"),
+        (b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", "is empty"),
+    ],
+)  # fmt: skip
+def test_an_upload_that_is_no_form_is_refused(client, jobs, content, kind, detail):
+    headers = {"content-type": kind} if kind else {}
+    body = is_problem(client.post(JOBS, content=content, headers=headers), 400, "bad-upload")
+    assert detail in body["detail"]
+    assert jobs.folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\videos\\a.mp4", "a.mp4"),
+        ("a\r\nb\0.mp4", "ab.mp4"),
+        ("", "video"),
+        ("../", "video"),
+        ("x" * 500, "x" * 200),
+    ],
+)
+def test_a_file_name_is_text_without_folders(given, shown):
+    assert display_name(given) == shown
+
+
+def test_a_file_name_never_touches_the_disk(client, jobs, base, video):
+    outside = {p for p in base.parent.rglob("*") if "evil" in p.name}
+    job = finished(client, send(client, video, "../../evil.mp4"))
+    assert job["name"] == "evil.mp4" and job["state"] == "done"
+    assert {p for p in base.parent.rglob("*") if "evil" in p.name} == outside
+
+
+def test_more_videos_than_may_wait_are_busy_and_the_positions_are_told(client, jobs, long_work):
+    accepted = [send(client, long_work) for _ in range(4)]  # one at work, three waiting
+    refused = send(client, long_work)
+    assert "4 videos" in is_problem(refused, 429, "busy")["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
+    positions = [client.get(a.json()["links"]["self"]).json()["progress"] for a in accepted]
+    assert [p["position"] for p in positions[-2:]] in ([2, 3], [1, 2])
+    for answer in reversed(accepted):  # the ones that wait first, so that none begins
+        assert client.delete(answer.json()["links"]["self"]).status_code == 202
+    no_file_left(jobs)
+    assert finished(client, accepted[-1])["state"] == "cancelled"
+
+
+def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_is_done(
+    client, jobs, long_work, video
+):
+    wait_until(lambda: jobs.ready)
+    worker = jobs.workers[0]
+    answer = send(client, long_work)
+    address = answer.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
+    pid = worker.pid
+    assert client.delete(address).json()["state"] == "cancelled"
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 5)  # nothing works on it any more
+    assert events(client, answer.json()) == [("end", {"state": "cancelled"})]
+    is_problem(client.get(f"{address}/report.json"), 410, "cancelled")
+    no_file_left(jobs)
+    assert finished(client, send(client, video))["state"] == "done"
+
+
+def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
+    client, jobs, long_work, video
+):
+    wait_until(lambda: jobs.ready)
+    answer = send(client, long_work)
+    address = answer.json()["links"]["self"]
+    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
+    os.kill(jobs.workers[0].pid, signal.SIGKILL)
+    job = finished(client, answer)
+    assert job["state"] == "failed" and job["problem"]["type"].endswith("decoder-failed")
+    no_file_left(jobs)
+    assert finished(client, send(client, video))["state"] == "done"
+
+
+@pytest.fixture(scope="module")
+def worker(small_config):
+    started = FaceWorker(Settings(model="x", worker_memory=150_000_000, threads=1))
+    yield started
+    started.stop()
+
+
+def faces_of(worker, config, limit_s=60.0):
+    worker.prepare(config, lambda: False)
+    deadline = time.monotonic() + limit_s
+    return WorkerFaces(worker, config, deadline, lambda: False, lambda stage: None)
+
+
+def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config, extractor, sample):
+    path = str(sorted(sample.rglob("*.mp4"))[0])
+    faces = faces_of(worker, small_config)
+    assert faces.facts(path) == extractor.facts(path)
+    for got, expected in zip(faces.clips(path), extractor.clips(path), strict=True):
+        assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
+        np.testing.assert_array_equal(got.times_s, expected.times_s)
+        np.testing.assert_array_equal(got.boxes, expected.boxes)
+
+
+def test_a_process_that_takes_too_much_memory_is_ended(worker, small_config, encode, tmp_path):
+    frames = np.broadcast_to(np.zeros((1, 5000, 5000, 3), np.uint8), (8, 5000, 5000, 3))
+    path = encode(tmp_path / "large.avi", frames, "mjpeg")
+    faces = faces_of(worker, small_config)
+    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+        list(faces.clips(str(path)))
+    assert caught.value.reason == "decoder_failed"
+
+
+def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, face_video):
+    faces = faces_of(worker, small_config, limit_s=1.0)
+    pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(VideoError, match="took longer than") as caught:
+        faces.facts(str(face_video))
+    assert caught.value.reason == "timeout"
+    assert not worker.ready and not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    broken = FaceWorker(Settings(model="x"))
+    with pytest.raises(VideoError, match="came to an end"):
+        broken.prepare(small_config, lambda: False)
+    assert not broken.ready and broken.pid is None
+
+
+def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
+    clip = extractor.extract(str(face_video))[0]
+    kind, values, blobs = unpack(pack_clip(clip))
+    again = clip_of(values, blobs)
+    assert kind == "clip" and again.images == clip.images and again.fps == clip.fps
+    for name in ("times_s", "boxes", "landmarks", "confidence", "transforms"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(clip, name))
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"\0", b"\0\0\0\x02{}", b"\0\0\0\x04null", b"\xff\xff\xff\xff", b"\0\0\0\x01["]
+)
+def test_a_message_that_makes_no_sense_is_refused(message):
+    with pytest.raises(ValueError):
+        unpack(message)
+    with pytest.raises(ValueError):
+        clip_of(*unpack(pack("clip", [b"a"], times_s=[1, 2]))[1:])
+
+
+@pytest.mark.parametrize("muxer", ["mp4", "mov", "matroska", "avi", "mpegts", "flv", "mpeg"])
+def test_files_of_known_formats_are_told_from_others(muxer):
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=muxer) as container:
+        codec = "mpeg1video" if muxer == "mpeg" else "libx264"
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    assert looks_like_video(buffer.getvalue()[:32])
+    assert not looks_like_video(b"PK\x03\x04") and not looks_like_video(b"<html>")
+
+
+def test_uploads_of_a_server_that_died_are_removed_and_those_of_a_living_one_kept(tmp_path):
+    script = (
+        "import os, sys, pathlib; from serving.web.uploads import UploadFolder;"
+        "folder = UploadFolder(pathlib.Path(sys.argv[1])); path, file = folder.create();"
+        "file.write(b'video'); file.flush(); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
+    (dead,) = tmp_path.glob("uploads-*/*[!k]")
+    assert dead.read_bytes() == b"video" and dead.stat().st_mode & 0o777 == 0o600
+    first = UploadFolder(tmp_path)
+    assert first.removed == 1 and not dead.exists()
+    path, file = first.create()
+    file.close()
+    second = UploadFolder(tmp_path)
+    assert second.removed == 0 and first.files() == [path]
+    first.close()
+    second.close()
+    assert not list(tmp_path.glob("uploads-*"))
+
+
+def test_a_folder_for_uploads_that_is_none_is_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OSError, match="Give another --folder"):
+        UploadFolder(tmp_path / "link")
+
+
+@pytest.fixture(scope="module")
+def token_web(base):
+    """A server that asks for a token, and whose model server is down."""
+    (base / "token").write_text("a-token-of-20-letters\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    settings = Settings(
+        model_server=address,
+        folder=str(base),
+        token_file=str(base / "token"),
+        ttl=4.0,
+        results=1,
+        upload_timeout=1.0,
+    )
+    with running(settings) as (client, app):
+        yield client, app.state.jobs
+
+
+@pytest.fixture
+def token_client(token_web):
+    """Sends the token."""
+    client, _ = token_web
+    client.headers.update(TOKEN)
+    yield client
+    del client.headers["authorization"]
+
+
+TOKEN = {"authorization": "Bearer a-token-of-20-letters"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer"},
+        {"authorization": "Basic !"},
+        {"authorization": "a-token-of-20-letters"},
+        {**TOKEN, "sec-fetch-site": "cross-site"},
+    ],
+)
+def test_without_the_token_nothing_is_done(token_web, video, headers):
+    client, _ = token_web
+    is_problem(send(client, video, headers=headers), 401, "unauthorized")
+    assert client.get(f"{JOBS}/x").status_code == 401
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/healthz").status_code == 200
+
+
+def test_browsers_send_the_token_as_a_password(token_web):
+    client, _ = token_web
+    answer = client.get(f"{JOBS}/x", auth=("any", "a-token-of-20-letters"))
+    is_problem(answer, 404, "not-found")
+    assert client.get(f"{JOBS}/x").headers["www-authenticate"].startswith("Basic")
+
+
+def test_a_fault_of_ours_fails_the_job_and_stops_nothing(
+    token_web, token_client, video, monkeypatch
+):
+    def faulty():
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(token_web[1], "_open_model", faulty)
+    for _ in range(2):
+        job = finished(token_client, send(token_client, video))
+        assert job["problem"]["type"].endswith("internal")
+        assert "a fault" not in job["problem"]["detail"]
+
+
+def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict(token_client, video):
+    is_problem(token_client.get("/readyz"), 503, "model-server-down")
+    job = finished(token_client, send(token_client, video))
+    assert job["state"] == "failed"
+    body = is_problem(token_client.get(job["links"]["report_json"]), 503, "model-server-down")
+    assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
+
+
+def test_results_end_with_their_time_and_the_oldest_when_there_are_too_many(
+    token_web, token_client, video, monkeypatch
+):
+    def down():
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr(token_web[1], "_open_model", down)
+    addresses = [
+        finished(token_client, send(token_client, video))["links"]["self"] for _ in range(2)
+    ]
+    assert [token_client.get(address).status_code for address in addresses] == [404, 200]
+    wait_until(lambda: token_client.get(addresses[1]).status_code == 404, 10)
+
+
+def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_web):
+    client, jobs = token_web
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
+        slow.sendall(
+            f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN['authorization']}\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n"
+            "Expect: 100-continue\r\n\r\n".encode()
+        )
+        slow.settimeout(20)
+        said = b""
+        while b"upload-timeout" not in said:
+            part = slow.recv(4096)
+            assert part, said
+            said += part
+    assert b" 408 " in said and jobs.folder.files() == []
+
+
+def test_a_file_that_the_disk_does_not_take_is_refused_and_leaves_nothing(client, jobs):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        answer = send(client, b"\0" * 1_200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    body = is_problem(answer, 507, "not-stored")
+    assert str(jobs.folder.path) not in body["detail"]
+    assert jobs.folder.files() == []
+
+
+def test_an_error_of_the_server_is_a_problem_with_all_headers_and_is_counted(
+    client, jobs, monkeypatch
+):
+    def faulty(id):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(jobs, "get", faulty)
+    answer = client.get(f"{JOBS}/x")
+    assert "a fault" not in is_problem(answer, 500, "internal")["detail"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "no-store"
+    counted = 'requests_total{method="GET",route="/api/v1/jobs/{id}",status="500"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+def test_cancelled_jobs_are_kept_up_to_the_same_number(token_web, token_client, monkeypatch):
+    gate = threading.Event()
+
+    def slow():
+        gate.wait(30)
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr(token_web[1], "_open_model", slow)
+    at_work, *waiting = (send(token_client, b"x").json()["links"]["self"] for _ in range(3))
+    try:
+        assert [token_client.delete(address).status_code for address in waiting] == [202, 202]
+        assert [token_client.get(address).status_code for address in waiting] == [404, 200]
+    finally:
+        gate.set()
+    wait_until(lambda: token_client.get(at_work).json().get("state") != "running")
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/metrics", f"{JOBS}/x", "/none", "/api/v1/openapi.json"]
+)
+def test_every_answer_has_the_security_headers(client, path):
+    headers = client.get(path).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+def test_unknown_paths_methods_and_values_are_problems(client):
+    is_problem(client.get("/none"), 404, "not-found")
+    for answer, status in (
+        (client.put(JOBS), 405),
+        (client.get(f"{JOBS}/x/faces/-1.jpg"), 422),
+        (client.get(f"{JOBS}/x/faces/one.jpg"), 422),
+    ):
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "about:blank"
+
+
+def test_ids_cannot_be_guessed_and_are_not_in_the_log(client, video, caplog):
+    with caplog.at_level("INFO", "dfdetect.web"):
+        ids = {finished(client, send(client, video, "secret.mp4"))["id"] for _ in range(2)}
+        assert all(re.fullmatch(r"[\w-]{32}", id) for id in ids) and len(ids) == 2
+        text = caplog.text
+    assert "GET /api/v1/jobs/{id} 200" in text
+    assert not any(id in text for id in ids) and "secret" not in text
+
+
+def test_metrics_count_jobs_requests_and_problems(client, video):
+    finished(client, send(client, video))
+    finished(client, send(client, zipped()))
+    text = client.get("/metrics").text
+    for name in (
+        'dfdetect_web_jobs_total{state="done"}',
+        'dfdetect_web_problems_total{type="unsupported"}',
+        'dfdetect_web_requests_total{method="POST",route="/api/v1/jobs",status="202"}',
+        "dfdetect_web_waiting 0.0",
+        "dfdetect_web_worker_starts_total",
+    ):
+        assert name in text
+
+
+@pytest.mark.slow
+def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
+    exported, tmp_path, long_work
+):
+    command = [sys.executable, "-m", "dfdetect", "web", "--model", str(exported), "--port", "0"]
+    command += ["--folder", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        url = server.stdout.readline().strip()
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            wait_until(lambda: answers(client, "/readyz"), 120)
+            assert send(client, long_work).status_code == 202
+        (child,) = children(server.pid)
+    finally:
+        server.kill()
+        server.communicate()
+    wait_until(lambda: not at_work(child), 10)
+    assert len(list(tmp_path.glob("uploads-*/*"))) == 2  # its lock and the upload
+    folder = UploadFolder(tmp_path)
+    assert folder.removed == 1
+    folder.close()
+
+
+def answers(client, path):
+    with contextlib.suppress(httpx.ConnectError):
+        return client.get(path).is_success
+    return False
+
+
+def at_work(pid):
+    """Whether there is such a process; one that has ended may wait to be taken note of."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def children(pid):
+    listings = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listing in listings for child in listing.read_text().split()]
+
+
+@pytest.mark.slow
+def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
+    from serving.client import RestClient
+    from serving.model_server.server import start_in_thread
+
+    settings = Settings(model_server="http://127.0.0.1:9", folder=str(base))
+    with running(settings) as (client, app), start_in_thread(exported) as url:
+        is_problem(client.get("/readyz"), 503, "model-server-down")
+        app.state.jobs._open_model = lambda: RestClient(url)
+        wait_until(lambda: client.get("/readyz").is_success, 120)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--model", "a", "--model-server", "http://b"], ["--model", "a", "--queue", "-1"], ["-x"]],
+)
+def test_wrong_usage_of_the_command_exits_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["web", *argv])
+    assert caught.value.code == 2 and capsys.readouterr().err
+
+
+def test_what_the_command_cannot_use_is_named(exported, tmp_path, capsys):
+    assert main(["web", "--model", str(tmp_path)]) == 1
+    assert "dfdetect export" in capsys.readouterr().err
+    (tmp_path / "token").write_text("short")
+    assert main(["web", "--model", str(exported), "--token-file", str(tmp_path / "token")]) == 1
+    assert "at least 16" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["web", "--model", str(exported), "--port", port]) == 1
+    assert "--port" in capsys.readouterr().err
+
+
+def run_command(*argv):
+    command = [sys.executable, "-m", "dfdetect", "web", "--port", "0", *map(str, argv)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_the_command_ends_in_good_order_on_sigterm(tmp_path):
+    process = run_command("--model-server", "http://127.0.0.1:9", "--folder", tmp_path / "uploads")
+    url = process.stdout.readline().strip()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}healthz", trust_env=False).status_code == 200:
+                break
+    process.terminate()
+    assert process.wait(30) == 0
+    process.stdout.close()
+    assert not list((tmp_path / "uploads").glob("uploads-*"))
+
+
+def test_the_command_fails_where_the_model_cannot_be_loaded(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"nothing")
+    process = run_command("--model", tmp_path, "--folder", tmp_path / "uploads")
+    assert process.wait(120) == 1
+    process.stdout.close()

@@ -1,0 +1,180 @@
+"""Image networks by name, and the weights that they begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.utils import file_utils
+
+from trainer.config import BACKBONES
+from trainer.model.backbones import EFFICIENTNETS, build_backbone
+from trainer.model.layers import BatchNorm
+from trainer.model.pretrained import save_backbone
+from trainer.model.resnext import SPECS, build_resnext
+
+SIDE = 32
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3)).astype("float32")
+
+
+def randomize(network: keras.Model) -> None:
+    """Weights and statistics that all matter, of layers of any kind."""
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.gamma.assign(rng.uniform(0.8, 1.2, shape))
+            layer.beta.assign(rng.normal(0, 0.3, shape))
+            layer.moving_mean.assign(rng.normal(0, 0.3, shape))
+            layer.moving_variance.assign(rng.uniform(0.8, 1.2, shape))
+
+
+def network_of(backbone: keras.Model) -> keras.Model:
+    """The network without what stands in front of it."""
+    return next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+
+
+def scores(network: keras.Model, pixels: np.ndarray = PIXELS) -> np.ndarray:
+    return network(pixels, training=False).numpy()
+
+
+def test_resnext50_has_the_papers_parameters():
+    network = build_resnext("resnext50_32x4d", (64, 64, 3), classes=1000)
+    count = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    assert count == 25_028_904
+
+
+def test_every_name_is_of_one_kind_of_network():
+    assert sorted(BACKBONES) == sorted([*SPECS, *EFFICIENTNETS])
+
+
+@pytest.mark.parametrize("function", EFFICIENTNETS.values())
+def test_keras_has_every_efficientnet(function):
+    assert callable(getattr(keras.applications, function))
+
+
+def test_a_resnext_scales_pixels_as_torchvision_does():
+    keras.utils.set_random_seed(0)
+    backbone = build_backbone("resnext_tiny", SIDE)
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    scaled = ((PIXELS / 255 - mean) / deviation).astype("float32")
+    expected = scores(network_of(backbone), scaled)
+    np.testing.assert_allclose(scores(backbone), expected, atol=1e-5)
+
+
+# EfficientNets; building one takes seconds, so that the module shares them.
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """Random weights in a file as Keras publishes them, with the statistics of pixels in it."""
+    keras.utils.set_random_seed(0)
+    original = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
+    )
+    randomize(original)
+    scaling = next(x for x in original.layers if isinstance(x, keras.layers.Normalization))
+    # What stands in Keras' file; its "variance" is the deviation.
+    scaling.adapt_mean.assign([0.485, 0.456, 0.406])
+    scaling.adapt_variance.assign([0.229, 0.224, 0.225])
+    path = tmp_path_factory.mktemp("published") / "efficientnetb0_notop.h5"
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, original)
+    return path
+
+
+@pytest.fixture(scope="module")
+def downloads(published):
+    """Keras "downloads" the published file from now on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_utils, "get_file", lambda *args, **kwargs: str(published))
+        yield
+
+
+@pytest.fixture(scope="module")
+def expected(downloads) -> np.ndarray:
+    """The features by Keras' own network with its "imagenet" weights."""
+    original = keras.applications.EfficientNetB0(
+        include_top=False, weights="imagenet", input_shape=(SIDE, SIDE, 3), pooling="avg"
+    )
+    return scores(original)
+
+
+@pytest.fixture(scope="module")
+def from_file(published) -> keras.Model:
+    return build_backbone("efficientnet_b0", SIDE, str(published))
+
+
+def test_an_efficientnet_from_imagenet_gives_the_features_of_keras(downloads, expected):
+    backbone = build_backbone("efficientnet_b0", SIDE, "imagenet")
+    np.testing.assert_allclose(scores(backbone), expected, atol=1e-4)
+
+
+def test_an_efficientnet_from_keras_file_gives_the_features_of_keras(from_file, expected):
+    np.testing.assert_allclose(scores(from_file), expected, atol=1e-4)
+
+
+def test_an_efficientnet_from_our_file_gives_the_features_of_keras(from_file, expected, tmp_path):
+    save_backbone(network_of(from_file), tmp_path / "ours.weights.h5")
+    backbone = build_backbone("efficientnet_b0", SIDE, str(tmp_path / "ours.weights.h5"))
+    np.testing.assert_allclose(scores(backbone), expected, atol=1e-4)
+
+
+def test_a_saved_efficientnet_gives_the_features_of_keras(from_file, expected, tmp_path):
+    from_file.save(tmp_path / "backbone.keras")
+    again = keras.models.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_allclose(scores(again), expected, atol=1e-4)
+
+
+def test_an_efficientnet_normalizes_batches_as_our_layer_does(from_file):
+    kinds = {
+        type(layer)
+        for layer in network_of(from_file).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert kinds == {BatchNorm}
+
+
+def test_a_resnext_from_our_file_gives_the_same_features(tmp_path):
+    backbone = build_backbone("resnext_tiny", SIDE)
+    randomize(network_of(backbone))
+    save_backbone(network_of(backbone), tmp_path / "ours.weights.h5")
+    again = build_backbone("resnext_tiny", SIDE, str(tmp_path / "ours.weights.h5"))
+    np.testing.assert_array_equal(scores(again), scores(backbone))
+
+
+# Weights that cannot be had.
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_imagenet_for_a_resnext_is_refused_with_what_to_do(name):
+    with pytest.raises(ValueError, match=f"import-weights FILE --backbone {name}"):
+        build_backbone(name, SIDE, "imagenet")
+
+
+@pytest.mark.parametrize("name", ["resnext_tiny", "efficientnet_b0"])
+@pytest.mark.parametrize("file", ["none.weights.h5", "none.safetensors", "none.h5"])
+def test_a_missing_file_is_named(name, file, tmp_path):
+    with pytest.raises((FileNotFoundError, ValueError), match=file):
+        build_backbone(name, SIDE, str(tmp_path / file))
+
+
+def test_imagenet_without_a_network_says_what_to_do(monkeypatch):
+    def fail(name, origin, **kwargs):  # as Keras' get_file does
+        raise Exception(f"URL fetch failure on {origin}: None -- {URLError('no network')}")
+
+    monkeypatch.setattr(file_utils, "get_file", fail)
+    message = "--pretrained imagenet: these weights of efficientnet_b0 .*no network.*train without"
+    with pytest.raises(ValueError, match=message):
+        build_backbone("efficientnet_b0", SIDE, "imagenet")
+
+
+def test_a_damaged_file_for_an_efficientnet_is_named(tmp_path):
+    (tmp_path / "damaged.h5").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged.h5: these weights of efficientnet_b0"):
+        build_backbone("efficientnet_b0", SIDE, str(tmp_path / "damaged.h5"))

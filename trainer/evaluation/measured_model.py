@@ -1,0 +1,134 @@
+"""A model that can be measured: a training run, a .keras file or an exported SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.verdict import Thresholds
+from trainer.calibration import apply, load_calibration
+from trainer.exporting.export import PREPROCESS_NAME, VERDICT_NAME, load_model, load_run, verdict_of
+from trainer.run import CONFIG_NAME, MODEL_NAME
+
+SAVED_MODEL = "saved_model.pb"
+
+
+@dataclasses.dataclass(frozen=True)
+class Detector:
+    """A model that can be measured.
+
+    predict: clips uint8 (B, T, H, W, 3) and mask bool (B, T) -> P(fake) of the clips (B,) and of
+    their frames (B, T), float arrays; without meaning where the mask is false.
+    config: the training's config.json, empty where it is not known. folder: where records of the
+    training may lie. fingerprint: of its crops, None where it is not known.
+    """
+
+    name: str
+    predict: Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+    thresholds: Thresholds
+    calibration: dict[str, Any] | None
+    config: Mapping[str, Any]
+    folder: Path
+    fingerprint: str | None
+    shape: tuple[int, int]  # frames of a clip, side of a crop in px
+
+
+def load_detector(model: str | os.PathLike) -> Detector:
+    """A detector from a run folder, a .keras file or an exported SavedModel.
+
+    Of a folder of numbered SavedModels the newest is taken. Raises FileNotFoundError where there
+    is none of these.
+    """
+    path = Path(model)
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: finish `dfdetect train` first.")
+        beside = path.parent / CONFIG_NAME
+        config = json.loads(beside.read_text()) if beside.is_file() else {}
+        # What a run was calibrated with belongs to its finished model only.
+        return _of_keras(path, load_model(path), config, path.name == MODEL_NAME)
+    if saved := _saved_model(path):
+        return _of_saved_model(saved)
+    return _of_keras(path, *load_run(path), calibrated=True)
+
+
+def _saved_model(path: Path) -> Path | None:
+    """The folder of the SavedModel in `path`; None where there is none."""
+    if (path / SAVED_MODEL).is_file():
+        return path
+    versions = [
+        int(p.parent.name) for p in path.glob(f"*/{SAVED_MODEL}") if p.parent.name.isdigit()
+    ]
+    return path / str(max(versions)) if versions else None
+
+
+def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) -> Detector:
+    import tensorflow as tf
+
+    folder = path if path.is_dir() else path.parent
+    calibration = load_calibration(folder) if calibrated else None
+    temperature = calibration.temperature if calibration else 1.0
+    frames, side = model.input["clips"].shape[1:3]
+
+    @tf.function(reduce_retracing=True)
+    def logits(clips, mask):
+        outputs = model({"clips": clips, "mask": mask}, training=False)
+        return tf.cast(outputs["logit"], tf.float32), tf.cast(outputs["frame_logit"], tf.float32)
+
+    def predict(clips, mask):
+        clip, frame = logits(clips, mask)
+        return (
+            apply(clip.numpy(), temperature),
+            apply(frame.numpy(), temperature),
+        )
+
+    return Detector(
+        name=str(path),
+        predict=predict,
+        thresholds=Thresholds.from_dict(verdict_of(calibration)),
+        calibration=calibration.to_dict() if calibration else None,
+        config=config,
+        folder=folder,
+        fingerprint=config.get("fingerprint"),
+        shape=(frames, side),
+    )
+
+
+def _of_saved_model(folder: Path) -> Detector:
+    import tensorflow as tf
+
+    extra = folder / "assets.extra"
+    for name in (PREPROCESS_NAME, VERDICT_NAME):
+        if not (extra / name).is_file():
+            raise FileNotFoundError(
+                f"{extra / name} is missing: {folder} is no model of `dfdetect export`."
+            )
+    preprocess = json.loads((extra / PREPROCESS_NAME).read_text())
+    verdict = json.loads((extra / VERDICT_NAME).read_text())
+    config = extra / CONFIG_NAME
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures["tensors"]
+
+    def predict(clips, mask):
+        # The signature refuses a clip without a frame; its score is not used.
+        mask = mask | ~tf.reduce_any(mask, axis=1, keepdims=True)
+        outputs = signature(clips=clips, mask=mask)
+        return outputs["probability_fake"].numpy(), outputs["frame_probability"].numpy()
+
+    crops = preprocess["config"]
+    return Detector(
+        name=str(folder),
+        predict=predict,
+        thresholds=Thresholds.from_dict(verdict),
+        calibration=verdict.get("calibration"),
+        config=json.loads(config.read_text()) if config.is_file() else {},
+        folder=extra,
+        fingerprint=preprocess["fingerprint"],
+        shape=(crops["frames_per_clip"], crops["crop_size"]),
+    )

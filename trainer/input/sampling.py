@@ -1,0 +1,256 @@
+"""Which clips a training step sees: shuffled, balanced, blended with themselves, augmented.
+
+All of it follows from the seed, the epoch and the place within the epoch, so that a training can
+go on at any step as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.clip import FAKE, REAL
+from pipelines.shards import schema
+from trainer.config import TrainConfig
+from trainer.input.augment import augment_clip
+from trainer.input.clips import (
+    clip_counts,
+    clips_dataset,
+    load_dataset_info,
+    parse_clip,
+    read_records,
+    shard_paths,
+)
+from trainer.input.self_blend import self_blend
+
+SHUFFLE_BYTES = 512 << 20  # of encoded clips that are mixed at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How often an epoch shows each kind of clip on average: a real clip as it is, a real clip
+    blended with itself, a fake of the data set; and the weight of each label in the loss."""
+
+    real: float
+    blended: float
+    fake: float
+    clips: int  # in an epoch
+    weights: tuple[float, float]  # of REAL and of FAKE
+
+
+def shares(config: TrainConfig, counts: Mapping[int, int]) -> Shares:
+    """The shares for a training split with so many clips of each label.
+
+    Raises ValueError where a label would not occur at all.
+    """
+    blended, fake = config.fakes != "dataset", config.fakes != "self-blend"
+    real_clips = counts[REAL]
+    fake_clips = blended * counts[REAL] + fake * counts[FAKE]
+    if not real_clips or not fake_clips:
+        raise ValueError(
+            f"The training split has {counts[REAL]} real and {counts[FAKE]} fake clips; "
+            f"--fakes {config.fakes} needs "
+            + ("real ones." if blended else "both. Without fakes, --fakes self-blend makes some.")
+        )
+    more = max(real_clips, fake_clips)
+    of_real, of_fake, weights = 1.0, 1.0, (1.0, 1.0)
+    if config.balance == "sampling":
+        of_real, of_fake = more / real_clips, more / fake_clips
+    elif config.balance == "weights":
+        both = real_clips + fake_clips
+        weights = (both / (2 * real_clips), both / (2 * fake_clips))
+    return Shares(
+        real=of_real,
+        blended=of_fake * blended,
+        fake=of_fake * fake,
+        clips=round(of_real * real_clips + of_fake * fake_clips),
+        weights=weights,
+    )
+
+
+def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
+    """Labels of the shards' videos, dealt out anew at random: video -> label."""
+    labels: dict[str, int] = {}
+    for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
+        context = tf.train.SequenceExample.FromString(record).context.feature
+        dataset, video = (
+            context[name].bytes_list.value[0].decode() for name in ("video/dataset", "video/id")
+        )
+        labels[f"{dataset}/{video}"] = context["label"].int64_list.value[0]
+    videos = sorted(labels)
+    dealt = np.random.default_rng(seed).permutation([labels[video] for video in videos])
+    return dict(zip(videos, dealt.tolist(), strict=True))
+
+
+def nearest_found(found: tf.Tensor) -> tf.Tensor:
+    """For each of T frames the index of the nearest one with a face; its own where none has one.
+
+    In training a frame without a face shows the nearest one instead of black: it counts nowhere,
+    but it is part of the batch whose statistics batch normalization takes.
+    """
+    place = tf.range(tf.size(found))
+    lost = tf.where(found, 0, 2 * tf.size(found))
+    return tf.argmin(tf.abs(place[:, None] - place[None]) + lost[None], axis=1)
+
+
+class TrainingClips:
+    """The clips of a data set's training split, epoch by epoch."""
+
+    def __init__(self, data: str | os.PathLike, config: TrainConfig):
+        self._info = load_dataset_info(data)
+        self._paths = shard_paths(data, self._info, "train")
+        self._config = config
+        self.shares = shares(config, clip_counts(data, self._info, "train"))
+        self.batch_size = min(config.batch_size, self.shares.clips)
+        self.steps_per_epoch = config.epoch_steps or self.shares.clips // self.batch_size
+        self._labels = permuted_labels(self._paths, config.seed) if config.shuffle_labels else None
+
+    def batches(self, first_step: int = 0) -> tf.data.Dataset:
+        """Full batches without end, from a step on, in what `Model.fit` takes (see `to_fit`)."""
+        first, done = divmod(first_step, self.steps_per_epoch)
+        epochs = tf.data.Dataset.counter(first)
+        skipped = tf.constant(done * self.batch_size, tf.int64)  # of the first epoch
+        records = epochs.flat_map(
+            lambda epoch: self._records_of_epoch(epoch, tf.where(epoch == first, skipped, 0))
+        )
+        clips = records.map(self._clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if self._labels:
+            clips = _with_labels(clips, self._labels)
+        batches = clips.batch(self.batch_size, drop_remainder=True)
+        smoothing, weights = self._config.label_smoothing, self.shares.weights
+        return batches.map(lambda b: to_fit(b, weights, smoothing)).prefetch(2)
+
+    def _records_of_epoch(self, epoch: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
+        """(seed of the clip (2,), record, whether to blend it) from the `skipped`-th on."""
+        seed = _fold((self._config.seed, 0), epoch)
+        # How often a clip is shown is drawn, so one pass may have some too few, or too many.
+        passes = tf.data.Dataset.counter().flat_map(lambda i: self._pass(_fold(seed, i)))
+        records = passes.take(self.steps_per_epoch * self.batch_size).enumerate().skip(skipped)
+        seeds = _fold((self._config.seed, 1), epoch)
+        return records.map(lambda i, element: (_fold(seeds, i), *element))
+
+    def _pass(self, seed: tf.Tensor) -> tf.data.Dataset:
+        """(record, whether to blend it) for one pass over the shards, in an order by the seed.
+
+        Stateless, unlike tf.data's own shuffling: shards are mixed, and what is read of them is
+        mixed again, a block at a time.
+        """
+        shards = tf.random.experimental.stateless_shuffle(self._paths, seed)
+        copies = (
+            read_records(shards)
+            .enumerate()
+            .flat_map(lambda i, record: self._copies(_fold(seed, i), record))
+        )
+        blocks = copies.batch(self._block()).enumerate()
+        return blocks.flat_map(lambda i, block: _shuffled(block, _fold(seed, -1 - i)))
+
+    def _copies(self, seed: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
+        """(record, whether to blend it), as often as its shares say."""
+        context, _ = tf.io.parse_single_sequence_example(
+            record, {"label": schema.feature_spec()[0]["label"]}
+        )
+        real = context["label"] == REAL
+        as_it_is = tf.where(real, self.shares.real, self.shares.fake)
+        blended = tf.where(real, self.shares.blended, 0.0)
+        drawn = tf.random.stateless_uniform([2], seed)
+        copies = tf.cast(tf.floor(tf.stack([as_it_is, blended]) + drawn), tf.int32)
+        kinds = tf.data.Dataset.from_tensor_slices(tf.repeat([False, True], copies))
+        return kinds.map(lambda kind: (record, kind))
+
+    def _block(self) -> int:
+        """Records that are mixed at a time."""
+        shards = [self._info["shards"][os.path.basename(path)] for path in self._paths]
+        records = sum(shard["records"] for shard in shards)
+        mean = sum(shard["bytes"] for shard in shards) / records
+        return max(1, min(self.shares.clips, int(SHUFFLE_BYTES / mean)))
+
+    def _clip(self, seed: tf.Tensor, record: tf.Tensor, blended: tf.Tensor) -> dict[str, tf.Tensor]:
+        facts = self._info["config"]
+        clip = parse_clip(record, facts["crop_size"], facts["frames_per_clip"])
+        nearest = nearest_found(clip["mask"])
+        pixels, landmarks = (tf.gather(clip[name], nearest) for name in ("clips", "landmarks"))
+        if self._config.fakes != "dataset":
+            pixels = tf.cond(
+                blended,
+                lambda: self_blend(pixels, landmarks, _fold(seed, 0)),
+                lambda: pixels,
+            )
+        if self._config.augment:
+            pixels = augment_clip(pixels, landmarks, _fold(seed, 1))
+        label = tf.where(blended, tf.cast(FAKE, tf.int64), clip["label"])
+        return {**clip, "clips": pixels, "label": label}
+
+
+def _shuffled(block: tuple[tf.Tensor, ...], seed: tf.Tensor) -> tf.data.Dataset:
+    order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(block[0])[0]), seed)
+    return tf.data.Dataset.from_tensor_slices(tuple(tf.gather(part, order) for part in block))
+
+
+def _fold(seed: Any, data: tf.Tensor | int) -> tf.Tensor:
+    """A seed (2,) of its own for each `data`, an integer."""
+    return tf.random.experimental.stateless_fold_in(
+        tf.cast(tf.stack(seed), tf.int64), tf.cast(data, tf.int64)
+    )
+
+
+def _with_labels(clips: tf.data.Dataset, labels: Mapping[str, int]) -> tf.data.Dataset:
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            tf.constant(list(labels)), tf.constant(list(labels.values()), tf.int64)
+        ),
+        default_value=-1,
+    )
+    return clips.map(lambda clip: {**clip, "label": table.lookup(clip["video"])})
+
+
+def validation_batches(
+    data: str | os.PathLike, config: TrainConfig, batch_size: int, devices: int = 1
+) -> tf.data.Dataset:
+    """The validation split in what `Model.fit` takes: nothing is augmented, weighted or smoothed.
+
+    Where the split has no fakes and training makes its own, real clips blended with themselves
+    stand for them, the same ones every time. Several devices want full batches: a last one that
+    is not full is left out. Raises ValueError where there are no clips, or not enough.
+    """
+    counts = clip_counts(data, load_dataset_info(data), "val")
+    clips = clips_dataset(data, "val")
+    if config.fakes != "dataset" and not counts[FAKE]:
+        clips = clips.concatenate(clips.enumerate().map(_blend, tf.data.AUTOTUNE))
+    if devices > 1:
+        there = sum(counts.values())
+        batch_size = min(batch_size, there - there % devices)
+        if not batch_size:
+            raise ValueError(f"{data} has {there} val clips; {devices} devices need one each.")
+    batches = clips.batch(batch_size, drop_remainder=devices > 1)
+    return batches.map(lambda batch: to_fit(batch)).prefetch(2)
+
+
+def _blend(index: tf.Tensor, clip: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    pixels = self_blend(clip["clips"], clip["landmarks"], _fold((0, 2), index))
+    return {**clip, "clips": pixels, "label": tf.cast(FAKE, tf.int64)}
+
+
+def to_fit(
+    batch: Mapping[str, tf.Tensor],
+    weights: tuple[float, float] = (1.0, 1.0),
+    smoothing: float = 0.0,
+) -> tuple[dict, dict, dict]:
+    """A batch of clips -> (inputs, targets, sample weights) of `Model.fit`.
+
+    The target of "frame_logit" (B, T) is the clip's label, or -1 where there is no frame.
+    weights: of REAL and of FAKE. smoothing: how far targets are moved towards 0.5.
+    """
+    target = tf.cast(batch["label"], tf.float32) * (1 - 2 * smoothing) + smoothing
+    frame_target = tf.where(batch["mask"], target[:, None], -1.0)
+    weight = tf.gather(tf.constant(weights, tf.float32), batch["label"])
+    return (
+        # Not bool: Keras averages a batch over the devices before it begins, which bool forbids.
+        {"clips": batch["clips"], "mask": tf.cast(batch["mask"], tf.uint8)},
+        {"logit": target, "frame_logit": frame_target},
+        {"logit": weight, "frame_logit": weight},
+    )

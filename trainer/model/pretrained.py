@@ -1,0 +1,251 @@
+"""Pretrained ResNeXt weights in PyTorch's naming -> our Keras backbones, without PyTorch.
+
+The names are those of torchvision's resnet.py and timm's resnet.py, which agree for ResNeXt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from trainer.config import WEIGHTS_SUFFIX
+
+if TYPE_CHECKING:
+    import keras
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
+FLOATS = ("bfloat16", "float16", "float32", "float64")
+
+BATCH_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+# Axes of a PyTorch tensor in our order, by rank: vectors; (out, in) -> (in, out); OIHW -> HWIO,
+# which also holds for grouped kernels: both sides count input channels within a group.
+AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
+
+CONVERSION = """Loading a pickled PyTorch file can run code, so it is not read here. Convert it:
+  import torch, safetensors.torch
+  safetensors.torch.save_file(torch.load({path!r}, weights_only=True), {out!r})"""
+
+
+class Slot(NamedTuple):
+    """A variable of ours, and the axes of the foreign tensor in the variable's order."""
+
+    variable: keras.Variable
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the foreign tensor."""
+        return tuple(int(self.variable.shape[i]) for i in np.argsort(self.axes))
+
+
+def torch_module(layer: str) -> str | None:
+    """PyTorch's name of the module that is our layer: "stage1_block1_conv2" -> "layer1.0.conv2".
+
+    None where a ResNeXt has no such layer.
+    """
+    simple = {"stem": "conv1", "stem_bn": "bn1", "classes": "fc"}
+    if layer in simple:
+        return simple[layer]
+    found = re.fullmatch(r"stage(\d+)_block(\d+)_(conv[123]|bn[123]|shortcut|shortcut_bn)", layer)
+    if not found:
+        return None
+    stage, block, part = found.groups()
+    part = {"shortcut": "downsample.0", "shortcut_bn": "downsample.1"}.get(part, part)
+    return f"layer{stage}.{int(block) - 1}.{part}"
+
+
+def torch_name_map(model: keras.Model) -> dict[str, Slot]:
+    """PyTorch's tensor name -> our variable, for every variable of a model by `build_resnext`.
+
+    Raises ValueError for a layer with weights that a ResNeXt does not have.
+    """
+    slots = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            module = torch_module(layer.name)
+            if module is None:
+                raise ValueError(f"{model.name}: layer {layer.name} has no counterpart in PyTorch.")
+            name = {"kernel": "weight", **BATCH_NORM}.get(variable.name, variable.name)
+            slots[f"{module}.{name}"] = Slot(variable, AXES[len(variable.shape)])
+    return slots
+
+
+def keras_name_map(model: keras.Model) -> dict[str, Slot]:
+    """The name by `read_weights_h5` -> our variable, for every variable of the model."""
+    return {
+        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
+        for layer in model.layers
+        for index, variable in enumerate(layer.weights)
+    }
+
+
+def load_state_dict(
+    model: keras.Model, tensors: Mapping[str, np.ndarray], source: str
+) -> list[str]:
+    """Puts PyTorch's tensors into the model, in place; returns the names left out.
+
+    Left out are "fc.*" where the model has no classifier. A "module." in front of every name
+    (DataParallel) and counters of batches make no difference. Raises ValueError, naming `source`
+    and each tensor that is missing, unexpected, of another shape, not of floats or not finite;
+    the model is then as it was.
+    """
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
+    return _fill(model.name, torch_name_map(model), tensors, "fc.", source)
+
+
+def _fill(
+    model: str, slots: dict[str, Slot], tensors: Mapping[str, np.ndarray], head: str, source: str
+) -> list[str]:
+    """Assigns all tensors or none; returns the head's names if there is no slot for a head."""
+    left_out = []
+    if not any(name.startswith(head) for name in slots):
+        left_out = sorted(name for name in tensors if name.startswith(head))
+    wanted = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+    if problems := list(_problems(slots, wanted)):
+        raise ValueError(
+            f"{source}: these are not the weights of {model}; nothing was loaded.\n  "
+            + "\n  ".join(problems)
+            + "\nGive the backbone that the file was made for, or another file."
+        )
+    for name, slot in slots.items():
+        slot.variable.assign(_float32(wanted[name]).transpose(slot.axes))
+    return left_out
+
+
+def _problems(slots: dict[str, Slot], tensors: Mapping[str, np.ndarray]) -> Iterator[str]:
+    for name, slot in slots.items():
+        if name not in tensors:
+            yield f"{name} is missing; expected {slot.shape}"
+    for name, tensor in tensors.items():
+        if name not in slots:
+            yield f"{name} {tensor.shape} is unexpected"
+        elif tensor.shape != slots[name].shape:
+            yield f"{name} is {tensor.shape}; expected {slots[name].shape}"
+        elif tensor.dtype.name not in FLOATS:
+            yield f"{name} is {tensor.dtype.name}; expected one of {', '.join(FLOATS)}"
+        elif bad := np.count_nonzero(~np.isfinite(_float32(tensor))):
+            yield f"{name} has {bad} values that are not finite in float32"
+
+
+def _float32(tensor: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # becomes infinite, and that is looked for
+        return tensor.astype(np.float32)
+
+
+def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors file.
+
+    Raises FileNotFoundError, or ValueError for a pickled PyTorch file (with how to convert it)
+    and for a damaged one.
+    """
+    import ml_dtypes  # noqa: F401  teaches NumPy bfloat16, which safetensors asks it for
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = _existing(path)
+    recipe = CONVERSION.format(path=str(path), out=str(path.with_suffix(".safetensors")))
+    if path.suffix in PICKLE_SUFFIXES:
+        raise ValueError(f"{path}: not a .safetensors file. {recipe}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path}: not a safetensors file, or a damaged one: {error}. Fetch it again."
+        ) from error
+    except (AttributeError, TypeError) as error:  # safetensors' answer to float8 and the like
+        raise ValueError(
+            f"{path}: a tensor's numbers are of a kind that NumPy lacks: {error}. "
+            f"Save the weights as one of {', '.join(FLOATS)}."
+        ) from error
+
+
+def read_weights_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a file by Keras' `save_weights`, as "stem_bn/0", "stem_bn/1" and so on.
+
+    Raises FileNotFoundError, or ValueError for a damaged file.
+    """
+    import h5py
+
+    tensors = {}
+
+    def keep(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            group, _, index = name.rpartition("/")
+            # Keras numbers groups by class; the layer's own name is an attribute.
+            tensors[f"{item.parent.attrs.get('name', group)}/{index}"] = item[()]
+
+    path = _existing(path)
+    try:
+        with h5py.File(path) as file:
+            file.visititems(keep)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: not an HDF5 file, or a damaged one: {error}. Make it again with "
+            "`dfdetect import-weights`."
+        ) from error
+    return tensors
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file.")
+    return path
+
+
+def load_backbone(backbone: keras.Model, path: str | os.PathLike) -> list[str]:
+    """Loads a .safetensors file in PyTorch's naming, or a .weights.h5 file of ours, in place.
+
+    Returns the names of tensors left out, which are those of a classifier that the backbone does
+    not have. Raises FileNotFoundError or ValueError as the readers and `load_state_dict` do.
+    """
+    # Not Keras' load_weights: it goes by position, so that it takes some weights of another
+    # network without a word, and it has assigned a part when it fails.
+    if Path(path).name.endswith(WEIGHTS_SUFFIX):
+        slots = keras_name_map(backbone)
+        return _fill(backbone.name, slots, read_weights_h5(path), "classes/", str(path))
+    if Path(path).suffix not in (".safetensors", *PICKLE_SUFFIXES):
+        raise ValueError(f"{path}: expected a .safetensors or {WEIGHTS_SUFFIX} file.")
+    return load_state_dict(backbone, read_safetensors(path), str(path))
+
+
+def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:
+    """Writes a .weights.h5 file for `load_backbone`, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        temporary = Path(folder) / f"new{WEIGHTS_SUFFIX}"
+        backbone.save_weights(temporary)
+        os.replace(temporary, path)
+
+
+def import_weights(
+    file: str | os.PathLike, name: str, out: str | os.PathLike
+) -> tuple[int, list[str]]:
+    """Writes a ResNeXt's weights in PyTorch's naming as a .weights.h5 file of ours.
+
+    file: .safetensors. name: the backbone whose weights they are. Returns how many tensors were
+    read and the names of those left out. Raises FileNotFoundError or ValueError as
+    `load_backbone` does.
+    """
+    tensors = read_safetensors(file)  # before TensorFlow loads: mistakes show at once
+    from trainer.model.resnext import build_resnext
+
+    # Any side will do: weights do not depend on it.
+    backbone = build_resnext(name, (64, 64, 3))
+    left_out = load_state_dict(backbone, tensors, str(file))
+    save_backbone(backbone, out)
+    return len(tensors), left_out
