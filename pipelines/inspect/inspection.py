@@ -11,8 +11,6 @@ from rich.console import Console
 
 from pipelines.clip import SPLITS, Clip, Video
 from pipelines.datasets.lists import LABELS
-from pipelines.inspect.contact_sheet import spread, write_contact_sheet
-from pipelines.inspect.export_frames import export_frames, require_free
 from pipelines.inspect.info import load_info
 from pipelines.inspect.records import parse_record, read_records
 from pipelines.inspect.report import report, verified
@@ -84,6 +82,8 @@ def inspect(
     folder, pictures = Path(folder), pictures or Pictures()
     numbers = statistics(folder, info)
     if pictures.export_frames:
+        from pipelines.inspect.export_frames import require_free  # loads Pillow
+
         require_free(pictures.export_frames, pictures.overwrite)  # not after an hour of reading
     contents = None if quick else Contents(folder, info)
     problems = verify(folder, info, contents)
@@ -103,6 +103,10 @@ def _make_pictures(
     folder: Path, pictures: Pictures, info: dict[str, Any], contents: Contents
 ) -> Iterator[str]:
     """Draws and exports what is asked for, without damaged records -> a sentence about each."""
+    # They load matplotlib and Pillow, which whoever only verifies need not wait for.
+    from pipelines.inspect.contact_sheet import spread, write_contact_sheet
+    from pipelines.inspect.export_frames import export_frames
+
     label = LABELS[pictures.label] if pictures.label else None
     wanted = (pictures.split, label, pictures.method)
     groups = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from serving.analysis.timeline import timeline
 
-WEB = Path(__file__).parent / "web"
+WEB = Path(__file__).parents[1] / "web"
 STYLE = WEB / "static" / "style.css"
 
 # Verdict -> (the words for it, the name of its icon and colour).

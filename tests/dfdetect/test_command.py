@@ -57,7 +57,7 @@ def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):
 
 def test_a_missing_extra_is_named_with_what_to_install():
     code = "import sys; sys.modules['uvicorn'] = None; from dfdetect.__main__ import main; "
-    code += "sys.exit(main(['serve', '--help']))"
+    code += "sys.exit(main(['serve', '--model-base', '.']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "'uvicorn' is not installed" in done.stderr and "dfdetect[serving]" in done.stderr

@@ -142,10 +142,10 @@ def test_foreign_files_are_left_alone(tmp_path):
         runs.can_go_on(tmp_path, {}, overwrite=True)
 
 
-@pytest.mark.parametrize("main", [train.main, evaluate.main, export.main])
-def test_an_unknown_flag_is_wrong_usage(main, capsys):
+@pytest.mark.parametrize("command", ["train", "evaluate", "export"])
+def test_an_unknown_flag_is_wrong_usage(command, capsys):
     with pytest.raises(SystemExit) as exit_info:
-        main(["--no-such-flag"])
+        main([command, "--no-such-flag"])
     assert exit_info.value.code == 2
 
 

@@ -28,6 +28,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.preprocess import build
 from pipelines.verdict import Thresholds
 from serving.batch import score
+from serving.batch.settings import ScoreSettings
 from serving.client import ModelConfig
 from tests.fixtures import ROOT
 
@@ -340,7 +341,7 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
     pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
     config = ModelConfig(PreprocessConfig(), Thresholds())
     asked = score._Asked("gs://bucket/model", "dfdetect/1", config)
-    score.build(pipeline, "gs://bucket/scores", asked, score.PreprocessSettings())
+    score.build(pipeline, "gs://bucket/scores", asked, ScoreSettings())
     job = engine.rehearse(pipeline)
     environments = job.proto_pipeline.components.environments
     hinted = {

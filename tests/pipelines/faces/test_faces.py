@@ -57,7 +57,7 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(8)  # the default on such a machine
 from pipelines.faces.detect import compute_reproducibly
 compute_reproducibly()
-from tests.test_faces import faces_of_some_frames
+from tests.pipelines.faces.test_faces import faces_of_some_frames
 print(faces_of_some_frames(8))
 """
 

@@ -15,8 +15,8 @@ from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import frames as frames_module
 from pipelines.clip import VideoError
+from pipelines.video import decode as frames_module
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import probe, sample_clips
 

@@ -24,7 +24,7 @@ from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
 from serving.predict import predict
 from serving.predict.csv_table import write_csv
-from serving.predict.inputs import Found, find_videos
+from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import predict_video
 
 
@@ -204,7 +204,7 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     """Standard error is a terminal, standard output a pipe."""
     ours, theirs = pty.openpty()
     code = (
-        "from serving.predict.predict import progress\n"
+        "from serving.predict.predict_files import progress\n"
         "with progress(2) as advance:\n"
         "    print('a.mp4: REAL'); advance()"
     )
@@ -322,4 +322,4 @@ def test_what_is_no_video_is_counted_and_what_matches_nothing_is_named(tree, mon
     assert find_videos(["a", "a/*"]).skipped == 1
     assert find_videos(["a", "a/list.csv"]).skipped == 0
     names = ["none.mp4", "empty", "*.webm", "a/*.csv"]
-    assert find_videos(names) == Found((), 1, tuple(names))
+    assert find_videos(names) == Inputs((), 1, tuple(names))

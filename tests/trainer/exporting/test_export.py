@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dfdetect.__main__ import main
+from dfdetect.commands.export import FORMATS
 from trainer.exporting import export
 from trainer.exporting.serving_model import Network
 from trainer.exporting.verify import encoded, example_inputs
@@ -156,7 +157,7 @@ def test_an_export_in_bfloat16_computes_in_it_and_gives_nearly_the_same(trained_
     assert "bfloat16" in kinds
 
 
-@pytest.mark.parametrize("format", export.FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_wrong_metrics_file_is_told_before_anything_is_written(
     trained_run, tmp_path, capsys, format
 ):
@@ -168,7 +169,7 @@ def test_a_wrong_metrics_file_is_told_before_anything_is_written(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("format", export.FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_place_that_cannot_be_written_to_is_an_error_that_names_it(
     trained_run, tmp_path, capsys, format
 ):

@@ -19,7 +19,7 @@ keras = pytest.importorskip("keras")
 import ml_dtypes  # noqa: E402
 from safetensors.numpy import save_file  # noqa: E402
 
-from trainer import weights  # noqa: E402
+from trainer.model import pretrained as weights  # noqa: E402
 from trainer.model.resnext import build_resnext  # noqa: E402
 
 CLASSES = 10
