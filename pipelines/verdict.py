@@ -1,11 +1,11 @@
-"""From scores of clips to the verdict on a video: one rule for every user of the system."""
+"""The scoring rule: clips -> face tracks -> evidence -> verdict on a video, one for all users."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # A track with fewer frames, or with a smaller face, is not enough for FAKE or REAL. Of a face of
@@ -35,20 +35,20 @@ class Evidence:
     @classmethod
     def of(cls, frames: Sequence[int], face_px: Sequence[float | None]) -> Evidence:
         """That of a track, from the frames and the face size of each of its clips."""
-        known = [size for size in face_px if size is not None]
-        return cls(sum(frames), statistics.median(known) if known else None)
+        measured = [size for size in face_px if size is not None]
+        return cls(sum(frames), statistics.median(measured) if measured else None)
 
     def lacks(self) -> list[str]:
         """Sentences that say why this is too little; none where it is enough."""
-        found = []
+        reasons = []
         if self.frames < MIN_FRAMES:
             frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
-            found.append(f"Only {frames} with a usable face; a verdict needs {MIN_FRAMES}.")
+            reasons.append(f"Only {frames} with a usable face; a verdict needs {MIN_FRAMES}.")
         if self.face_px is not None and self.face_px < MIN_FACE_PX:
-            found.append(
+            reasons.append(
                 f"The face is {self.face_px:.0f} px wide; a verdict needs {MIN_FACE_PX:.0f} px."
             )
-        return found
+        return reasons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,3 +112,63 @@ def decide(
     if score >= thresholds.fake_above:
         return Verdict.FAKE
     return Verdict.REAL if score <= thresholds.real_below else Verdict.INCONCLUSIVE
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipEvidence:
+    """What a clip, which holds a face, adds to the verdict on its video.
+
+    clip: its index in the video. probability_fake: calibrated, 0 to 1. frames: those with the
+    face. face_px: as in Evidence, of this clip.
+    """
+
+    clip: int
+    track: int
+    probability_fake: float
+    frames: int
+    face_px: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackVerdict:
+    """The verdict on one face track. score: P(fake), the mean over its clips."""
+
+    track: int
+    score: float
+    verdict: Verdict
+    evidence: Evidence
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoVerdict:
+    """The verdict on a video. deciding: the track whose score and verdict are the video's.
+
+    Without a track the verdict is NO_FACE, and score and deciding are None.
+    """
+
+    score: float | None
+    verdict: Verdict
+    deciding: TrackVerdict | None
+    tracks: tuple[TrackVerdict, ...]
+
+
+def judge_tracks(clips: Iterable[ClipEvidence], thresholds: Thresholds) -> VideoVerdict:
+    """The verdict on a video, from all of its clips in any order; no clips: NO_FACE.
+
+    tracks of the result: in the order of their first clips.
+    """
+    # A float sum depends on its order; the same clips must give the same verdict to the last bit.
+    ordered = sorted(clips, key=lambda c: (c.clip, c.track, c.probability_fake))
+    by_track: dict[int, list[ClipEvidence]] = {}
+    for clip in ordered:
+        by_track.setdefault(clip.track, []).append(clip)
+    scores = track_scores([c.track for c in ordered], [c.probability_fake for c in ordered])
+    tracks = {}
+    for track, own in by_track.items():
+        evidence = Evidence.of([c.frames for c in own], [c.face_px for c in own])
+        verdict = decide(scores[track], thresholds, evidence)
+        tracks[track] = TrackVerdict(track, scores[track], verdict, evidence)
+    if not tracks:
+        return VideoVerdict(None, decide(None, thresholds), None, ())
+    deciding = tracks[deciding_track(scores, {n: t.verdict for n, t in tracks.items()})]
+    return VideoVerdict(deciding.score, deciding.verdict, deciding, tuple(tracks.values()))

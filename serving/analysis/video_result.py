@@ -1,4 +1,4 @@
-"""What is said of a video: from what the model saw in its clips to tracks and a verdict."""
+"""The result of a video: the model's predictions on its clips, its face tracks, its verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.clip import Clip
 from pipelines.config import PreprocessConfig
-from pipelines.verdict import Evidence, Thresholds, Verdict, decide, deciding_track, track_scores
+from pipelines.verdict import ClipEvidence, Thresholds, TrackVerdict, Verdict, judge_tracks
 from serving.client import (
     BATCH,
     FingerprintMismatch,
@@ -40,8 +40,11 @@ class ClipScore:
     face_px: float | None = None
 
     @property
-    def frames(self) -> int:
-        return sum(self.found)
+    def evidence(self) -> ClipEvidence:
+        """What of it the verdict rests on."""
+        return ClipEvidence(
+            self.clip, self.track, self.probability_fake, sum(self.found), self.face_px
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,47 +158,38 @@ def judge(
 
     detail: why there is no clip.
     """
-    scores = sorted(scores, key=lambda score: (score.clip, score.track))  # sums depend on order
-    by_track = track_scores([s.track for s in scores], [s.probability_fake for s in scores])
-    tracks = {
-        track: _track(track, [s for s in scores if s.track == track], probability, thresholds)
-        for track, probability in by_track.items()
-    }
-    verdicts = {number: track.verdict for number, track in tracks.items()}
-    decides = tracks[deciding_track(by_track, verdicts)] if tracks else None
-    found: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
+    video = judge_tracks((score.evidence for score in scores), thresholds)
+    has_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
     for score in scores:
-        pairs = zip(found.get(score.clip, score.found), score.found, strict=True)
-        found[score.clip] = [before or now for before, now in pairs]
-    evidence = Evidence(decides.frames, decides.median_face_px) if decides else None
+        pairs = zip(has_face.get(score.clip, score.found), score.found, strict=True)
+        has_face[score.clip] = [before or now for before, now in pairs]
+    deciding = video.deciding
     return VideoResult(
         path=path,
-        verdict=decides.verdict if decides else decide(None, thresholds),
-        probability_fake=decides.probability_fake if decides else None,
+        verdict=video.verdict,
+        probability_fake=video.score,
         model=model,
         fingerprint=fingerprint,
-        frames_sampled=sum(map(len, found.values())),
-        frames_with_face=sum(map(sum, found.values())),
+        frames_sampled=sum(map(len, has_face.values())),
+        frames_with_face=sum(map(sum, has_face.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),
-        tracks=tuple(tracks.values()),
+        tracks=tuple(_track_result(track, scores) for track in video.tracks),
         detail=detail,
-        decides=decides.track if decides else None,
-        median_face_px=decides.median_face_px if decides else None,
-        reasons=tuple(evidence.lacks()) if evidence else (),
+        decides=deciding.track if deciding else None,
+        median_face_px=deciding.evidence.face_px if deciding else None,
+        reasons=tuple(deciding.evidence.lacks()) if deciding else (),
     )
 
 
-def _track(
-    track: int, scores: Sequence[ClipScore], probability: float, thresholds: Thresholds
-) -> TrackResult:
-    evidence = Evidence.of([s.frames for s in scores], [s.face_px for s in scores])
+def _track_result(track: TrackVerdict, scores: Sequence[ClipScore]) -> TrackResult:
+    own = [score for score in scores if score.track == track.track]
     return TrackResult(
-        track=track,
-        verdict=decide(probability, thresholds, evidence),
-        probability_fake=probability,
-        start_s=min(score.start_s for score in scores),
-        end_s=max(score.end_s for score in scores),
-        frames=evidence.frames,
-        median_face_px=evidence.face_px,
+        track=track.track,
+        verdict=track.verdict,
+        probability_fake=track.score,
+        start_s=min(score.start_s for score in own),
+        end_s=max(score.end_s for score in own),
+        frames=track.evidence.frames,
+        median_face_px=track.evidence.face_px,
     )
