@@ -38,16 +38,17 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     args = parser.parse_args()
 
+    from pipelines.shards.open import ClipDataset
     from trainer.evaluation.evaluate import evaluate
     from trainer.evaluation.predictions import BATCH
     from trainer.evaluation.robustness import CONDITIONS
-    from trainer.exporting.export import load_run
-    from trainer.input.clips import clips_dataset
+    from trainer.input.clips import read_clips
+    from trainer.run import Run
 
     with tempfile.TemporaryDirectory() as folder:
         data = _copies(args.data, args.split, args.copies, Path(folder))
-        model, _ = load_run(args.run)
-        clips = clips_dataset(data, args.split)
+        model = Run.open(args.run).model
+        clips = read_clips(ClipDataset.open(data), args.split)
         inputs = clips.map(lambda x: {"clips": x["clips"], "mask": x["mask"]})
         batches = inputs.batch(BATCH).prefetch(2)
 

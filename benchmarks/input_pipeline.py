@@ -33,8 +33,8 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
+    from pipelines.shards.open import ClipDataset
     from trainer.config import TrainConfig
-    from trainer.input.clips import load_dataset_info
     from trainer.input.sampling import TrainingClips
     from trainer.model.backbones import BACKBONE
     from trainer.model.detector import build_model
@@ -42,9 +42,10 @@ def main() -> None:
     from trainer.training.optimizer import make_optimizer
 
     config = TrainConfig(batch_size=2, fakes=args.fakes)
-    info = load_dataset_info(args.data)["config"]
-    clips = TrainingClips(args.data, config)
-    model = build_model(config, info["crop_size"], info["frames_per_clip"])
+    dataset = ClipDataset.open(args.data)
+    clips = TrainingClips(dataset, config)
+    crops = dataset.config
+    model = build_model(config, crops.crop_size, crops.frames_per_clip)
     optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), 1000)
     compile_model(model, optimizer, config.frame_loss_weight)
 

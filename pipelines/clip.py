@@ -27,6 +27,12 @@ class Video:
     split: str = ""
 
     @property
+    def full_key(self) -> tuple[str, str, str, str]:
+        """What identifies a video among several data sets, or several preprocessings of one: the
+        methods and compressions of a data set may name their videos alike."""
+        return (self.dataset, self.method, self.compression, self.id)
+
+    @property
     def key(self) -> str:
         """Unique over all datasets."""
         return f"{self.dataset}/{self.id}"

@@ -14,20 +14,7 @@ from rich.console import Console
 from pipelines import datasets, storage
 from pipelines.beam import engine, progress
 from pipelines.beam.job import run, stopped
-from pipelines.beam.output import (
-    AUDIT_NAME,
-    EARLY_REJECTS,
-    HEADER,
-    INDEX,
-    INFO_NAME,
-    MANIFEST_NAME,
-    OPTIONS,
-    PARTS,
-    PLAN,
-    REJECTS_NAME,
-    clear,
-    prepare,
-)
+from pipelines.beam.output import EARLY_REJECTS, HEADER, INDEX, OPTIONS, PARTS, PLAN, clear, prepare
 from pipelines.beam.plan import make_plan, write_plan
 from pipelines.beam.settings import PreprocessSettings
 from pipelines.beam.transforms import (
@@ -44,6 +31,7 @@ from pipelines.datasets.manifest import listed
 from pipelines.errors import JobError
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
+from pipelines.shards.open import AUDIT_NAME, INFO_NAME, MANIFEST_NAME, REJECTS_NAME
 from pipelines.shards.write import is_shard_name
 from pipelines.splits.assign import audit, split_videos
 
@@ -101,6 +89,7 @@ def preprocess(
         "dataset": " ".join(dataset.name for dataset in found),
         "config": config.to_dict(),
         "fingerprint": config.fingerprint,
+        "generated": any(dataset.generated for dataset in found),
         "split_rule": _split_rule(found, job),
         "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
     }

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ import numpy as np
 
 from pipelines.clip import FAKE, REAL
 from pipelines.verdict import Thresholds
-from trainer.run import CALIBRATION_NAME, MODEL_NAME
 
 TEMPERATURES = (0.05, 20.0)  # no fit goes beyond them
 MAX_FPR = 0.05  # of real videos called FAKE, unless told otherwise
@@ -189,22 +186,3 @@ def _towards(mark: float, neighbour: float) -> float:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def load_calibration(run: str | os.PathLike) -> Calibration | None:
-    """A run's calibration; None where it has none.
-
-    Raises ValueError where calibration.json is damaged or was made with other weights.
-    """
-    path = Path(run) / CALIBRATION_NAME
-    if not path.is_file():
-        return None
-    again = "Run `dfdetect calibrate` again."
-    try:
-        calibration = Calibration.from_dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error} {again}") from error
-    model = Path(run) / MODEL_NAME
-    if calibration.model_sha256 and calibration.model_sha256 != sha256_of(model):
-        raise ValueError(f"{path}: was made with another {MODEL_NAME} than is there now. {again}")
-    return calibration

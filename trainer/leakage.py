@@ -1,18 +1,24 @@
-"""What a training has seen, as hashes: kept with the model, so that data it is measured or
-calibrated on can be checked for leaks without the training's shards."""
+"""Leakage check: hashes of what a training has seen, kept with the model, so that data it is
+measured or calibrated on can be checked without the training's shards."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.scored import ScoredVideo
-from trainer.run import SEEN_NAME, write_json
+import tensorflow as tf
+
+from pipelines.atomic import write_json
+from pipelines.clip import Video
+from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
+from trainer.input.clips import read_records, readable
+
+SEEN_NAME = "seen.json"
 
 KINDS = ("video", "source", "identity")
 
@@ -56,20 +62,14 @@ class Seen:
         return cls(*(frozenset(values[field.name]) for field in dataclasses.fields(cls)))
 
 
-def collect(data: str | os.PathLike, split: str = "train") -> Seen:
+def collect(dataset: ClipDataset, split: str = "train") -> Seen:
     """What a split's records hold; nothing where it is empty.
 
     The records decide and not manifest.csv, which names rejected videos too and is not there
     for every folder of shards. Of a fake without a known source, none is noted. Only the context
-    of a record is parsed: 0.3 ms for a clip of 16 frames at 224 px. Raises FileNotFoundError or
-    ValueError as `load_dataset_info` does, and ValueError where a record is damaged.
+    of a record is parsed: 0.3 ms for a clip of 16 frames at 224 px. Raises ValueError where a
+    record is damaged.
     """
-    import tensorflow as tf
-
-    from pipelines.shards import schema
-    from trainer.input.clips import load_dataset_info, read_records, readable, shard_paths
-
-    paths = shard_paths(data, load_dataset_info(data), split)
     names = ("video/id", "video/dataset", "source_id", "identities")
     spec = {name: schema.feature_spec()[0][name] for name in names}
 
@@ -78,13 +78,14 @@ def collect(data: str | os.PathLike, split: str = "train") -> Seen:
         return [context[name] for name in names]
 
     videos, sources, identities = set(), set(), set()
+    paths = [str(shard.path) for shard in dataset.shards(split)]
     contexts = read_records(paths).batch(64).map(parse, tf.data.AUTOTUNE) if paths else ()
-    for ids, datasets, source_ids, people in readable(contexts, data):
+    for ids, datasets, source_ids, people in readable(contexts, dataset.folder):
         rows = (ids.numpy(), datasets.numpy(), source_ids.numpy(), people.to_list())
-        for video, dataset, source, persons in zip(*rows, strict=True):
-            videos.add((dataset, video))
-            sources |= {(dataset, source)} if source else set()
-            identities |= {(dataset, person) for person in persons}
+        for video, name, source, persons in zip(*rows, strict=True):
+            videos.add((name, video))
+            sources |= {(name, source)} if source else set()
+            identities |= {(name, person) for person in persons}
 
     def hashed(kind, keys):
         return frozenset(hash_key(kind, d.decode(), name.decode()) for d, name in keys)
@@ -92,17 +93,15 @@ def collect(data: str | os.PathLike, split: str = "train") -> Seen:
     return Seen(hashed("video", videos), hashed("source", sources), hashed("identity", identities))
 
 
-def write_seen(run: str | os.PathLike, seen: Seen) -> None:
+def write_seen(folder: Path, seen: Seen) -> None:
     """Writes seen.json into a run's folder, at once or not at all."""
-    write_json(Path(run) / SEEN_NAME, seen.to_dict())
+    write_json(folder / SEEN_NAME, seen.to_dict())
 
 
-def read_seen(run: str | os.PathLike) -> Seen | None:
-    """What the run's training has seen; None where an earlier version kept no record of it.
-
-    Raises ValueError where the file is damaged.
-    """
-    path = Path(run) / SEEN_NAME
+def read_seen(folder: Path) -> Seen | None:
+    """What a training has seen, from the folder of its run or of its exported model; None where
+    no record of it is kept. Raises ValueError where the file is damaged."""
+    path = folder / SEEN_NAME
     if not path.is_file():
         return None
     try:
@@ -114,21 +113,15 @@ def read_seen(run: str | os.PathLike) -> Seen | None:
         ) from error
 
 
-def leakage(seen: Seen | None, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
+def leakage(seen: Seen | None, videos: Sequence[Video]) -> dict[str, Any]:
     """How many of the videos, their sources and people the training has seen; None where that is
     not known: the model keeps no record, or none of that kind. Names are compared within a data
     set."""
     given = {
-        "videos": {hash_key("video", v.video.dataset, v.video.id) for v in videos},
-        "sources": {
-            hash_key("source", v.video.dataset, v.video.source_id)
-            for v in videos
-            if v.video.source_id
-        },
+        "videos": {hash_key("video", v.dataset, v.id) for v in videos},
+        "sources": {hash_key("source", v.dataset, v.source_id) for v in videos if v.source_id},
         "identities": {
-            hash_key("identity", v.video.dataset, name)
-            for v in videos
-            for name in v.video.identities
+            hash_key("identity", v.dataset, name) for v in videos for name in v.identities
         },
     }
     return {

@@ -1,59 +1,46 @@
-"""The folder of a training run: what lies in it, and whether it can begin or go on there."""
+"""A training run's folder: opened once when finished, and checked for resuming when not."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import hashlib
+import functools
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy
+import sklearn
+import tensorflow as tf
+
+from pipelines.atomic import write_json
+from pipelines.config import PreprocessConfig
+from pipelines.shards.open import ClipDataset
+from trainer.calibration import Calibration, sha256_of
 from trainer.config import TrainConfig
 from trainer.errors import TrainError
+from trainer.leakage import SEEN_NAME, Seen, read_seen
+from trainer.model.detector import load_model
 
 MODEL_NAME = "model.keras"  # its presence marks a finished run
 BEST_NAME = "best.keras"  # until the run is finished
 CHECKPOINT_NAME = "checkpoint.safetensors"  # until the run is finished
 CONFIG_NAME = "config.json"
 SETTINGS_NAME = "config.yaml"  # for --config
-SEEN_NAME = "seen.json"
 CALIBRATION_NAME = "calibration.json"
+VERSIONS_NAME = "versions.json"
 PARTS = (
     *(MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, SETTINGS_NAME, SEEN_NAME, CALIBRATION_NAME),
     *("history.json", "history.csv"),
 )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes at once or not at all. Raises ValueError on NaN."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
-
-
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows of the same columns at once or not at all; None becomes an empty cell."""
-    lines = list(rows)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    os.replace(temporary, path)
-
-
 def versions() -> dict[str, str]:
     """Versions of what decides the result."""
-    import keras
-    import numpy
-    import sklearn
-    import tensorflow as tf
-
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -64,100 +51,126 @@ def versions() -> dict[str, str]:
     }
 
 
-def describe(config: TrainConfig, data: str | os.PathLike, info: dict[str, Any]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished training: its folder, its config.json, and the model with what belongs to it.
+
+    record: config.json, see docs/training.md.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> Run:
+        """Raises FileNotFoundError where the training is not finished."""
+        folder = Path(folder)
+        for name in (CONFIG_NAME, MODEL_NAME):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(
+                    f"{folder / name} is missing: finish `dfdetect train` first."
+                )
+        return cls(folder, json.loads((folder / CONFIG_NAME).read_text()))
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The trained detector, in the precision that it was saved in."""
+        return load_model(self.folder / MODEL_NAME)
+
+    @functools.cached_property
+    def calibration(self) -> Calibration | None:
+        """None where there is none. Raises ValueError where it is damaged or of other weights."""
+        path = self.folder / CALIBRATION_NAME
+        if not path.is_file():
+            return None
+        again = "Run `dfdetect calibrate` again."
+        try:
+            calibration = Calibration.from_dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error} {again}") from error
+        if calibration.model_sha256 not in ("", sha256_of(self.folder / MODEL_NAME)):
+            raise ValueError(
+                f"{path}: was made with another {MODEL_NAME} than is there now. {again}"
+            )
+        return calibration
+
+    def write_calibration(self, calibration: Calibration) -> Calibration:
+        """Stores a calibration of this run's model, and returns it with the model's checksum."""
+        checksum = sha256_of(self.folder / MODEL_NAME)
+        calibration = dataclasses.replace(calibration, model_sha256=checksum)
+        write_json(self.folder / CALIBRATION_NAME, calibration.to_dict())
+        return calibration
+
+    @functools.cached_property
+    def seen(self) -> Seen | None:
+        """What the training has seen, as hashes; None where it keeps no record of that."""
+        return read_seen(self.folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the crops that the model was trained on."""
+        return self.record["fingerprint"]
+
+    @functools.cached_property
+    def preprocess(self) -> PreprocessConfig:
+        """How the crops were made."""
+        return PreprocessConfig.from_dict(self.record["preprocess"])
+
+
+def describe(config: TrainConfig, dataset: ClipDataset) -> dict[str, Any]:
     """What config.json says of a run before it begins."""
-    shards = json.dumps({name: facts["sha256"] for name, facts in sorted(info["shards"].items())})
     return {
         "train": config.to_dict(),
-        "preprocess": info["config"],
-        "fingerprint": info["fingerprint"],
-        "data": os.path.abspath(data),
-        "data_sha256": hashlib.sha256(shards.encode()).hexdigest(),
-        "splits": info["splits"],
-        "sample_data": is_sample(info),
+        "preprocess": dataset.config.to_dict(),
+        "fingerprint": dataset.fingerprint,
+        "data": os.path.abspath(dataset.folder),
+        "data_sha256": dataset.sha256,
+        "splits": dataset.splits,
+        "sample_data": dataset.generated,
     }
 
 
-def is_sample(info: Mapping[str, Any]) -> bool:
-    """Whether the data set of a dataset_info.json is a generated one (`dfdetect sample-data`)."""
-    notes = " ".join(str(note) for note in info.get("problems", []))
-    return "sample" in str(info.get("dataset", "")).lower() or "generated" in notes.lower()
+def can_resume(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether an unfinished run of the same settings is there to resume. Changes nothing.
 
-
-def can_go_on(out: Path, facts: dict[str, Any], overwrite: bool) -> bool:
-    """Whether an unfinished run of the same settings is there to go on with. Changes nothing.
-
-    facts: by `describe`. Raises TrainError where the folder holds foreign files, or a finished run
+    record: by `describe`. Raises TrainError where the folder holds foreign files, or a finished run
     or one of other settings that `overwrite` does not allow to replace.
     """
-    if out.exists() and not out.is_dir():
-        raise TrainError(f"{out} is a file; give a folder as --out.")
-    if not out.is_dir() or not any(out.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise TrainError(f"{folder} is a file; give a folder as --out.")
+    if not folder.is_dir() or not any(folder.iterdir()):
         return False
-    if not (out / CONFIG_NAME).is_file():
-        raise TrainError(f"{out} is not empty and not a training run; give another --out.")
+    if not (folder / CONFIG_NAME).is_file():
+        raise TrainError(f"{folder} is not empty and not a training run; give another --out.")
     if overwrite:
         return False
-    _check_same(out, facts)
-    return (out / CHECKPOINT_NAME).is_file()
+    _check_same(folder, record)
+    return (folder / CHECKPOINT_NAME).is_file()
 
 
-def begin(out: Path) -> None:
-    """Makes the folder, without what an earlier run left in it."""
-    for name in PARTS:
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / "tensorboard", ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _check_same(out: Path, facts: dict[str, Any]) -> None:
-    if (out / MODEL_NAME).exists():
+def _check_same(folder: Path, record: Mapping[str, Any]) -> None:
+    if (folder / MODEL_NAME).exists():
         raise TrainError(
-            f"{out} holds a finished run. Give another --out, or --overwrite to replace it."
+            f"{folder} holds a finished run. Give another --out, or --overwrite to replace it."
         )
-    before = json.loads((out / CONFIG_NAME).read_text())
+    before = json.loads((folder / CONFIG_NAME).read_text())
     changes = [
         f"--{name.replace('_', '-')} was {before['train'].get(name)!r} and is {value!r}"
-        for name, value in facts["train"].items()
+        for name, value in record["train"].items()
         if name not in TrainConfig.FREE and before["train"].get(name) != value
     ]
-    if before.get("data_sha256") != facts["data_sha256"]:
+    if before.get("data_sha256") != record["data_sha256"]:
         changes.append("the shards are others")
     if changes:
         raise TrainError(
-            f"{out} holds an unfinished run that began otherwise: {'; '.join(changes)}. Repeat "
-            "its command to go on, give another --out, or --overwrite to begin anew."
+            f"{folder} holds an unfinished run that began otherwise: {'; '.join(changes)}. Repeat "
+            "its command to resume it, give another --out, or --overwrite to begin anew."
         )
 
 
-def write_settings(path: Path, config: TrainConfig, data: str | os.PathLike) -> None:
-    """What --config takes to make the run again."""
-    path.write_text(settings_text(config, os.path.abspath(data)))
-
-
-def settings_text(config: TrainConfig, data: str | None) -> str:
-    import yaml
-
-    return yaml.safe_dump({"data": data, **config.to_dict()}, sort_keys=False)
-
-
-def read_settings(path: str) -> dict[str, Any]:
-    """Settings by name from a YAML file. Raises FileNotFoundError, or ValueError where they are
-    not settings of a training."""
-    import yaml
-
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"--config {path}: there is no such file.")
-    try:
-        settings = yaml.safe_load(Path(path).read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path}: is not YAML: {error}") from error
-    names = ["data", *(field.name for field in dataclasses.fields(TrainConfig))]
-    if not isinstance(settings, dict) or (unknown := sorted(set(map(str, settings)) - set(names))):
-        raise ValueError(
-            f"--config {path}: expected settings of a training by name, "
-            + (f"found {unknown}; " if isinstance(settings, dict) else "found none; ")
-            + f"there are {', '.join(names)}."
-        )
-    # As text where it is not a switch, so that each is read, and checked, like a flag.
-    return {k: v if isinstance(v, bool | None) else str(v) for k, v in settings.items()}
+def clear(folder: Path) -> None:
+    """Makes the folder, without what an earlier run left in it."""
+    for name in PARTS:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)

@@ -44,10 +44,11 @@ def main(argv: list[str]) -> int:
         return 0
 
     from trainer.exporting.export import export
-    from trainer.exporting.warmup import can_write_warmup
+    from trainer.exporting.warmup import WARMUP_NAME
 
-    print(f"wrote {export(args.run, args.out, args.name, args.metrics, args.precision)}")
-    if not can_write_warmup():
+    version = export(args.run, args.out, args.name, args.metrics, args.precision)
+    print(f"wrote {version}")
+    if not (version / "assets.extra" / WARMUP_NAME).is_file():
         print(
             "note: without requests to warm a server up, whose first answers will take longer; "
             "for these `pip install 'dfdetect[serving]'` and export again."

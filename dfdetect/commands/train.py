@@ -6,8 +6,8 @@ import argparse
 
 from dfdetect.commands import make_parser
 from pipelines.flags import add_flags, from_flags
-from trainer import run
 from trainer.config import TrainConfig
+from trainer.settings import read_settings, settings_text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,13 +35,13 @@ def main(argv: list[str]) -> int:
     try:
         if args.config:
             # They become the defaults, as text, so that each is read and checked like a flag.
-            parser.set_defaults(**run.read_settings(args.config))
+            parser.set_defaults(**read_settings(args.config))
             args = parser.parse_args(argv)
         config = from_flags(TrainConfig, args)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     if args.print_config:
-        print(run.settings_text(config, args.data), end="")
+        print(settings_text(config, args.data), end="")
         return 0
     if not (args.data and args.out):
         parser.error("--data and --out are needed; --config may give --data.")

@@ -10,10 +10,6 @@ from collections.abc import Sequence
 
 from pipelines import storage
 
-INFO_NAME = "dataset_info.json"  # written last: its presence marks a finished data set
-REJECTS_NAME = "rejects.jsonl"
-AUDIT_NAME = "split_audit.json"
-MANIFEST_NAME = "manifest.csv"
 JOB = "job"  # the only files that may differ between two runs over the same input
 OPTIONS = f"{JOB}/options.json"  # the engine
 METRICS = f"{JOB}/metrics.json"  # what was done, and how long it took

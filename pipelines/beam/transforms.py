@@ -17,10 +17,11 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import storage
 from pipelines.beam import job_metrics
-from pipelines.beam.output import EARLY_REJECTS, HEADER, INFO_NAME, PARTS, REJECT_MARK, REJECTS_NAME
+from pipelines.beam.output import EARLY_REJECTS, HEADER, PARTS, REJECT_MARK
 from pipelines.beam.plan import Task, read_plan
 from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.shards.open import INFO_NAME, REJECTS_NAME
 from pipelines.shards.write import (
     MAX_RECORD_BYTES,
     Piece,

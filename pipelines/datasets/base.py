@@ -29,6 +29,7 @@ class Dataset:
     missing: what the data set's lists name but is not there, by path below the root.
     rejects: files that are there but cannot be used: misnamed, unlisted, an id twice.
     notes: what a user should know, a sentence each.
+    generated: whether `dfdetect sample-data` made the videos, which say nothing of real ones.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Dataset:
     missing: tuple[str, ...] = ()
     rejects: tuple[Reject, ...] = ()
     notes: tuple[str, ...] = ()
+    generated: bool = False

@@ -68,6 +68,7 @@ def find(root: Path) -> Dataset:
         missing=tuple(sorted(missing)),
         rejects=tuple(sorted(rejects)),
         notes=(*_parts_note(root, videos), *notes),
+        generated=(root / GENERATED).is_file(),
     )
 
 

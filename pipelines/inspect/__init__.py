@@ -4,7 +4,6 @@ Everything reads one record at a time. Only what a record says needs TensorFlow,
 files, checksums and framing are verified without.
 """
 
-from pipelines.inspect.info import load_info
 from pipelines.inspect.records import read_clips
 
-__all__ = ["load_info", "read_clips"]
+__all__ = ["read_clips"]

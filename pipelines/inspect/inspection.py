@@ -11,11 +11,11 @@ from rich.console import Console
 
 from pipelines.clip import SPLITS, Clip, Video
 from pipelines.datasets.lists import LABELS
-from pipelines.inspect.info import load_info
 from pipelines.inspect.records import parse_record, read_records
 from pipelines.inspect.report import report, verified
 from pipelines.inspect.statistics import statistics
 from pipelines.inspect.verify import Contents, verify
+from pipelines.shards.open import read_info
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def inspect(
     quick: counts and checksums only. Raises FileNotFoundError or ValueError where the folder holds
     no finished data set, and FileExistsError where --export-frames would replace something.
     """
-    info = load_info(folder)
+    info = read_info(folder)
     folder, pictures = Path(folder), pictures or Pictures()
     numbers = statistics(folder, info)
     if pictures.export_frames:

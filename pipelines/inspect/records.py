@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.clip import Clip, Video
-from pipelines.inspect.info import AGAIN
+from pipelines.shards.open import COPY_AGAIN
 from pipelines.shards.write import masked_crc
 
 HEADER = struct.Struct("<QI")  # of a record: the length of its data, and that length's checksum
@@ -94,7 +94,7 @@ def read_clips(folder: str | Path, split: str) -> Iterator[tuple[Video, Clip]]:
     for path in sorted(Path(folder).glob(f"{split}-*.tfrecord")):
         for record in read_records(path):
             if record.damage:
-                raise ValueError(f"{path}: {record.place} {record.damage}. {AGAIN}")
+                raise ValueError(f"{path}: {record.place} {record.damage}. {COPY_AGAIN}")
             video, clip, _ = parse_record(record.data)
             yield video, clip
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.beam.output import AUDIT_NAME, REJECTS_NAME
 from pipelines.clip import SPLITS
 from pipelines.datasets.lists import first_few
 from pipelines.inspect.statistics import FIRST
+from pipelines.shards.open import AUDIT_NAME, REJECTS_NAME
 
 
 def summary(info: dict[str, Any]) -> Table:

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.beam.output import AUDIT_NAME, REJECTS_NAME
 from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
-from pipelines.inspect.info import read_json
+from pipelines.shards.open import AUDIT_NAME, REJECTS_NAME, read_json_object
 
 FIRST = 3  # names given of the rejects for a reason
 FEW = 0.1  # a class with a smaller share of a split's videos is warned of
@@ -135,7 +134,7 @@ def _audit(path: Path) -> dict[str, int | None] | None:
     """
     if not path.is_file():
         return None
-    audit = read_json(path)
+    audit = read_json_object(path)
     crossings, duplicates = audit.get("crossings", []), audit.get("duplicates")
     official = sum(bool(crossing.get("official")) for crossing in crossings)
     return {

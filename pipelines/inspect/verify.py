@@ -11,13 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.beam.output import INFO_NAME, MANIFEST_NAME, REJECTS_NAME
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
 from pipelines.datasets.manifest import listed
-from pipelines.inspect.info import AGAIN
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
+from pipelines.shards.open import COPY_AGAIN, INFO_NAME, MANIFEST_NAME, REJECTS_NAME
 from pipelines.shards.write import is_shard_name
 
 MOST = 5  # problems told of one file
@@ -93,18 +92,22 @@ def verify(folder: str | Path, info: dict, contents: Contents | None = None) -> 
     problems = [*_misfits(folder, info), *_strays(folder, info)]
     for name, facts in _shown(sorted(info["shards"].items())):
         if not is_shard_name(name):
-            problems.append(f"{folder / INFO_NAME}: lists {name!r}, no name of a shard. {AGAIN}")
+            problems.append(
+                f"{folder / INFO_NAME}: lists {name!r}, no name of a shard. {COPY_AGAIN}"
+            )
             continue
         found = _check_shard(folder / name, facts, contents)
         if found and contents:
             contents.unsure.add(name.split("-")[0])
         problems += found[:MOST]
         if len(found) > MOST:
-            problems.append(f"{folder / name}: has {len(found) - MOST} more problems. {AGAIN}")
+            problems.append(f"{folder / name}: has {len(found) - MOST} more problems. {COPY_AGAIN}")
     for split in SPLITS:
         sure = contents if contents and split not in contents.unsure else None
         told = _miscounts(info, split, sure.tallies[split]) if sure else _missums(info, split)
-        problems += (f"{folder / INFO_NAME}: split {split} has {what}. {AGAIN}" for what in told)
+        problems += (
+            f"{folder / INFO_NAME}: split {split} has {what}. {COPY_AGAIN}" for what in told
+        )
     return problems
 
 
@@ -132,7 +135,7 @@ def _misfits(folder: Path, info: dict[str, Any]) -> Iterator[str]:
     if rejects != info["rejects"]:
         yield (
             f"{folder / REJECTS_NAME}: has rejects {rejects}, {INFO_NAME} says {info['rejects']}. "
-            f"{AGAIN}"
+            f"{COPY_AGAIN}"
         )
 
 
@@ -169,7 +172,9 @@ def _strays(folder: Path, info: dict[str, Any]) -> Iterator[str]:
 
 def _check_shard(path: Path, facts: dict[str, Any], contents: Contents | None) -> list[str]:
     if not path.is_file():
-        return [f"{path}: is missing, {INFO_NAME} lists {facts['records']} records in it. {AGAIN}"]
+        return [
+            f"{path}: is missing, {INFO_NAME} lists {facts['records']} records in it. {COPY_AGAIN}"
+        ]
     problems = list(_changed(path, facts))
     count, whole, before = 0, True, ""
     for record in read_records(path):
@@ -178,11 +183,11 @@ def _check_shard(path: Path, facts: dict[str, Any], contents: Contents | None) -
         if record.damage:
             said = f" (it says {name})" if name else f" (after {before})" if before else ""
             wrong, whole = [record.damage], False
-        problems += (f"{path}: {record.place}{said} {what}. {AGAIN}" for what in wrong)
+        problems += (f"{path}: {record.place}{said} {what}. {COPY_AGAIN}" for what in wrong)
         count, before = count + 1, name
     if whole and count != facts["records"]:
         problems.append(
-            f"{path}: holds {count} records, {INFO_NAME} says {facts['records']}. {AGAIN}"
+            f"{path}: holds {count} records, {INFO_NAME} says {facts['records']}. {COPY_AGAIN}"
         )
     return problems
 
@@ -190,12 +195,12 @@ def _check_shard(path: Path, facts: dict[str, Any], contents: Contents | None) -
 def _changed(path: Path, facts: dict[str, Any]) -> Iterator[str]:
     size = path.stat().st_size
     if size != facts["bytes"]:
-        yield f"{path}: has {size} bytes, {INFO_NAME} says {facts['bytes']}. {AGAIN}"
+        yield f"{path}: has {size} bytes, {INFO_NAME} says {facts['bytes']}. {COPY_AGAIN}"
         return
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     if digest != facts["sha256"]:
         yield (
             f"{path}: its SHA-256 is {digest[:16]}..., {INFO_NAME} says "
-            f"{facts['sha256'][:16]}...; the file was changed or damaged. {AGAIN}"
+            f"{facts['sha256'][:16]}...; the file was changed or damaged. {COPY_AGAIN}"
         )

@@ -23,6 +23,7 @@ from pipelines.beam.output import PARTS
 from pipelines.beam.settings import PreprocessSettings
 from pipelines.config import PreprocessConfig
 from pipelines.inspect.verify import verify
+from pipelines.shards.open import read_info
 from pipelines.shards.write import read_part
 
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "2"]
@@ -61,7 +62,7 @@ def checksums(folder: Path, pattern: str = "*") -> dict[str, str]:
 
 
 def test_every_video_is_in_a_shard_or_in_the_rejects(shards, own_folder):
-    info = inspect.load_info(shards)
+    info = read_info(shards)
     rejects = [json.loads(line) for line in (shards / "rejects.jsonl").read_text().splitlines()]
     reasons = {Path(r["video"]).name: r["reason"] for r in rejects}
     assert reasons == {
@@ -76,7 +77,7 @@ def test_every_video_is_in_a_shard_or_in_the_rejects(shards, own_folder):
 
 
 def test_the_info_counts_what_the_shards_hold(shards):
-    info = inspect.load_info(shards)
+    info = read_info(shards)
     for split, counts in info["splits"].items():
         clips = list(inspect.read_clips(shards, split))
         assert len(clips) == counts["clips"]
@@ -276,7 +277,7 @@ def test_keeping_the_splits_of_what_is_no_data_set_says_what_to_give(own_folder,
 def test_methods_and_compressions_choose_what_is_taken(sample, tmp_path, capsys):
     argv = ["--input", str(sample), *FLAGS, "--methods", "faceswap", "--compression", "c23"]
     assert main(["preprocess", *argv, "--output", str(tmp_path / "out")]) == 0
-    info = inspect.load_info(tmp_path / "out")
+    info = read_info(tmp_path / "out")
     methods = {name for part in info["splits"].values() for name in part["methods"]}
     assert methods == {"original", "FaceSwap"}
     argv = ["--input", str(sample), "--output", str(tmp_path / "none"), "--methods", "Deepfaks"]
@@ -330,7 +331,7 @@ def test_what_the_lists_name_and_is_not_there_is_in_the_audit(sample, tmp_path):
 def test_a_video_that_takes_too_long_is_a_reject(own_folder, tmp_path):
     argv = ["--input", str(own_folder), "--output", str(tmp_path / "out"), *FLAGS]
     assert main(["preprocess", *argv, "--time-limit", "0.001"]) == 1
-    reasons = inspect.load_info(tmp_path / "out")["rejects"]
+    reasons = read_info(tmp_path / "out")["rejects"]
     assert reasons["timeout"] > 0 and set(reasons) <= {"timeout", "unreadable"}
 
 

@@ -13,6 +13,7 @@ from pipelines.beam import transforms
 from pipelines.beam.output import INDEX, PARTS
 from pipelines.inspect.verify import verify
 from pipelines.shards import write
+from pipelines.shards.open import read_info
 from pipelines.shards.write import Piece, read_part, write_records, write_shard
 
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "4"]
@@ -84,7 +85,7 @@ def test_a_grown_data_set_is_what_making_it_all_at_once_gives(data, tmp_path):
     assert {name: data for name, (data, _) in grown.items()} == {
         name: data for name, (data, _) in whole.items()
     }
-    assert verify(data / "out", inspect.load_info(data / "out")) == []
+    assert verify(data / "out", read_info(data / "out")) == []
 
 
 def test_a_video_that_is_gone_or_changed_leaves_the_shards_as_it_was(data, extracted):
@@ -106,7 +107,7 @@ def test_another_shard_count_deals_out_what_is_there_without_decoding(data, extr
     assert extracted == []
     assert len(list((data / "out").glob("*.tfrecord"))) == 6
     assert len(list((data / "out" / INDEX).glob("*.json"))) == 6
-    assert verify(data / "out", inspect.load_info(data / "out")) == []
+    assert verify(data / "out", read_info(data / "out")) == []
 
 
 def test_other_settings_make_everything_anew(data, extracted):
@@ -127,7 +128,7 @@ def test_folders_may_have_names_that_would_be_patterns(tmp_path, face_video):
     shutil.copy(face_video, odd / "data" / "real" / "b [y].mp4")
     assert run(odd, "--update", "--shards", "1") == 0
     assert len(list((odd / "out").iterdir())) == 3 + 4 + 1  # shards, lists, job/
-    assert verify(odd / "out", inspect.load_info(odd / "out")) == []
+    assert verify(odd / "out", read_info(odd / "out")) == []
     assert run(odd, "--overwrite") == 0
     assert sorted(p.name for p in (odd / "out" / "job").iterdir()) == [
         "index",

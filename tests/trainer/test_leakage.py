@@ -4,13 +4,13 @@ import hashlib
 import json
 
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.clip import FAKE, REAL, Clip, Video
 from pipelines.config import PreprocessConfig
-from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
+from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import leakage
 
 NAMES = st.text(max_size=6)
@@ -32,20 +32,13 @@ VIDEOS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("shards")
-    config = PreprocessConfig()
-    shards = {}
-    for split in ("train", "val", "test"):
-        name = f"{split}-00000-of-00001.tfrecord"
-        videos = [v for v in VIDEOS if v.split == split]
-        with tf.io.TFRecordWriter(str(root / name)) as writer:
-            for one in [*videos, *videos]:  # two clips each
-                clip = Clip(0, 0, 25.0, [b"x"], *([[0.0]] * 2), [[[0.0] * 2] * 5], [0.0], [[0.0]])
-                writer.write(schema.serialize(one, clip, config.fingerprint))
-        shards[name] = {"records": 2 * len(videos)}
-    info = {"config": config.to_dict(), "fingerprint": config.fingerprint, "shards": shards}
-    (root / "dataset_info.json").write_text(json.dumps(info))
-    return root
+    clip = Clip(0, 0, 25.0, [b"x"], *([[0.0]] * 2), [[[0.0] * 2] * 5], [0.0], [[0.0]])
+    splits = {  # two clips each
+        split: [(v, clip) for v in VIDEOS if v.split == split for _ in range(2)]
+        for split in ("train", "test")
+    }
+    root = write_clip_dataset(tmp_path_factory.mktemp("shards"), PreprocessConfig(), splits)
+    return ClipDataset.open(root)
 
 
 def keys(kind, *names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
@@ -18,12 +17,15 @@ from dfdetect.__main__ import main
 from pipelines.clip import FAKE, ORIGINAL, Clip, Video
 from pipelines.config import PreprocessConfig
 from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
+from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import run as runs
 from trainer.config import TrainConfig
 from trainer.errors import TrainError
 from trainer.evaluation import evaluate, metrics
 from trainer.exporting import export
-from trainer.input.clips import clips_dataset, load_dataset_info, shard_paths
+from trainer.input.clips import read_clips
+from trainer.model.detector import load_model
 from trainer.report.notes import SAMPLE_NOTE
 from trainer.training import train
 
@@ -31,7 +33,7 @@ SIDE, T = 32, 4
 COUNTS = {"train": 16, "val": 8, "test": 8}
 
 
-def _record(split: str, index: int, fingerprint: str) -> bytes:
+def _clip(split: str, index: int) -> tuple[Video, Clip]:
     """A noisy clip, reddish when fake; frame 1 is lost, and every third clip is short."""
     rng = np.random.default_rng(index)
     images = []
@@ -52,33 +54,15 @@ def _record(split: str, index: int, fingerprint: str) -> bytes:
     clip = Clip(
         0, 0, 25.0, images, zeros(n), zeros((n, 4)), zeros((n, 5, 2)), zeros(n), zeros((n, 2, 3))
     )
-    return schema.serialize(video, clip, fingerprint)
+    return video, clip
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("shards")
+    clips = {split: [_clip(split, i) for i in range(count)] for split, count in COUNTS.items()}
     config = PreprocessConfig(frames_per_clip=T, crop_size=SIDE)
-    shards, splits = {}, {}
-    for split, count in COUNTS.items():
-        for shard in range(2):
-            path = root / f"{split}-{shard:05d}-of-00002.tfrecord"
-            chosen = [i for i in range(count) if (i // 2) % 2 == shard]
-            with tf.io.TFRecordWriter(str(path)) as writer:
-                for index in chosen:
-                    writer.write(_record(split, index, config.fingerprint))
-            content = path.read_bytes()
-            shards[path.name] = {
-                "records": len(chosen),
-                "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
-        labels = {"real": count // 2, "fake": count // 2}
-        splits[split] = {"clips": count, "videos": count, "labels": labels, "clip_labels": labels}
-    info = {"config": config.to_dict(), "fingerprint": config.fingerprint}
-    info |= {"dataset": "sample", "splits": splits, "shards": shards}
-    (root / "dataset_info.json").write_text(json.dumps(info))
-    return root
+    root = tmp_path_factory.mktemp("shards")
+    return write_clip_dataset(root, config, clips, shards=2, generated=True)
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +79,20 @@ def saved(run, tmp_path_factory) -> Path:
 
 
 def test_a_folder_without_shards_says_what_to_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="run `dfdetect preprocess` first"):
-        load_dataset_info(tmp_path)
+    with pytest.raises(FileNotFoundError, match="Run `dfdetect preprocess` first"):
+        ClipDataset.open(tmp_path)
 
 
 def test_crops_made_in_another_way_are_refused(data):
     with pytest.raises(ValueError, match="the model was trained on crops of 0123"):
-        load_dataset_info(data, fingerprint="0123")
+        ClipDataset.open(data, fingerprint="0123")
 
 
 def test_clips_are_padded_and_lost_frames_masked(data):
-    clips = {c["video"].decode(): c for c in clips_dataset(data, "train").as_numpy_iterator()}
+    clips = {
+        c["video"].decode(): c
+        for c in read_clips(ClipDataset.open(data), "train").as_numpy_iterator()
+    }
     assert len(clips) == COUNTS["train"]
     whole, short = clips["sample/train0_0"], clips["sample/train1_0"]
     assert whole["mask"].tolist() == [True, False, True, True]
@@ -123,7 +110,7 @@ def test_a_run_holds_all_that_made_it(run, data):
     }
     config = json.loads((run / "config.json").read_text())
     assert TrainConfig.from_dict(config["train"]).backbone == "resnext_tiny"
-    assert config["fingerprint"] == load_dataset_info(data)["fingerprint"]
+    assert config["fingerprint"] == ClipDataset.open(data).fingerprint
 
 
 def test_training_lowers_the_loss(run):
@@ -139,7 +126,7 @@ def test_a_finished_run_is_not_overwritten_unasked(run, data, capsys):
 def test_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(TrainError, match="not a training run"):
-        runs.can_go_on(tmp_path, {}, overwrite=True)
+        runs.can_resume(tmp_path, {}, overwrite=True)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "export"])
@@ -158,7 +145,7 @@ def test_a_setting_out_of_bounds_names_its_flag(capsys):
 
 def test_missing_shards_fail_with_one_line(tmp_path, capsys):
     assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
-    assert "run `dfdetect preprocess` first" in capsys.readouterr().err
+    assert "Run `dfdetect preprocess` first" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -231,10 +218,10 @@ with open(answer, "wb") as handle:
 
 @pytest.mark.parametrize("onednn", ["1", "0"])
 def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, onednn):
-    clips = list(clips_dataset(data, "test").take(3).as_numpy_iterator())
+    clips = list(read_clips(ClipDataset.open(data), "test").take(3).as_numpy_iterator())
     records, images = {}, {}
-    for path in shard_paths(data, load_dataset_info(data), "test"):
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+    for shard in ClipDataset.open(data).shards("test"):
+        for record in tf.data.TFRecordDataset(str(shard.path)).as_numpy_iterator():
             video, clip, _ = schema.parse(record)
             records[video.key] = record
             images[video.key] = (clip.images + [b""] * T)[:T]
@@ -256,7 +243,7 @@ def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, o
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answers = pickle.loads((tmp_path / "out").read_bytes())
-    expected = export.load_model(run / "model.keras")(batch, training=False)
+    expected = load_model(run / "model.keras")(batch, training=False)
     for name in ("serving_default", "tensors", "examples"):
         got = answers[name]
         np.testing.assert_allclose(got["logit"], expected["logit"], atol=1e-4)
@@ -278,8 +265,8 @@ def test_a_served_clip_without_any_frame_is_an_error(saved):
 
 def images_of(data) -> list[bytes]:
     """The encoded crops of a clip of the test split, as many as the model takes."""
-    (path, *_) = shard_paths(data, load_dataset_info(data), "test")
-    record = next(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    (shard, *_) = ClipDataset.open(data).shards("test")
+    record = next(tf.data.TFRecordDataset(str(shard.path)).as_numpy_iterator())
     return (schema.parse(record)[1].images + [b""] * T)[:T]
 
 

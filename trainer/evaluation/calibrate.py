@@ -1,21 +1,19 @@
-"""Fits a trained model's temperature and thresholds on the validation split.
+"""Calibration of a trained model: temperature and thresholds fitted on the validation split.
 
 The best epoch was chosen on that split too, so what is measured here is a little too good.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipelines.clip import FAKE, LABEL_NAMES
-from pipelines.verdict import Thresholds, Verdict, decide, track_scores
+from pipelines.shards.open import ClipDataset
+from pipelines.verdict import Thresholds, Verdict, VideoVerdict
 from trainer.calibration import (
     MAX_FPR,
     Calibration,
@@ -24,12 +22,14 @@ from trainer.calibration import (
     choose_thresholds,
     fit_temperature,
     log_loss,
-    sha256_of,
 )
-from trainer.run import CALIBRATION_NAME, MODEL_NAME, write_json
+from trainer.evaluation.measured_model import of_run
+from trainer.evaluation.predictions import Predictions, predict
+from trainer.evaluation.scored import judge_video
+from trainer.leakage import collect
+from trainer.run import Run
 
 SPLIT = "val"
-_BATCH = 8  # clips
 _WHY_NOT = {
     "train": "the model was fitted to it, and is surer there than of anything new",
     "test": "what is measured there afterwards would no longer be of videos new to the model",
@@ -48,77 +48,58 @@ def calibrate(
     trained on or without both classes, and FileNotFoundError or ValueError where run or data
     cannot be used.
     """
-    from trainer.exporting.export import load_run
-    from trainer.input.clips import clip_counts, load_dataset_info
-
     if split != SPLIT:
         why = _WHY_NOT.get(split, "there is no such split")
         raise ValueError(f"Calibration is refused on split {split!r}: {why}. Use {SPLIT!r}.")
     check_share(max_fpr)
-    model, config = load_run(run)
-    info = load_dataset_info(data, config["fingerprint"])
-    counts = clip_counts(data, info, split)
+    trained = Run.open(run)
+    dataset = ClipDataset.open(data, trained.fingerprint)
+    counts = dataset.label_counts(split)
     if not all(counts.values()):
-        found = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
-        raise ValueError(f"{data} has {found} {split} clips; calibration needs both classes.")
-    _refuse_seen(run, data, split)
-    clips = _logits(model, data, split)
-    return _calibrated(Path(run), clips, split, max_fpr)
+        clips = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
+        raise ValueError(f"{data} has {clips} {split} clips; calibration needs both classes.")
+    _refuse_seen(trained, dataset, split)
+    predictions = predict(of_run(trained, calibrated=False), [dataset], [split])
+    return trained.write_calibration(fit(predictions, split, max_fpr))
 
 
-def _refuse_seen(run: str | os.PathLike, data: str | os.PathLike, split: str) -> None:
-    from trainer.leakage import collect, read_seen
-
-    seen = read_seen(run)
-    if seen is None:
+def _refuse_seen(run: Run, dataset: ClipDataset, split: str) -> None:
+    if run.seen is None:
         return
-    here = collect(data, split)
-    if common := len(seen.common(here).videos):
+    here = collect(dataset, split)
+    if common := len(run.seen.common(here).videos):
         raise ValueError(
-            f"{data}: {common} of {len(here.videos)} {split} videos were in the training of {run}; "
-            f"calibration needs videos that are new to the model. {_WHY_NOT['train']}."
+            f"{dataset.folder}: {common} of {len(here.videos)} {split} videos were in the training "
+            f"of {run.folder}; calibration needs videos that are new to the model. "
+            f"{_WHY_NOT['train']}."
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _ClipLogit:
-    video: tuple[str, str]  # with its method: some data sets name videos alike across methods
-    track: int
-    label: int
-    logit: float
+def fit(predictions: Predictions, split: str, max_fpr: float) -> Calibration:
+    """The calibration of an uncalibrated model on its own predictions.
 
-
-def _logits(model: Any, data: str | os.PathLike, split: str) -> list[_ClipLogit]:
-    """Of each clip that holds a frame."""
-    import tensorflow as tf
-
-    from trainer.input.clips import clips_dataset, readable
-
-    @tf.function(reduce_retracing=True)
-    def logit(clips, mask):
-        return model({"clips": clips, "mask": mask}, training=False)["logit"]
-
-    found = []
-    for batch in readable(clips_dataset(data, split).batch(_BATCH).prefetch(2), data):
-        logits = logit(batch["clips"], batch["mask"]).numpy()
-        ids = {name: batch[name].numpy() for name in ("video", "method", "track", "label")}
-        for i in np.flatnonzero(batch["mask"].numpy().any(axis=1)):
-            video = ids["video"][i].decode(), ids["method"][i].decode()
-            track, label = int(ids["track"][i]), int(ids["label"][i])
-            found.append(_ClipLogit(video, track, label, float(logits[i])))
-    return found
-
-
-def _calibrated(run: Path, clips: Sequence[_ClipLogit], split: str, max_fpr: float) -> Calibration:
-    logits, labels = [clip.logit for clip in clips], [clip.label for clip in clips]
-    clips_of = Counter(clip.video for clip in clips)
-    weights = [1 / clips_of[clip.video] for clip in clips]
+    Thresholds are chosen among the videos of which a face has evidence enough for a verdict; the
+    rates are those of the verdicts on all videos with a face. Raises ValueError where a class has
+    no such video.
+    """
+    clips = predictions.clips
+    numbers = [number for number, clip in enumerate(clips) if len(clip.times_s)]
+    logits = [clips[number].logit for number in numbers]
+    labels = [clips[number].video.label for number in numbers]
+    clips_of = Counter(clips[number].video.full_key for number in numbers)
+    weights = [1 / clips_of[clips[number].video.full_key] for number in numbers]
     temperature = fit_temperature(logits, labels, weights)
-    scores, truth = _video_scores(clips, apply(logits, temperature))
-    real_below, fake_above = choose_thresholds(scores, truth, max_fpr)
-    calls = np.array([decide(s, Thresholds(real_below, fake_above)) for s in scores])
+    probabilities = apply([clip.logit for clip in clips], temperature)
+    videos = predictions.scored
+
+    def judge(thresholds: Thresholds) -> list[VideoVerdict]:
+        return [judge_video(video, clips, probabilities, thresholds) for video in videos]
+
+    truth = np.array([video.video.label for video in videos])
+    real_below, fake_above = _thresholds(judge(Thresholds()), truth, max_fpr)
+    verdicts = np.array([v.verdict for v in judge(Thresholds(real_below, fake_above))])
     fakes = truth == FAKE
-    calibration = Calibration(
+    return Calibration(
         temperature=temperature,
         real_below=real_below,
         fake_above=fake_above,
@@ -126,30 +107,36 @@ def _calibrated(run: Path, clips: Sequence[_ClipLogit], split: str, max_fpr: flo
         split=split,
         videos=len(truth),
         fake_videos=int(fakes.sum()),
-        false_alarm_rate=float(np.mean(calls[~fakes] == Verdict.FAKE)),
-        detection_rate=float(np.mean(calls[fakes] == Verdict.FAKE)),
-        miss_rate=float(np.mean(calls[fakes] == Verdict.REAL)),
-        inconclusive_rate=float(np.mean(calls == Verdict.INCONCLUSIVE)),
+        false_alarm_rate=float(np.mean(verdicts[~fakes] == Verdict.FAKE)),
+        detection_rate=float(np.mean(verdicts[fakes] == Verdict.FAKE)),
+        miss_rate=float(np.mean(verdicts[fakes] == Verdict.REAL)),
+        inconclusive_rate=float(np.mean(verdicts == Verdict.INCONCLUSIVE)),
         log_loss_before=log_loss(logits, labels, 1.0, weights),
         log_loss_after=log_loss(logits, labels, temperature, weights),
-        model_sha256=sha256_of(run / MODEL_NAME),
     )
-    write_json(run / CALIBRATION_NAME, calibration.to_dict())
-    return calibration
 
 
-def _video_scores(
-    clips: Sequence[_ClipLogit], probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """P(fake) of each video's highest-scoring face, and its label."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, clip in enumerate(clips):
-        groups.setdefault(clip.video, []).append(index)
-    scores = [
-        max(track_scores([clips[i].track for i in rows], probabilities[rows].tolist()).values())
-        for rows in groups.values()
-    ]
-    return np.array(scores), np.array([clips[rows[0]].label for rows in groups.values()])
+def _thresholds(
+    videos: Sequence[VideoVerdict], truth: np.ndarray, max_fpr: float
+) -> tuple[float, float]:
+    """(real_below, fake_above), chosen among the videos that a threshold can decide.
+
+    A face with too little evidence is INCONCLUSIVE whatever its score, so that the highest score
+    of the others is what makes a video FAKE; no verdict follows from it where there is none.
+    """
+    scores, labels = [], []
+    for video, label in zip(videos, truth, strict=True):
+        decidable = [track.score for track in video.tracks if not track.evidence.lacks()]
+        if decidable:
+            scores.append(max(decidable))
+            labels.append(label)
+    for label, name in LABEL_NAMES.items():
+        if label not in labels:
+            raise ValueError(
+                f"None of the {name} videos shows a face well enough for a verdict; calibration "
+                "needs both classes."
+            )
+    return choose_thresholds(scores, labels, max_fpr)
 
 
 def describe(calibration: Calibration) -> str:

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.atomic import write_json
+from pipelines.shards.open import ClipDataset
 from trainer.evaluation.bootstrap import Bootstrap, paired_difference, percentile_interval
 from trainer.evaluation.evaluate import check_out
 from trainer.evaluation.measured_model import Detector, load_detector
 from trainer.evaluation.metrics import score_metrics
 from trainer.evaluation.predictions import Predictions, predict
-from trainer.evaluation.scored import video_key
 from trainer.leakage import leakage, read_seen
 from trainer.report.comparison import markdown
 from trainer.report.formatting import TITLES
-from trainer.run import is_sample, write_json
 
 SCHEMA = "dfdetect-comparison/1"
 
@@ -43,16 +43,23 @@ def compare(
     out = Path(out)
     check_out(out)
     # One after the other on the same crops: the fingerprint of each is checked.
-    tables = [predict(detector, folders, splits) for detector in detectors]
+    tables = [
+        predict(
+            detector,
+            [ClipDataset.open(folder, detector.fingerprint) for folder in folders],
+            splits,
+        )
+        for detector in detectors
+    ]
     result = {
         "schema": SCHEMA,
         "split": " + ".join(splits),
         "data": list(map(str, folders)),
         "leakage": {
-            name: leakage(read_seen(detector.folder), table.scored)
+            name: leakage(read_seen(detector.folder), [row.video for row in table.scored])
             for name, detector, table in zip("ab", detectors, tables, strict=True)
         },
-        "sample_data": any(map(is_sample, tables[0].infos)),
+        "sample_data": any(dataset.generated for dataset in tables[0].datasets),
         **difference(detectors, tables, Bootstrap(seed=seed)),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -66,7 +73,7 @@ def difference(
 ) -> dict[str, Any]:
     """Video metrics of both models, B less A, and the 95 % interval of that difference: each
     resample of source videos is measured with both models (paired bootstrap)."""
-    rows = [{video_key(v.video): v for v in table.scored} for table in tables]
+    rows = [{v.video.full_key: v for v in table.scored} for table in tables]
     if rows[0].keys() != rows[1].keys():
         raise ValueError("The two models did not score the same videos.")
     keys = sorted(rows[0])

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.atomic import write_csv, write_json
+from pipelines.shards.open import ClipDataset
 from trainer.evaluation.bootstrap import Bootstrap
 from trainer.evaluation.measured_model import load_detector
 from trainer.evaluation.predictions import Predictions, crops_of, predict
 from trainer.evaluation.result import measure
 from trainer.evaluation.scored import ScoredClip, ScoredVideo
 from trainer.report.render import write_report
-from trainer.run import write_csv, write_json
 
 
 def evaluate(
@@ -36,7 +37,8 @@ def evaluate(
     splits = [split] if isinstance(split, str) else list(split)
     out = Path(out)
     check_out(out)
-    predictions = predict(detector, folders, splits, _conditions(robustness), seed)
+    datasets = [ClipDataset.open(folder, detector.fingerprint) for folder in folders]
+    predictions = predict(detector, datasets, splits, _conditions(robustness), seed)
     metrics = measure(detector, predictions, Bootstrap(seed=seed))
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "predictions.csv", map(_video_row, predictions.videos))
@@ -68,7 +70,7 @@ def _crops(predictions: Predictions, errors: Sequence[Mapping[str, Any]]) -> lis
     for clip in chosen:
         wanted.setdefault((clip.data, clip.video.split), []).append(clip.position)
     found = {
-        key: crops_of(predictions.folders[key[0]], predictions.infos[key[0]], key[1], positions)
+        key: crops_of(predictions.datasets[key[0]], key[1], positions)
         for key, positions in wanted.items()
     }
     return [

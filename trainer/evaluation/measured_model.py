@@ -7,30 +7,39 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.verdict import Thresholds
-from trainer.calibration import apply, load_calibration
-from trainer.exporting.export import PREPROCESS_NAME, VERDICT_NAME, load_model, load_run, verdict_of
-from trainer.run import CONFIG_NAME, MODEL_NAME
+from trainer.calibration import Calibration, apply
+from trainer.exporting.export import PREPROCESS_NAME, VERDICT_NAME, verdict_of
+from trainer.model.detector import load_model
+from trainer.run import CONFIG_NAME, MODEL_NAME, Run
 
 SAVED_MODEL = "saved_model.pb"
+
+
+class ClipScores(NamedTuple):
+    """Of a batch of clips, float arrays: the logit (B,), P(fake) (B,) and that of the frames
+    (B, T); without meaning where the mask is false. The logit knows no temperature."""
+
+    logit: np.ndarray
+    probability_fake: np.ndarray
+    frame_probability: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Detector:
     """A model that can be measured.
 
-    predict: clips uint8 (B, T, H, W, 3) and mask bool (B, T) -> P(fake) of the clips (B,) and of
-    their frames (B, T), float arrays; without meaning where the mask is false.
+    predict: clips uint8 (B, T, H, W, 3) and mask bool (B, T) -> their scores.
     config: the training's config.json, empty where it is not known. folder: where records of the
     training may lie. fingerprint: of its crops, None where it is not known.
     """
 
     name: str
-    predict: Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+    predict: Callable[[Any, Any], ClipScores]
     thresholds: Thresholds
     calibration: dict[str, Any] | None
     config: Mapping[str, Any]
@@ -49,13 +58,15 @@ def load_detector(model: str | os.PathLike) -> Detector:
     if path.suffix == ".keras":
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: finish `dfdetect train` first.")
+        if path.name == MODEL_NAME and (path.parent / CONFIG_NAME).is_file():
+            # What a run was calibrated with belongs to its finished model only.
+            return of_run(Run.open(path.parent), name=str(path))
         beside = path.parent / CONFIG_NAME
         config = json.loads(beside.read_text()) if beside.is_file() else {}
-        # What a run was calibrated with belongs to its finished model only.
-        return _of_keras(path, load_model(path), config, path.name == MODEL_NAME)
+        return _of_keras(path, load_model(path), config, None)
     if saved := _saved_model(path):
         return _of_saved_model(saved)
-    return _of_keras(path, *load_run(path), calibrated=True)
+    return of_run(Run.open(path))
 
 
 def _saved_model(path: Path) -> Path | None:
@@ -68,11 +79,18 @@ def _saved_model(path: Path) -> Path | None:
     return path / str(max(versions)) if versions else None
 
 
-def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) -> Detector:
+def of_run(run: Run, calibrated: bool = True, name: str = "") -> Detector:
+    """The model of a finished training; as it was trained, or calibrated where it is."""
+    calibration = run.calibration if calibrated else None
+    return _of_keras(Path(name or run.folder), run.model, run.record, calibration)
+
+
+def _of_keras(
+    path: Path, model: Any, config: dict[str, Any], calibration: Calibration | None
+) -> Detector:
     import tensorflow as tf
 
     folder = path if path.is_dir() else path.parent
-    calibration = load_calibration(folder) if calibrated else None
     temperature = calibration.temperature if calibration else 1.0
     frames, side = model.input["clips"].shape[1:3]
 
@@ -82,11 +100,8 @@ def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) 
         return tf.cast(outputs["logit"], tf.float32), tf.cast(outputs["frame_logit"], tf.float32)
 
     def predict(clips, mask):
-        clip, frame = logits(clips, mask)
-        return (
-            apply(clip.numpy(), temperature),
-            apply(frame.numpy(), temperature),
-        )
+        clip, frame = (values.numpy() for values in logits(clips, mask))
+        return ClipScores(clip, apply(clip, temperature), apply(frame, temperature))
 
     return Detector(
         name=str(path),
@@ -119,7 +134,7 @@ def _of_saved_model(folder: Path) -> Detector:
         # The signature refuses a clip without a frame; its score is not used.
         mask = mask | ~tf.reduce_any(mask, axis=1, keepdims=True)
         outputs = signature(clips=clips, mask=mask)
-        return outputs["probability_fake"].numpy(), outputs["frame_probability"].numpy()
+        return ClipScores(*(outputs[name].numpy() for name in ClipScores._fields))
 
     crops = preprocess["config"]
     return Detector(

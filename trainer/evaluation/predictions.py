@@ -1,4 +1,4 @@
-"""A model's scores of the clips and videos of data sets: what all figures are computed from."""
+"""A model's predictions on splits of data sets: what every metric is computed from."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from pipelines.beam.output import MANIFEST_NAME, REJECTS_NAME
 from pipelines.clip import Video
+from pipelines.datasets.lists import LABELS, read_table
+from pipelines.shards import schema
+from pipelines.shards.open import MANIFEST_NAME, REJECTS_NAME, ClipDataset
 from pipelines.verdict import Verdict
-from trainer.evaluation.measured_model import Detector
-from trainer.evaluation.scored import ScoredClip, ScoredVideo, score_videos, video_key
+from trainer.evaluation.measured_model import ClipScores, Detector
+from trainer.evaluation.robustness import Condition, corrupt
+from trainer.evaluation.scored import ScoredClip, ScoredVideo, score_videos
+from trainer.input.clips import parse_clip, read_records, readable, to_length
 
 BATCH = 8  # clips
 SEPARATOR = "\x1f"  # between identities while they are one string
@@ -25,7 +29,7 @@ USED_STAGES = ("decode", "faces")  # of rejects: earlier ones concern what is in
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a model says of the splits of some data sets.
+    """What a model predicts for the splits of some data sets.
 
     clips: those of all; `ScoredVideo.clips` are their numbers. videos: also those without a face,
     as far as the data sets keep a list of them (`listed`). unusable: videos that are in neither,
@@ -33,14 +37,13 @@ class Predictions:
     the clips under each, (conditions, clips).
     """
 
-    folders: tuple[str, ...]
-    infos: tuple[dict[str, Any], ...]
+    datasets: tuple[ClipDataset, ...]
     splits: tuple[str, ...]
     clips: list[ScoredClip]
     videos: list[ScoredVideo]
     listed: bool
     unusable: dict[str, int]
-    conditions: tuple[Any, ...]
+    conditions: tuple[Condition, ...]
     under_conditions: np.ndarray
 
     @property
@@ -51,99 +54,86 @@ class Predictions:
 
 def predict(
     detector: Detector,
-    folders: Sequence[str | os.PathLike],
+    datasets: Sequence[ClipDataset],
     splits: Sequence[str],
-    conditions: Sequence[Any] = (),
+    conditions: Sequence[Condition] = (),
     seed: int = 0,
 ) -> Predictions:
     """Scores the splits of all data sets.
 
     Raises ValueError where crops do not fit the model, a split is empty or damaged, a score is not
-    a number, or two data sets hold the same video; FileNotFoundError where there are no shards.
+    a number, or two data sets hold the same video.
     """
-    if len({Path(folder).resolve() for folder in folders}) < len(folders):
-        raise ValueError(f"{', '.join(map(str, folders))}: give each data set once.")
-    infos = [_fitting_info(detector, folder) for folder in folders]
+    folders = ", ".join(str(dataset.folder) for dataset in datasets)
+    if len({dataset.folder.resolve() for dataset in datasets}) < len(datasets):
+        raise ValueError(f"{folders}: give each data set once.")
+    for dataset in datasets:
+        _check_shape(detector, dataset)
     # Before the work, so that what cannot be read stops it at once.
     parts = [
-        (number, split, _records(folders[number], infos[number], split))
-        for number in range(len(folders))
+        (number, split, _records(dataset, split))
+        for number, dataset in enumerate(datasets)
         for split in splits
     ]
-    missing = [unscored_videos(folders[number], split, number) for number, split, _ in parts]
+    missing = [unscored_videos(datasets[number], split, number) for number, split, _ in parts]
     clips: list[ScoredClip] = []
     corrupted: list[np.ndarray] = []
     for number, split, records in parts:
-        rows, under = score_clips(
-            detector, records, split, folders[number], number, conditions, seed
-        )
+        folder = datasets[number].folder
+        rows, under = score_clips(detector, records, split, folder, number, conditions, seed)
         clips += rows
         corrupted.append(under)
-    _check_apart(clips, folders)
+    _check_apart(clips, datasets)
     if not any(len(clip.times_s) for clip in clips):
-        raise ValueError(
-            f"{', '.join(map(str, folders))}: no {' or '.join(splits)} clip holds a face."
-        )
+        raise ValueError(f"{folders}: no {' or '.join(splits)} clip holds a face.")
     return Predictions(
-        folders=tuple(map(str, folders)),
-        infos=tuple(infos),
+        datasets=tuple(datasets),
         splits=tuple(splits),
         clips=clips,
         videos=score_videos(clips, detector.thresholds)
-        + [video for found in missing if found for video in found[0]],
-        listed=all(found is not None for found in missing),
-        unusable=dict(sorted(sum((found[1] for found in missing if found), Counter()).items())),
+        + [video for part in missing if part for video in part[0]],
+        listed=all(part is not None for part in missing),
+        unusable=dict(sorted(sum((part[1] for part in missing if part), Counter()).items())),
         conditions=tuple(conditions),
         under_conditions=np.concatenate(corrupted, axis=1),
     )
 
 
-def _fitting_info(detector: Detector, folder: str | os.PathLike) -> dict[str, Any]:
-    from trainer.input.clips import load_dataset_info
-
-    info = load_dataset_info(folder, detector.fingerprint)
-    found = (info["config"]["frames_per_clip"], info["config"]["crop_size"])
-    if found != detector.shape:
+def _check_shape(detector: Detector, dataset: ClipDataset) -> None:
+    shape = (dataset.config.frames_per_clip, dataset.config.crop_size)
+    if shape != detector.shape:
         raise ValueError(
-            f"{folder}: clips of {found[0]} frames of {found[1]} px, the model takes "
+            f"{dataset.folder}: clips of {shape[0]} frames of {shape[1]} px, the model takes "
             f"{detector.shape[0]} of {detector.shape[1]} px. Preprocess with the model's settings."
         )
-    return info
 
 
-def _check_apart(clips: Sequence[ScoredClip], folders: Sequence[str | os.PathLike]) -> None:
+def _check_apart(clips: Sequence[ScoredClip], datasets: Sequence[ClipDataset]) -> None:
     """Raises ValueError where a video is in two data sets: it would be one with more clips."""
     first: dict[tuple[str, ...], int] = {}
     for clip in clips:
-        number = first.setdefault(video_key(clip.video), clip.data)
+        number = first.setdefault(clip.video.full_key, clip.data)
         if number != clip.data:
             raise ValueError(
-                f"{clip.video.key} ({clip.video.method}) is in {folders[number]} and in "
-                f"{folders[clip.data]}: give each video once."
+                f"{clip.video.key} ({clip.video.method}) is in {datasets[number].folder} and in "
+                f"{datasets[clip.data].folder}: give each video once."
             )
 
 
-def _records(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> Any:
+def _records(dataset: ClipDataset, split: str) -> tf.data.Dataset:
     """The split's serialized records. Raises ValueError where it has none."""
-    from trainer.input.clips import read_records, shard_paths
-
-    paths = shard_paths(data, info, split)
-    if not paths:
-        there = [name for name, part in info["splits"].items() if part.get("clips")]
+    shards = dataset.shards(split)
+    if not shards:
+        others = ", ".join(name for name in dataset.splits if dataset.clips(name))
         raise ValueError(
-            f"{data} has no {split} clips; there are clips of {', '.join(there) or 'no split'}."
+            f"{dataset.folder} has no {split} clips; there are clips of {others or 'no split'}."
         )
-    return read_records(paths)
+    return read_records([str(shard.path) for shard in shards])
 
 
 def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
     """A record -> what `parse_clip` gives, and what the tables say of a clip; times_s (T,) and
     boxes (T, 4) are cut or padded as its frames are."""
-    import tensorflow as tf
-
-    from pipelines.shards import schema
-    from trainer.input.clips import parse_clip, to_length
-
     names = ("video/id", "video/dataset", "video/compression", "identities", "source_id")
     context_spec, frame_spec = schema.feature_spec()
     context, sequence, _ = tf.io.parse_sequence_example(
@@ -165,11 +155,11 @@ def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
 
 def score_clips(
     detector: Detector,
-    records: Any,
+    records: tf.data.Dataset,
     split: str,
     folder: str | os.PathLike,
     number: int = 0,
-    conditions: Sequence[Any] = (),
+    conditions: Sequence[Condition] = (),
     seed: int = 0,
 ) -> tuple[list[ScoredClip], np.ndarray]:
     """Every clip of a data set of serialized records, read once and scored, in its order; and
@@ -178,13 +168,6 @@ def score_clips(
     folder: where they lie, for errors. number: kept with the clips as `data`. Raises ValueError
     where a record cannot be read or P(fake) is not a number.
     """
-    import tensorflow as tf
-
-    from trainer.input.clips import readable
-
-    if conditions:
-        from trainer.evaluation.robustness import corrupt
-
     frames, side = detector.shape
     batches = (
         records.map(
@@ -199,17 +182,17 @@ def score_clips(
     corrupted: list[np.ndarray] = []
     for step, batch in enumerate(readable(batches, folder)):
         pixels, mask = batch["clips"], batch["mask"]
-        probabilities, of_frames = detector.predict(pixels, mask)
-        _check_numbers(detector, batch, probabilities)
+        scores = detector.predict(pixels, mask)
+        _check_numbers(detector, batch, scores.probability_fake)
         corrupted.append(
             np.array(
                 [
-                    detector.predict(corrupt(pixels, condition, seed + step), mask)[0]
+                    detector.predict(corrupt(pixels, condition, seed + step), mask).probability_fake
                     for condition in conditions
                 ]
-            ).reshape(len(conditions), len(probabilities))
+            ).reshape(len(conditions), len(scores.probability_fake))
         )
-        clips += _rows(batch, probabilities, of_frames, split, number, len(clips))
+        clips += _rows(batch, scores, split, number, len(clips))
     return clips, np.concatenate(corrupted, axis=1)
 
 
@@ -227,8 +210,7 @@ def _check_numbers(detector: Detector, batch: Mapping[str, Any], probabilities: 
 
 def _rows(
     batch: Mapping[str, Any],
-    probabilities: np.ndarray,
-    of_frames: np.ndarray,
+    scores: ClipScores,
     split: str,
     number: int,
     first: int,
@@ -237,9 +219,9 @@ def _rows(
     boxes = values["boxes"]
     sides = np.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])  # (B, T)
     rows = []
-    for i, probability in enumerate(probabilities):
-        found = values["mask"][i]
-        known = sides[i][found & (sides[i] > 0)]
+    for i, probability in enumerate(scores.probability_fake):
+        has_face = values["mask"][i]
+        measured = sides[i][has_face & (sides[i] > 0)]
         text = {
             name: values[name][i].decode()
             for name in ("id", "dataset", "method", "compression", "source", "identities")
@@ -262,46 +244,41 @@ def _rows(
                 track=int(values["track"][i]),
                 clip=int(values["clip"][i]),
                 probability_fake=float(probability),
-                times_s=values["times_s"][i][found],
-                frame_probabilities=of_frames[i][found],
-                face_px=round(float(np.median(known)), 1) if len(known) else None,
+                times_s=values["times_s"][i][has_face],
+                frame_probabilities=scores.frame_probability[i][has_face],
+                face_px=round(float(np.median(measured)), 1) if len(measured) else None,
+                logit=float(scores.logit[i]),
             )
         )
     return rows
 
 
-def crops_of(
-    data: str | os.PathLike, info: Mapping[str, Any], split: str, positions: Sequence[int]
-) -> dict[int, list[bytes]]:
+def crops_of(dataset: ClipDataset, split: str, positions: Sequence[int]) -> dict[int, list[bytes]]:
     """By position: the encoded crops of a clip's frames with a face.
 
     Goes through the shards a second time but decodes nothing, which takes less than keeping all
     crops in memory for the few that are shown.
     """
-    from pipelines.shards import schema
-
     wanted = set(positions)
-    found: dict[int, list[bytes]] = {}
-    for position, record in enumerate(_records(data, info, split) if wanted else ()):
+    crops: dict[int, list[bytes]] = {}
+    for position, record in enumerate(_records(dataset, split) if wanted else ()):
         if position in wanted:
             clip = schema.parse(record.numpy())[1]
-            found[position] = [image for image in clip.images if image]
-            if len(found) == len(wanted):
+            crops[position] = [image for image in clip.images if image]
+            if len(crops) == len(wanted):
                 break
-    return found
+    return crops
 
 
 def unscored_videos(
-    data: str | os.PathLike, split: str, number: int = 0
+    dataset: ClipDataset, split: str, number: int = 0
 ) -> tuple[list[ScoredVideo], Counter[str]] | None:
     """The split's videos that are not in the shards: those without a face, and a count of the
     others by the reason why they could not be used. None where no list of the videos is kept.
 
     Raises ValueError where the list or the rejects cannot be read.
     """
-    from pipelines.datasets.lists import LABELS, read_table
-
-    path, rejects = Path(data) / MANIFEST_NAME, Path(data) / REJECTS_NAME
+    path, rejects = dataset.folder / MANIFEST_NAME, dataset.folder / REJECTS_NAME
     if not (path.is_file() and rejects.is_file()):
         return None
     try:

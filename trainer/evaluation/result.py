@@ -18,7 +18,6 @@ from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
 from trainer.evaluation.slices import measure_slice, slices
 from trainer.exporting.provenance import trained_on_of
 from trainer.leakage import leakage, read_seen
-from trainer.run import is_sample
 
 SCHEMA = "dfdetect-metrics/1"
 WORST = 10  # errors shown
@@ -40,11 +39,11 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
         "frames": levels["frame"]["count"],
         "no_face_known": predictions.listed,
         "unusable": predictions.unusable,
-        "sample_data": any(map(is_sample, predictions.infos)),
+        "sample_data": any(dataset.generated for dataset in predictions.datasets),
         "shuffled_labels": bool(detector.config.get("train", {}).get("shuffle_labels", False)),
-        "fingerprint": predictions.infos[0]["fingerprint"],
+        "fingerprint": predictions.datasets[0].fingerprint,
         "fingerprint_checked": detector.fingerprint is not None,
-        "leakage": leakage(read_seen(detector.folder), scored),
+        "leakage": leakage(read_seen(detector.folder), [row.video for row in scored]),
         "thresholds": {
             "real_below": detector.thresholds.real_below,
             "fake_above": detector.thresholds.fake_above,
@@ -71,7 +70,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
         "slices": parts,
         "cross_dataset": [
             _cross_row(predictions, number, trained_on, threshold, bootstrap)
-            for number in range(len(predictions.folders))
+            for number in range(len(predictions.datasets))
         ],
         "robustness": _robustness(predictions, detector.thresholds, bootstrap),
         "worst_errors": worst_errors(predictions),
@@ -80,7 +79,7 @@ def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) 
             "trained_on": trained_on,
             "sample_data": bool(detector.config.get("sample_data", False)),
             "train": dict(detector.config.get("train", {})),
-            "preprocess": dict(predictions.infos[0]["config"]),
+            "preprocess": predictions.datasets[0].config.to_dict(),
             "train_split": detector.config.get("splits", {}).get("train"),
         },
     }
@@ -165,11 +164,11 @@ def _cross_row(
     videos = [video for video in predictions.videos if video.data == number]
     datasets = sorted({video.video.dataset for video in videos})
     return {
-        "data": predictions.folders[number],
+        "data": str(predictions.datasets[number].folder),
         "trained_on": list(trained_on),
         "tested_on": datasets,
         "seen_dataset": bool(set(datasets) & set(trained_on)) if trained_on else None,
-        "sample_data": is_sample(predictions.infos[number]),
+        "sample_data": predictions.datasets[number].generated,
         **measure_slice(videos, videos, threshold, bootstrap),
     }
 

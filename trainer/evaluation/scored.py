@@ -1,30 +1,24 @@
-"""Clips and videos with what a model says of them, and the rule from the ones to the others."""
+"""Scored clips and videos: a model's predictions on a data set, judged by the one scoring rule."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from pipelines.clip import Video
-from pipelines.verdict import (
-    Evidence,
-    Thresholds,
-    Verdict,
-    decide,
-    deciding_track,
-    track_scores,
-)
+from pipelines.verdict import ClipEvidence, Thresholds, Verdict, VideoVerdict, judge_tracks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoredClip:
-    """A clip, what is known of it and what the model says; of its frames, those with a face.
+    """A clip with its metadata and the model's predictions; of its frames, those with a face.
 
     data: which of the data sets it is from. position: of its record in the split, as
     `read_records` reads it. times_s, frame_probabilities: (F,). face_px: the face box's shorter
-    side, median over the frames; None where no box is known.
+    side, median over the frames; None where no box is known. logit: before any temperature.
     """
 
     video: Video
@@ -36,11 +30,17 @@ class ScoredClip:
     times_s: np.ndarray
     frame_probabilities: np.ndarray
     face_px: float | None
+    logit: float = math.nan
+
+    def evidence(self, probability_fake: float | None = None) -> ClipEvidence:
+        """What it adds to the verdict on its video; with another P(fake) than the model's."""
+        score = self.probability_fake if probability_fake is None else probability_fake
+        return ClipEvidence(self.clip, self.track, score, len(self.times_s), self.face_px)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoredVideo:
-    """A video and what the system says of it; without a face there is no score.
+    """A video with its score and verdict; without a face there is no score.
 
     decides: the track that score and verdict are of. clips: their numbers in the list that the
     video was made of. face_px: mean over the clips.
@@ -62,17 +62,12 @@ class ScoredVideo:
 def group_clips(clips: Sequence[ScoredClip]) -> dict[tuple[str, ...], list[int]]:
     """Numbers of the clips of each video.
 
-    A video is told by dataset, method, compression and id together: the methods of FaceForensics++
-    name their videos alike, and so do its compressions.
+    A video is identified by dataset, method, compression and id together.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, clip in enumerate(clips):
-        groups.setdefault(video_key(clip.video), []).append(number)
+        groups.setdefault(clip.video.full_key, []).append(number)
     return groups
-
-
-def video_key(video: Video) -> tuple[str, ...]:
-    return (video.dataset, video.method, video.compression, video.id)
 
 
 def score_videos(clips: Sequence[ScoredClip], thresholds: Thresholds) -> list[ScoredVideo]:
@@ -90,16 +85,17 @@ def _score_video(
     seen = [row for row in rows if len(row.times_s)]
     if not seen:
         return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, clips=tuple(numbers))
-    decides, score, verdict = _decide(seen, [row.probability_fake for row in seen], thresholds)
+    judged = judge_tracks([row.evidence() for row in seen], thresholds)
+    assert judged.deciding  # there is a face
     sizes = [row.face_px for row in seen if row.face_px is not None]
     return ScoredVideo(
         video=rows[0].video,
         data=rows[0].data,
-        score=score,
-        verdict=verdict,
-        decides=decides,
+        score=judged.score,
+        verdict=judged.verdict,
+        decides=judged.deciding.track,
         clips=tuple(numbers),
-        tracks=len({row.track for row in seen}),
+        tracks=len(judged.tracks),
         frames=sum(len(row.times_s) for row in seen),
         face_px=float(np.mean(sizes)) if sizes else None,
         start_s=float(min(row.times_s.min() for row in seen)),
@@ -107,34 +103,33 @@ def _score_video(
     )
 
 
-def _decide(
-    rows: Sequence[ScoredClip], probabilities: Sequence[float], thresholds: Thresholds
-) -> tuple[int, float, Verdict]:
-    """Number, P(fake) and verdict of the track that decides; each clip holds a face."""
-    scores = track_scores([row.track for row in rows], probabilities)
-    verdicts = {}
-    for track, score in scores.items():
-        own = [row for row in rows if row.track == track]
-        evidence = Evidence.of([len(r.times_s) for r in own], [r.face_px for r in own])
-        verdicts[track] = decide(score, thresholds, evidence)
-    decides = deciding_track(scores, verdicts)
-    return decides, scores[decides], verdicts[decides]
-
-
 def rescore(
     videos: Sequence[ScoredVideo],
     clips: Sequence[ScoredClip],
     probabilities: np.ndarray,
     thresholds: Thresholds,
-) -> list[float]:
+) -> list[float | None]:
     """Scores of the videos that have one, were P(fake) of the clips `probabilities` (N,)."""
-    scores = []
-    for video in videos:
-        if video.score is not None:
-            seen = [n for n in video.clips if len(clips[n].times_s)]
-            rows = [clips[n] for n in seen]
-            scores.append(_decide(rows, probabilities[seen].tolist(), thresholds)[1])
-    return scores
+    return [
+        judge_video(video, clips, probabilities, thresholds).score
+        for video in videos
+        if video.score is not None
+    ]
+
+
+def judge_video(
+    video: ScoredVideo,
+    clips: Sequence[ScoredClip],
+    probabilities: np.ndarray,
+    thresholds: Thresholds,
+) -> VideoVerdict:
+    """The verdict on a video, were P(fake) of the clips `probabilities` (N,)."""
+    evidence = [
+        clips[number].evidence(float(probabilities[number]))
+        for number in video.clips
+        if len(clips[number].times_s)
+    ]
+    return judge_tracks(evidence, thresholds)
 
 
 def deciding_clip(video: ScoredVideo, clips: Sequence[ScoredClip]) -> int:

@@ -9,14 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import PreprocessConfig
-from trainer.calibration import Calibration, apply, load_calibration
+from pipelines.atomic import write_json
+from trainer.calibration import Calibration, apply
 from trainer.errors import ExportError
 from trainer.exporting.provenance import facts, read_metrics
 from trainer.exporting.verify import check_ops, check_outputs, encoded, example_inputs
 from trainer.exporting.versions import write_version
 from trainer.exporting.warmup import WARMUP_NAME, can_write_warmup, write_warmup
-from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
+from trainer.leakage import SEEN_NAME
+from trainer.run import CONFIG_NAME, Run
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"
@@ -32,25 +33,6 @@ def verdict_of(calibration: Calibration | None) -> dict[str, Any]:
         return VERDICT
     thresholds = {name: getattr(calibration, name) for name in ("real_below", "fake_above")}
     return {**thresholds, "calibration": calibration.to_dict()}
-
-
-def load_run(run: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """The run's model and its config.json. Raises FileNotFoundError where it is not finished."""
-    run = Path(run)
-    for name in (CONFIG_NAME, MODEL_NAME):
-        if not (run / name).is_file():
-            raise FileNotFoundError(f"{run / name} is missing: finish `dfdetect train` first.")
-    config = json.loads((run / CONFIG_NAME).read_text())
-    return load_model(run / MODEL_NAME), config
-
-
-def load_model(path: str | os.PathLike) -> Any:
-    """A detector from a .keras file."""
-    import keras
-
-    import trainer.model.layers  # noqa: F401  registers the layers
-
-    return keras.models.load_model(path, compile=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,21 +55,21 @@ def read_source(run: str | os.PathLike, metrics: str | os.PathLike | None) -> So
     the metrics.json is not its own."""
     from trainer.exporting.serving_model import in_float32
 
-    model, config = load_run(run)
-    preprocess = PreprocessConfig.from_dict(config["preprocess"])
-    if preprocess.fingerprint != config["fingerprint"]:
+    trained = Run.open(run)
+    preprocess = trained.preprocess
+    if preprocess.fingerprint != trained.fingerprint:
         raise ExportError(
-            f"{run}: the model was trained on crops of fingerprint {config['fingerprint']}; this "
+            f"{run}: the model was trained on crops of fingerprint {trained.fingerprint}; this "
             f"version makes {preprocess.fingerprint}. Preprocess and train again."
         )
-    calibration = load_calibration(run)
+    calibration = trained.calibration
     verdict = verdict_of(calibration)
     thresholds = {name: verdict[name] for name in ("real_below", "fake_above")}
     measured = read_metrics(metrics, preprocess.fingerprint, thresholds) if metrics else None
     return Source(
         run=Path(run),
-        model=in_float32(model),
-        config=config,
+        model=in_float32(trained.model),
+        config=trained.record,
         temperature=calibration.temperature if calibration else 1.0,
         records={
             PREPROCESS_NAME: {
@@ -95,7 +77,7 @@ def read_source(run: str | os.PathLike, metrics: str | os.PathLike | None) -> So
                 "fingerprint": preprocess.fingerprint,
             },
             VERDICT_NAME: verdict,
-            FACTS_NAME: facts(config, measured),
+            FACTS_NAME: facts(trained.record, measured),
         },
         metrics=measured,
     )

@@ -1,22 +1,18 @@
-"""Shards -> decoded clips."""
+"""Decoding of shards: TFRecord files to clips of pixels, masks and landmarks, on tf.data."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import tensorflow as tf
 
-from pipelines.clip import LABEL_NAMES
-from pipelines.config import PreprocessConfig
 from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
 
 T = TypeVar("T")
 
-INFO_NAME = "dataset_info.json"
 AGAIN = "`dfdetect inspect` says what is wrong; copy the shards again, or preprocess again."
 READERS = 8  # shards read at the same time
 # What is read of a record.
@@ -24,52 +20,11 @@ CONTEXT = ("video/id", "video/dataset", "video/method", "clip/index", "track/id"
 FRAMES = ("frame/image", "frame/landmarks", "frame/crop_transform")
 
 
-def load_dataset_info(data: str | os.PathLike, fingerprint: str | None = None) -> dict[str, Any]:
-    """What `dfdetect preprocess` wrote about its shards.
+def readable(batches: Iterable[T], folder: str | os.PathLike) -> Iterator[T]:
+    """The batches of a tf.data pipeline over the shards in a folder.
 
-    Raises FileNotFoundError where there are none or not all, ValueError where they do not match
-    the given fingerprint, this package, or the sizes that they had when they were written.
+    Raises ValueError where one cannot be read.
     """
-    path = Path(data) / INFO_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: run `dfdetect preprocess` first.")
-    try:
-        info = json.loads(path.read_text())
-        found = info["fingerprint"]
-        config = PreprocessConfig.from_dict(info["config"])
-        names = list(info["shards"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not what `dfdetect preprocess` writes ({error!r}): run it again."
-        ) from error
-    if found != config.fingerprint:
-        raise ValueError(
-            f"{path}: the crops have fingerprint {found}, this version of the package makes "
-            f"{config.fingerprint} from the same settings. Run `dfdetect preprocess` again."
-        )
-    if fingerprint is not None and found != fingerprint:
-        raise ValueError(
-            f"{path}: the crops have fingerprint {found}, the model was trained on crops of "
-            f"{fingerprint}. Preprocess these videos with the model's settings."
-        )
-    missing = [name for name in names if not (Path(data) / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{data}: shards {missing} are listed in {INFO_NAME} but missing. "
-            "Run `dfdetect preprocess` again."
-        )
-    for name, facts in info["shards"].items():
-        # A copy that broke off between two records would just end early.
-        size, expected = (Path(data) / name).stat().st_size, facts.get("bytes")
-        if expected not in (None, size):
-            raise ValueError(
-                f"{Path(data) / name}: has {size} bytes, {INFO_NAME} says {expected}. {AGAIN}"
-            )
-    return info
-
-
-def readable(batches: Iterable[T], data: str | os.PathLike) -> Iterator[T]:
-    """The batches of a tf.data pipeline. Raises ValueError where one cannot be read."""
     damage = (
         tf.errors.DataLossError,
         tf.errors.InvalidArgumentError,
@@ -78,28 +33,7 @@ def readable(batches: Iterable[T], data: str | os.PathLike) -> Iterator[T]:
     try:
         yield from batches
     except damage as error:
-        raise ValueError(f"{data}: a record is damaged or missing. {AGAIN}") from error
-
-
-def shard_paths(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> list[str]:
-    """The split's shards that hold records, in order."""
-    return [
-        str(Path(data) / name)
-        for name, facts in sorted(info["shards"].items())
-        if name.startswith(f"{split}-") and facts["records"]
-    ]
-
-
-def clip_counts(data: str | os.PathLike, info: Mapping[str, Any], split: str) -> dict[int, int]:
-    """Clips of each label in a split. Raises ValueError where an older version wrote the info."""
-    try:
-        counts = info["splits"][split]["clip_labels"]
-    except KeyError as error:
-        raise ValueError(
-            f"{Path(data) / INFO_NAME}: says nothing of a split's clips by label ({error}); an "
-            "earlier version wrote it. Run `dfdetect preprocess` again with --update."
-        ) from error
-    return {label: counts[name] for label, name in LABEL_NAMES.items()}
+        raise ValueError(f"{folder}: a record is damaged or missing. {AGAIN}") from error
 
 
 def decode_frames(images: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -171,17 +105,19 @@ def read_records(paths: Sequence[str] | tf.Tensor) -> tf.data.Dataset:
     )
 
 
-def clips_dataset(data: str | os.PathLike, split: str) -> tf.data.Dataset:
-    """All clips of a split, one by one, always in the same order: dicts as `parse_clip` gives."""
-    info = load_dataset_info(data)
-    side, frames = info["config"]["crop_size"], info["config"]["frames_per_clip"]
-    paths = shard_paths(data, info, split)
-    if not paths:
-        raise ValueError(f"{data} has no {split} clips.")
-    dataset = read_records(paths).map(
+def read_clips(dataset: ClipDataset, split: str) -> tf.data.Dataset:
+    """All clips of a split, one by one, always in the same order: dicts as `parse_clip` gives.
+
+    Raises ValueError where there are none.
+    """
+    shards = dataset.shards(split)
+    if not shards:
+        raise ValueError(f"{dataset.folder} has no {split} clips.")
+    side, frames = dataset.config.crop_size, dataset.config.frames_per_clip
+    clips = read_records([str(shard.path) for shard in shards]).map(
         lambda record: parse_clip(record, side, frames),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    records = sum(info["shards"][Path(path).name]["records"] for path in paths)
-    return dataset.apply(tf.data.experimental.assert_cardinality(records))
+    records = sum(shard.records for shard in shards)
+    return clips.apply(tf.data.experimental.assert_cardinality(records))

@@ -1,13 +1,12 @@
-"""Which clips a training step sees: shuffled, balanced, blended with themselves, augmented.
+"""Sampling of training clips: shuffled, balanced, self-blended, augmented.
 
 All of it follows from the seed, the epoch and the place within the epoch, so that a training can
-go on at any step as if it had never stopped.
+resume at any step as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +15,10 @@ import tensorflow as tf
 
 from pipelines.clip import FAKE, REAL
 from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input.augment import augment_clip
-from trainer.input.clips import (
-    clip_counts,
-    clips_dataset,
-    load_dataset_info,
-    parse_clip,
-    read_records,
-    shard_paths,
-)
+from trainer.input.clips import parse_clip, read_clips, read_records
 from trainer.input.self_blend import self_blend
 
 SHUFFLE_BYTES = 512 << 20  # of encoded clips that are mixed at a time
@@ -74,7 +67,7 @@ def shares(config: TrainConfig, counts: Mapping[int, int]) -> Shares:
 
 
 def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
-    """Labels of the shards' videos, dealt out anew at random: video -> label."""
+    """Labels of the shards' videos, permuted at random: video -> label."""
     labels: dict[str, int] = {}
     for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
         context = tf.train.SequenceExample.FromString(record).context.feature
@@ -87,7 +80,7 @@ def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
     return dict(zip(videos, dealt.tolist(), strict=True))
 
 
-def nearest_found(found: tf.Tensor) -> tf.Tensor:
+def nearest_frame(found: tf.Tensor) -> tf.Tensor:
     """For each of T frames the index of the nearest one with a face; its own where none has one.
 
     In training a frame without a face shows the nearest one instead of black: it counts nowhere,
@@ -101,11 +94,12 @@ def nearest_found(found: tf.Tensor) -> tf.Tensor:
 class TrainingClips:
     """The clips of a data set's training split, epoch by epoch."""
 
-    def __init__(self, data: str | os.PathLike, config: TrainConfig):
-        self._info = load_dataset_info(data)
-        self._paths = shard_paths(data, self._info, "train")
+    def __init__(self, dataset: ClipDataset, config: TrainConfig):
+        self._shards = dataset.shards("train")
+        self._paths = [str(shard.path) for shard in self._shards]
+        self._crops = dataset.config
         self._config = config
-        self.shares = shares(config, clip_counts(data, self._info, "train"))
+        self.shares = shares(config, dataset.label_counts("train"))
         self.batch_size = min(config.batch_size, self.shares.clips)
         self.steps_per_epoch = config.epoch_steps or self.shares.clips // self.batch_size
         self._labels = permuted_labels(self._paths, config.seed) if config.shuffle_labels else None
@@ -164,15 +158,13 @@ class TrainingClips:
 
     def _block(self) -> int:
         """Records that are mixed at a time."""
-        shards = [self._info["shards"][os.path.basename(path)] for path in self._paths]
-        records = sum(shard["records"] for shard in shards)
-        mean = sum(shard["bytes"] for shard in shards) / records
+        records = sum(shard.records for shard in self._shards)
+        mean = sum(shard.bytes for shard in self._shards) / records
         return max(1, min(self.shares.clips, int(SHUFFLE_BYTES / mean)))
 
     def _clip(self, seed: tf.Tensor, record: tf.Tensor, blended: tf.Tensor) -> dict[str, tf.Tensor]:
-        facts = self._info["config"]
-        clip = parse_clip(record, facts["crop_size"], facts["frames_per_clip"])
-        nearest = nearest_found(clip["mask"])
+        clip = parse_clip(record, self._crops.crop_size, self._crops.frames_per_clip)
+        nearest = nearest_frame(clip["mask"])
         pixels, landmarks = (tf.gather(clip[name], nearest) for name in ("clips", "landmarks"))
         if self._config.fakes != "dataset":
             pixels = tf.cond(
@@ -209,7 +201,7 @@ def _with_labels(clips: tf.data.Dataset, labels: Mapping[str, int]) -> tf.data.D
 
 
 def validation_batches(
-    data: str | os.PathLike, config: TrainConfig, batch_size: int, devices: int = 1
+    dataset: ClipDataset, config: TrainConfig, batch_size: int, devices: int = 1
 ) -> tf.data.Dataset:
     """The validation split in what `Model.fit` takes: nothing is augmented, weighted or smoothed.
 
@@ -217,15 +209,17 @@ def validation_batches(
     stand for them, the same ones every time. Several devices want full batches: a last one that
     is not full is left out. Raises ValueError where there are no clips, or not enough.
     """
-    counts = clip_counts(data, load_dataset_info(data), "val")
-    clips = clips_dataset(data, "val")
+    counts = dataset.label_counts("val")
+    clips = read_clips(dataset, "val")
     if config.fakes != "dataset" and not counts[FAKE]:
         clips = clips.concatenate(clips.enumerate().map(_blend, tf.data.AUTOTUNE))
     if devices > 1:
-        there = sum(counts.values())
-        batch_size = min(batch_size, there - there % devices)
+        count = sum(counts.values())
+        batch_size = min(batch_size, count - count % devices)
         if not batch_size:
-            raise ValueError(f"{data} has {there} val clips; {devices} devices need one each.")
+            raise ValueError(
+                f"{dataset.folder} has {count} val clips; {devices} devices need one each."
+            )
     batches = clips.batch(batch_size, drop_remainder=devices > 1)
     return batches.map(lambda batch: to_fit(batch)).prefetch(2)
 

@@ -1,6 +1,8 @@
-"""The detector: a network for single frames, a model of time over them, one logit for the clip."""
+"""The detector: a backbone over single frames, a temporal model over them, one logit a clip."""
 
 from __future__ import annotations
+
+import os
 
 import keras
 from keras import layers, ops
@@ -20,7 +22,7 @@ def build_model(
 
     Inputs: "clips" uint8 (B, T, H, W, 3) RGB; "mask" bool (B, T), true where a frame is real.
     Outputs, float32: "logit" (B,), of P(fake) for the clip; "frame_logit" (B, T), of its frames
-    as the model of time sees them, without meaning where the mask is false. `precision`, of the
+    as the temporal model sees them, without meaning where the mask is false. `precision`, of the
     computation, is "float32" or "bfloat16"; weights are float32 always. Raises as
     `build_backbone` does for `config.pretrained`.
     """
@@ -51,3 +53,8 @@ def _build(config: TrainConfig, crop_size: int, frames: int) -> keras.Model:
         },
         name="dfdetect",
     )
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """A detector from a .keras file, for inference."""
+    return keras.models.load_model(path, compile=False)

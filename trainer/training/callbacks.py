@@ -12,8 +12,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.atomic import write_csv
 from trainer.errors import CheckpointError, TrainError
-from trainer.run import write_csv
 from trainer.training import checkpoint
 
 LINE_EVERY_S = 60.0  # where the output is no terminal
@@ -36,7 +36,7 @@ def last_good(path: Path) -> str:
     advice = "Lower --learning-rate or --clip-norm and start another run."
     if not path.is_file():
         return f"There is no checkpoint yet. {advice}"
-    step = checkpoint.read_progress(path).step
+    step = checkpoint.read_state(path).step
     return f"The last good checkpoint is {path}, of step {step}. {advice}"
 
 
@@ -53,7 +53,7 @@ class KeepBest(keras.callbacks.Callback):
         keeper: keras.Model,
         path: Path,
         checkpoint_path: Path,
-        state: checkpoint.Progress,
+        state: checkpoint.TrainingState,
         patience: int | None,
     ):
         super().__init__()
@@ -92,7 +92,7 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(
         self,
         path: Path,
-        state: checkpoint.Progress,
+        state: checkpoint.TrainingState,
         minutes: float,
         resumed: tuple[str, ...] = (),
     ):
@@ -137,7 +137,7 @@ class Checkpoints(keras.callbacks.Callback):
 class HistoryFile(keras.callbacks.Callback):
     """Keeps history.csv what the history is, an epoch a line."""
 
-    def __init__(self, path: Path, state: checkpoint.Progress):
+    def __init__(self, path: Path, state: checkpoint.TrainingState):
         super().__init__()
         self._path, self._state = path, state
 
@@ -151,7 +151,7 @@ class ShowProgress(keras.callbacks.Callback):
     def __init__(
         self,
         console: Console,
-        state: checkpoint.Progress,
+        state: checkpoint.TrainingState,
         *,
         steps: int,
         steps_per_epoch: int,

@@ -18,7 +18,7 @@ from trainer.errors import CheckpointError
 
 
 @dataclasses.dataclass
-class Progress:
+class TrainingState:
     """How far a training is: steps done since its beginning, and a row for each finished epoch."""
 
     step: int = 0
@@ -40,7 +40,7 @@ def _tensors(model: Any) -> Iterator[tuple[str, Any]]:
             yield f"{group}/{index:04d}", variable
 
 
-def save(path: Path, model: Any, progress: Progress) -> None:
+def save(path: Path, model: Any, progress: TrainingState) -> None:
     """Writes the compiled model's whole state, at once or not at all.
 
     Raises CheckpointError where a number is not finite: the file before it is worth more.
@@ -58,15 +58,15 @@ def save(path: Path, model: Any, progress: Progress) -> None:
     os.replace(temporary, path)
 
 
-def read_progress(path: Path) -> Progress:
+def read_state(path: Path) -> TrainingState:
     """How far the training of a checkpoint was; the beginning where there is none."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        return Progress()
+        return TrainingState()
     try:
         with safe_open(path, "numpy") as file:
-            return Progress(**json.loads(file.metadata()["progress"]))
+            return TrainingState(**json.loads(file.metadata()["progress"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint, or a damaged one: {error}. Start anew with --overwrite."

@@ -1,4 +1,4 @@
-"""The training itself: the model, its data and its optimizer, through all phases to the end."""
+"""The training loop: model, data and optimizer through all phases, from the start or resumed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from pipelines.atomic import write_json
+from pipelines.shards.open import ClipDataset
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.errors import TrainError
@@ -24,8 +26,8 @@ from trainer.training.optimizer import make_optimizer
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
-    """Steps for one call of `fit`: up to `end`, from `start` on, of the phase that began at
+class FitCall:
+    """The steps from `start` to `end` of one call of `fit`, within the phase that began at
     `phase_start`."""
 
     start: int
@@ -35,8 +37,8 @@ class Segment:
     frozen: bool  # whether the backbone stays as it is
 
 
-def segments(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[Segment]:
-    """What is left to do after `done` steps: the rest of an epoch, then whole epochs, phase by
+def fit_calls(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[FitCall]:
+    """The calls that are left after `done` steps: the rest of an epoch, then whole epochs, phase by
     phase."""
     boundary, end = (epochs * steps_per_epoch for epochs in (config.freeze_epochs, config.epochs))
     for first, last, frozen in ((0, boundary, True), (boundary, end, False)):
@@ -44,7 +46,7 @@ def segments(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[S
         rest = min(-(-start // steps_per_epoch) * steps_per_epoch, last)
         for a, b in ((start, rest), (rest, last)):
             if a < b:
-                yield Segment(a, b, first, last, frozen)
+                yield FitCall(a, b, first, last, frozen)
 
 
 def check_shares(batch_size: int, devices: int) -> None:
@@ -57,7 +59,7 @@ def check_shares(batch_size: int, devices: int) -> None:
 
 
 class Training:
-    """A training in the run folder `out`: from the beginning, or `going_on` from its checkpoint.
+    """A training in the run folder `out`: from the beginning, or resumed from its checkpoint.
 
     Raises ValueError, FileNotFoundError or TrainError where the settings do not fit the data
     or the machine.
@@ -65,34 +67,33 @@ class Training:
 
     def __init__(
         self,
-        data: str | os.PathLike,
-        info: dict[str, Any],
+        dataset: ClipDataset,
         config: TrainConfig,
         out: Path,
         console: Console,
-        going_on: bool = False,
+        resume: bool = False,
     ):
-        self._config, self._out, self._console, self._info = config, out, console, info
+        self._dataset, self._config, self._out, self._console = dataset, config, out, console
         self._checkpoint = out / run.CHECKPOINT_NAME
         self._state = (
-            checkpoint.read_progress(self._checkpoint) if going_on else checkpoint.Progress()
+            checkpoint.read_state(self._checkpoint) if resume else checkpoint.TrainingState()
         )
         self._phase: int | None = None  # which phase the model is compiled for
         keras.utils.set_random_seed(config.seed)
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
-        self._clips = TrainingClips(data, config)
+        self._clips = TrainingClips(dataset, config)
         replicas = self._strategy.num_replicas_in_sync
         check_shares(self._clips.batch_size, replicas)
-        self._validation = validation_batches(data, config, self._clips.batch_size, replicas)
-        shape = info["config"]["crop_size"], info["config"]["frames_per_clip"]
+        self._validation = validation_batches(dataset, config, self._clips.batch_size, replicas)
+        shape = dataset.config.crop_size, dataset.config.frames_per_clip
         bare = dataclasses.replace(config, pretrained="")
         with self._strategy.scope():
-            self._model = build_model(bare if going_on else config, *shape, self._precision)
+            self._model = build_model(bare if resume else config, *shape, self._precision)
         # What is saved computes in float32, wherever and however the training did.
         self._keeper = build_model(bare, *shape)
 
-    def facts(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What config.json says of the training beside its settings."""
         return {
             "parameters": self._model.count_params(),
@@ -103,37 +104,37 @@ class Training:
 
     def run(self) -> None:
         """Trains, and leaves the run's model and history. Raises TrainError."""
-        self._say_what_is_done()
-        for segment in segments(self._config, self._clips.steps_per_epoch, self._state.step):
-            if self._has_stopped(segment):
+        self._announce()
+        for fit_call in fit_calls(self._config, self._clips.steps_per_epoch, self._state.step):
+            if self._has_stopped(fit_call):
                 break
-            self._fit(segment)
+            self._fit(fit_call)
         self._finish()
 
-    def _say_what_is_done(self) -> None:
-        splits, settings = self._info["splits"], self._info["config"]
+    def _announce(self) -> None:
+        dataset = self._dataset
         self._console.print(
             f"{self._config.backbone} and {self._config.temporal}: "
             f"{self._model.count_params():,} parameters, {self._precision}; "
-            f"{splits['train']['clips']} training clips of {settings['frames_per_clip']} frames at "
-            f"{settings['crop_size']} px, {splits['val']['clips']} validation clips",
+            f"{dataset.clips('train')} training clips of {dataset.config.frames_per_clip} frames "
+            f"at {dataset.config.crop_size} px, {dataset.clips('val')} validation clips",
             highlight=False,
             soft_wrap=True,
         )
         if self._state.step:
-            self._console.print(f"going on after step {self._state.step}", highlight=False)
+            self._console.print(f"resumes after step {self._state.step}", highlight=False)
 
-    def _has_stopped(self, segment: Segment) -> bool:
-        """Whether an earlier call, or an earlier segment, ended for want of improvement."""
+    def _has_stopped(self, fit_call: FitCall) -> bool:
+        """Whether an earlier call, or an earlier fit_call, ended for want of improvement."""
         gainless = callbacks.without_gain(self._state.history)
-        return not segment.frozen and gainless >= self._config.patience
+        return not fit_call.frozen and gainless >= self._config.patience
 
-    def _fit(self, segment: Segment) -> None:
+    def _fit(self, fit_call: FitCall) -> None:
         epoch_steps = self._clips.steps_per_epoch
-        resumed = self._resumed(segment)
-        if self._phase != segment.phase_start:
-            self._compile(segment)
-        first = segment.start // epoch_steps
+        resumed = self._resumed(fit_call)
+        if self._phase != fit_call.phase_start:
+            self._compile(fit_call)
+        first = fit_call.start // epoch_steps
         progress = callbacks.ShowProgress(
             self._console,
             self._state,
@@ -143,41 +144,41 @@ class Training:
         )
         try:
             self._model.fit(
-                self._clips.batches(segment.start),
+                self._clips.batches(fit_call.start),
                 validation_data=self._validation,
                 initial_epoch=first,
-                epochs=segment.end // epoch_steps,
-                steps_per_epoch=min(epoch_steps, segment.end - segment.start),
+                epochs=fit_call.end // epoch_steps,
+                steps_per_epoch=min(epoch_steps, fit_call.end - fit_call.start),
                 verbose=0,
                 shuffle=False,  # the data set shuffles
-                callbacks=[*self._callbacks(segment, resumed), progress],
+                callbacks=[*self._callbacks(fit_call, resumed), progress],
             )
         finally:
             progress.close()
 
-    def _compile(self, segment: Segment) -> None:
+    def _compile(self, fit_call: FitCall) -> None:
         with self._strategy.scope():
             backbone = self._model.get_layer(BACKBONE)
-            backbone.trainable = not segment.frozen
-            steps = segment.phase_end - segment.phase_start
+            backbone.trainable = not fit_call.frozen
+            steps = fit_call.phase_end - fit_call.phase_start
             optimizer = make_optimizer(self._config, self._model, backbone, steps)
             compile_model(self._model, optimizer, self._config.frame_loss_weight)
-        self._phase = segment.phase_start
+        self._phase = fit_call.phase_start
 
-    def _resumed(self, segment: Segment) -> tuple[str, ...]:
-        """What of the checkpoint a segment begins with: the first one of this process with the
+    def _resumed(self, fit_call: FitCall) -> tuple[str, ...]:
+        """What of the checkpoint a fit_call begins with: the first one of this process with the
         model, and with the rest where it does not begin a phase or an epoch."""
         if self._phase is not None or not self._state.step:
             return ()
         groups = ["model"]
-        if segment.start > segment.phase_start:
+        if fit_call.start > fit_call.phase_start:
             groups.append("optimizer")
-        if segment.start % self._clips.steps_per_epoch:
+        if fit_call.start % self._clips.steps_per_epoch:
             groups.append("metrics")
         return tuple(groups)
 
     def _callbacks(
-        self, segment: Segment, resumed: tuple[str, ...]
+        self, fit_call: FitCall, resumed: tuple[str, ...]
     ) -> list[keras.callbacks.Callback]:
         config, state = self._config, self._state
         averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
@@ -188,7 +189,7 @@ class Training:
                 self._out / run.BEST_NAME,
                 self._checkpoint,
                 state,
-                None if segment.frozen else config.patience,
+                None if fit_call.frozen else config.patience,
             ),
             callbacks.HistoryFile(self._out / "history.csv", state),
             callbacks.Checkpoints(self._checkpoint, state, config.checkpoint_minutes, resumed),
@@ -200,7 +201,7 @@ class Training:
         if best is None:
             raise TrainError(f"{self._out}: no epoch was finished.")
         row = self._state.history[best]
-        run.write_json(
+        write_json(
             self._out / "history.json",
             {
                 "best_epoch": best + 1,

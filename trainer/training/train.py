@@ -1,12 +1,19 @@
-"""Shards -> a trained model, with everything needed to know how it was made."""
+"""Training: from a data set of clips to the folder of a run."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from rich.console import Console
+
+from pipelines.atomic import write_json
+from pipelines.shards.open import ClipDataset
 from trainer import run
 from trainer.config import TrainConfig
+from trainer.leakage import collect, write_seen
+from trainer.settings import settings_text
+from trainer.training.loop import Training
 
 
 def train(
@@ -18,30 +25,23 @@ def train(
 ) -> Path:
     """Trains on the shards in `data`, writes the run folder `out`, and returns it.
 
-    An unfinished run of the same settings is gone on with. The run's model has the weights of
-    the epoch with the lowest validation loss. Raises FileNotFoundError, ValueError or TrainError
-    where it cannot.
+    An unfinished run of the same settings is resumed. The run's model has the weights of the epoch
+    with the lowest validation loss. Raises FileNotFoundError, ValueError or TrainError where it
+    cannot.
     """
-    from rich.console import Console
-
-    from trainer.input.clips import load_dataset_info
-    from trainer.leakage import collect, write_seen
-    from trainer.training.loop import Training
-
     out, config = Path(out), config or TrainConfig()
-    console = Console(quiet=not verbose)
-    info = load_dataset_info(data)
+    dataset = ClipDataset.open(data)
     for split in ("train", "val"):
-        if not info["splits"].get(split, {}).get("clips"):
+        if not dataset.clips(split):
             raise ValueError(f"{data} has no {split} clips; training needs them.")
-    facts = run.describe(config, data, info)
-    going_on = run.can_go_on(out, facts, overwrite)
-    training = Training(data, info, config, out, console, going_on)
-    if not going_on:
-        run.begin(out)
-        run.write_json(out / run.CONFIG_NAME, {**facts, **training.facts()})
-        run.write_json(out / "versions.json", run.versions())
-        run.write_settings(out / run.SETTINGS_NAME, config, data)
-        write_seen(out, collect(data))
+    record = run.describe(config, dataset)
+    resume = run.can_resume(out, record, overwrite)
+    training = Training(dataset, config, out, Console(quiet=not verbose), resume)
+    if not resume:
+        run.clear(out)
+        write_json(out / run.CONFIG_NAME, {**record, **training.describe()})
+        write_json(out / run.VERSIONS_NAME, run.versions())
+        (out / run.SETTINGS_NAME).write_text(settings_text(config, os.path.abspath(data)))
+        write_seen(out, collect(dataset))
     training.run()
     return out

@@ -22,6 +22,7 @@ from dfdetect.__main__ import main
 from pipelines import inspect
 from pipelines.clip import FAKE, REAL, SPLITS, Clip, Video
 from pipelines.inspect import contact_sheet, export_frames, records, report, statistics, verify
+from pipelines.shards.open import read_info
 from pipelines.shards.write import frame, write_records
 
 
@@ -38,7 +39,7 @@ def shard(folder) -> Path:
 
 
 def problems(folder: Path, quick: bool = False) -> list[str]:
-    info = inspect.load_info(folder)
+    info = read_info(folder)
     return verify.verify(folder, info, None if quick else verify.Contents(folder, info))
 
 
@@ -480,7 +481,7 @@ def test_json_is_one_object_and_all_there_is_on_stdout(shard, flags, capsys):
     assert main(["inspect", str(shard.parent), "--json", *flags]) == 1
     out, err = capsys.readouterr()
     said = json.loads(out)
-    info = inspect.load_info(shard.parent)
+    info = read_info(shard.parent)
     assert said["problems"] == [
         line.split(": ", 1)[1] for line in err.splitlines() if "dfd" in line
     ]
@@ -600,7 +601,7 @@ def test_a_damaged_record_is_left_out_of_the_sheet(shard, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     flags = ["--contact-sheet", str(sheet), "--rows", "99"]
     assert main(["inspect", str(shard.parent), *flags]) == 1
-    clips = sum(part["clips"] for part in inspect.load_info(shard.parent)["splits"].values())
+    clips = sum(part["clips"] for part in read_info(shard.parent)["splits"].values())
     row = contact_sheet.CAPTION_PX + contact_sheet.SIDE_PX + 4
     assert size_of(sheet)[1] == contact_sheet.CAPTION_PX + (clips - 1) * row
 

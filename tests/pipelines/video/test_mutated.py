@@ -8,7 +8,7 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
-from pipelines.inspect import load_info
+from pipelines.shards.open import read_info
 
 REASONS = {"unreadable", "unsupported", "no_video_stream", "truncated", "damaged", "no_face"}
 REASONS |= {"timeout"}
@@ -175,7 +175,7 @@ def test_a_job_over_damaged_videos_loses_none_and_repeats_itself_with_other_thre
         argv = ["--input", str(root), "--output", str(out), "--threads", threads, "--shards", "1"]
         flags = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40"]
         assert main(["preprocess", *argv, *flags]) == 0
-        info = load_info(out)
+        info = read_info(out)
         kept = sum(part["videos"] for part in info["splits"].values())
         assert kept > 0 and kept + sum(info["rejects"].values()) == 24
         assert set(info["rejects"]) <= REASONS

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from dfdetect.__main__ import main
 from pipelines.clip import FAKE, REAL, Clip, Video
 from pipelines.config import PreprocessConfig
-from pipelines.shards import schema
+from pipelines.shards.open import ClipDataset
 from pipelines.verdict import Thresholds
 from serving.client import InProcessModel
+from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import calibration
 from trainer.calibration import Calibration, choose_thresholds, fit_temperature, log_loss
 from trainer.evaluation import calibrate
@@ -26,8 +27,9 @@ from trainer.leakage import collect, write_seen
 from trainer.model.backbones import BACKBONE
 from trainer.model.detector import UNFOLD_TIME
 from trainer.model.layers import FoldTime, UnfoldTime
+from trainer.run import Run
 
-SIDE, T = 32, 2
+SIDE, T, FACES = 32, 5, 4  # frames of a clip, and those of them with a face
 CONFIG = PreprocessConfig(frames_per_clip=T, crop_size=SIDE)
 # Video -> its label and, for each clip, the track and the red of its crops.
 VAL = {
@@ -48,10 +50,10 @@ def logit_of(red):
     return (red / 255 - 0.5) * 20
 
 
-def record(name, label, track, red, split):
+def clip_of(name, label, track, red, split, faces=FACES):
     pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
     pixels[..., 0] = red
-    images = [tf.io.encode_png(pixels).numpy(), b""]
+    images = [tf.io.encode_png(pixels).numpy()] * faces + [b""] * (T - faces)
     zeros = np.zeros
     video = Video(
         name, "", label, "set", "Swap" if label else "original", source_id=name, split=split
@@ -67,25 +69,19 @@ def record(name, label, track, red, split):
         zeros(T),
         zeros((T, 2, 3)),
     )
-    return schema.serialize(video, clip, CONFIG.fingerprint)
+    return video, clip
 
 
-def write_shards(root, **splits):
-    shards, counts = {}, {}
-    for split, videos in splits.items():
-        clips = [(v, label, *clip) for v, (label, clips) in videos.items() for clip in clips]
-        name = f"{split}-00000-of-00001.tfrecord"
-        with tf.io.TFRecordWriter(str(root / name)) as writer:
-            for clip in clips:
-                writer.write(record(*clip, split))
-        size = (root / name).stat().st_size
-        shards[name] = {"records": len(clips), "bytes": size}
-        fakes = sum(label for _, label, _, _ in clips)
-        counts[split] = {"clip_labels": {"real": len(clips) - fakes, "fake": fakes}}
-    info = {"config": CONFIG.to_dict(), "fingerprint": CONFIG.fingerprint}
-    text = json.dumps({**info, "shards": shards, "splits": counts})
-    (root / "dataset_info.json").write_text(text)
-    return root
+def write_shards(root, faces=FACES, **splits):
+    clips = {
+        split: [
+            clip_of(name, label, *clip, split, faces)
+            for name, (label, clips) in videos.items()
+            for clip in clips
+        ]
+        for split, videos in splits.items()
+    }
+    return write_clip_dataset(root, CONFIG, clips)
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +292,50 @@ def test_a_run_is_calibrated_by_the_rules_of_serving(run, data):
             np.mean([below < s < above for s in real + fake]),
         )
     )
-    assert calibration.load_calibration(run) == found
+    assert Run.open(run).calibration == found
     assert Calibration.from_dict(json.loads((run / "calibration.json").read_text())) == found
+
+
+def test_rates_follow_the_rule_on_too_little_evidence(run, data, tmp_path):
+    """A clear fake and a clear real video of one frame each are INCONCLUSIVE, as when served."""
+    brief = {"r9": (REAL, [(0, 20)]), "f9": (FAKE, [(0, 240)])}
+    (tmp_path / "brief").mkdir()
+    with_brief = write_shards(tmp_path / "brief", val=VAL)
+    clips = [clip_of(n, label, *clip, "val", 1) for n, (label, (clip,)) in brief.items()]
+    clips += [clip_of(n, label, *clip, "val") for n, (label, cs) in VAL.items() for clip in cs]
+    write_clip_dataset(with_brief, CONFIG, {"val": clips})
+    without = calibrate.calibrate(run, data, max_fpr=0.4)
+    found = calibrate.calibrate(run, with_brief, max_fpr=0.4)
+    assert (found.videos, found.fake_videos) == (8, 4)
+    assert found.detection_rate * 4 == pytest.approx(without.detection_rate * 3)
+    assert found.false_alarm_rate * 4 == pytest.approx(without.false_alarm_rate * 3)
+    assert found.inconclusive_rate * 8 == pytest.approx(without.inconclusive_rate * 6 + 2)
+    out = tmp_path / "evaluation"
+    assert (
+        main(
+            [
+                "evaluate",
+                "--run",
+                str(run),
+                "--data",
+                str(with_brief),
+                "--split",
+                "val",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    counts = json.loads((out / "metrics.json").read_text())["verdicts"]["counts"]
+    assert counts["fake"]["FAKE"] == pytest.approx(found.detection_rate * 4)
+    assert counts["real"]["FAKE"] == pytest.approx(found.false_alarm_rate * 4)
+
+
+def test_videos_that_show_no_face_well_enough_give_no_thresholds(run, tmp_path):
+    data = write_shards(tmp_path, faces=1, val={k: (label, c[:1]) for k, (label, c) in VAL.items()})
+    with pytest.raises(ValueError, match="None of the real videos shows a face well enough"):
+        calibrate.calibrate(run, data)
 
 
 @pytest.mark.parametrize(
@@ -314,13 +352,13 @@ def test_only_the_validation_split_will_do(run, data, split, why):
 
 
 def test_videos_that_the_model_was_trained_on_are_refused_under_any_name_of_split(run, data):
-    write_seen(run, collect(data, "train"))
+    write_seen(run, collect(ClipDataset.open(data), "train"))
     with pytest.raises(ValueError, match="6 of 6 val videos were in the training of"):
         calibrate.calibrate(run, data)
 
 
 def test_people_that_the_training_knew_are_no_reason_to_refuse(run, data):
-    known = collect(data, "train")
+    known = collect(ClipDataset.open(data), "train")
     write_seen(run, dataclasses.replace(known, videos=frozenset()))
     assert calibrate.calibrate(run, data).videos == 6
 
@@ -344,7 +382,7 @@ def test_a_split_of_which_a_part_is_lost_is_refused(run, data, tmp_path):
 
 
 def test_a_run_without_a_calibration_has_none(run):
-    assert calibration.load_calibration(run) is None
+    assert Run.open(run).calibration is None
 
 
 def test_a_calibration_of_other_weights_is_not_used(run, data):
@@ -352,7 +390,7 @@ def test_a_calibration_of_other_weights_is_not_used(run, data):
     with (run / "model.keras").open("ab") as handle:
         handle.write(b"trained further")
     with pytest.raises(ValueError, match="another model.keras than is there now. Run `dfdetect"):
-        calibration.load_calibration(run)
+        _ = Run.open(run).calibration
 
 
 @pytest.mark.parametrize("change", [{"temperature": 0.0}, {"fake_above": 0.0}, {"colour": 1}, None])
@@ -362,7 +400,7 @@ def test_a_damaged_calibration_says_where_it_lies(run, data, change):
     values = json.loads(path.read_text())
     path.write_text("" if change is None else json.dumps({**values, **change}))
     with pytest.raises(ValueError, match=r"calibration.json: .* Run `dfdetect calibrate` again"):
-        calibration.load_calibration(run)
+        _ = Run.open(run).calibration
 
 
 def test_the_command_says_what_it_found_and_what_it_cannot_know(run, data, capsys):
@@ -391,12 +429,14 @@ def test_the_exported_model_applies_the_temperature_and_knows_its_thresholds(run
     clips[0, 0, ..., 0] = 140
     loaded = tf.saved_model.load(str(version))
     outputs = loaded.signatures["tensors"](
-        clips=tf.constant(clips), mask=tf.constant([[True, False]])
+        clips=tf.constant(clips), mask=tf.constant([[True] + [False] * (T - 1)])
     )
     raw, expected = logit_of(140), calibration.apply(logit_of(140), found.temperature)
     assert outputs["logit"].numpy() == pytest.approx([raw], abs=1e-4)
     assert outputs["probability_fake"].numpy() == pytest.approx([expected], abs=1e-5)
-    assert outputs["frame_probability"].numpy()[0] == pytest.approx([expected, 0], abs=1e-5)
+    assert outputs["frame_probability"].numpy()[0] == pytest.approx(
+        [expected, 0, 0, 0, 0], abs=1e-5
+    )
     stored = json.loads((version / "assets.extra" / "verdict.json").read_text())
     assert stored == {
         "real_below": found.real_below,

@@ -32,7 +32,7 @@ def table(scores: np.ndarray) -> Predictions:
         method = "Swap" if label else ORIGINAL
         video = Video(f"{i}", "", label, "ff", method, source_id=f"{i // 2}", split="test")
         videos.append(ScoredVideo(video, 0, score, decide(score, Thresholds())))
-    return Predictions((), (), ("test",), [], videos, True, {}, (), np.zeros((0, 0)))
+    return Predictions((), ("test",), [], videos, True, {}, (), np.zeros((0, 0)))
 
 
 def scores(seed: int, shift: float) -> np.ndarray:

@@ -15,6 +15,8 @@ import yaml
 
 from dfdetect.__main__ import main
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
+from pipelines.config import PreprocessConfig
+from pipelines.shards.open import ClipDataset
 from pipelines.verdict import Thresholds, Verdict, decide
 from trainer.evaluation import evaluate
 from trainer.evaluation.bootstrap import Bootstrap
@@ -23,19 +25,17 @@ from trainer.evaluation.predictions import Predictions, predict, unscored_videos
 from trainer.evaluation.result import SCHEMA, measure, verdicts
 from trainer.evaluation.scored import ScoredClip, ScoredVideo, group_clips, rescore, score_videos
 from trainer.evaluation.slices import slices
+from trainer.input.clips import read_clips
 from trainer.leakage import Seen, hash_key, leakage
 from trainer.report.model_card import model_card
 from trainer.report.notes import leakage_line
 from trainer.report.render import render, write_report
+from trainer.run import Run
 
 THRESHOLDS = Thresholds(0.4, 0.6)
 BOOTSTRAP = Bootstrap(50)
-INFO = {
-    "fingerprint": "f00d",
-    "config": {"frames_per_clip": 2, "crop_size": 32},
-    "splits": {},
-    "dataset": "ff",
-}
+CROPS = PreprocessConfig(frames_per_clip=2, crop_size=32)
+DATASET = ClipDataset(Path("data"), {"generated": False}, CROPS)
 
 
 def video(id: str, method: str = ORIGINAL, dataset: str = "ff", **facts) -> Video:
@@ -56,7 +56,7 @@ def scored(of: Video, score: float | None, face_px: float | None = 100.0) -> Sco
 def predictions(clips: list[ScoredClip], faceless: list[ScoredVideo] | None = None) -> Predictions:
     videos = score_videos(clips, THRESHOLDS) + (faceless or [])
     nothing = np.zeros((0, len(clips)))
-    return Predictions(("data",), (INFO,), ("test",), clips, videos, True, {}, (), nothing)
+    return Predictions((DATASET,), ("test",), clips, videos, True, {}, (), nothing)
 
 
 def detector(tmp_path: Path, **config) -> Detector:
@@ -181,14 +181,14 @@ def test_an_interval_without_width_is_not_left_to_be_taken_for_certainty(measure
 
 
 def test_a_generated_set_never_goes_by_the_name_of_a_published_one_alone(tmp_path):
-    info = {**INFO, "problems": ["a generated set"]}
+    dataset = dataclasses.replace(DATASET, info={"generated": True})
     table = predictions([clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9)])
     config = {
         "sample_data": True,
         "train": {"backbone": "x"},
         "splits": {"train": {"datasets": {"ff": 9}, "videos": 9, "methods": {}}},
     }
-    table = dataclasses.replace(table, infos=(info,))
+    table = dataclasses.replace(table, datasets=(dataset,))
     got = measure(detector(tmp_path, **config), table, BOOTSTRAP)
     assert "| ff (generated) | ff (generated) | yes |" in markdown(got)
     assert "Trained on ff (generated): 9 videos" in markdown(got)
@@ -224,7 +224,10 @@ def test_each_data_set_has_a_row_that_says_whether_the_model_was_trained_on_it(t
         for number, dataset in enumerate(("ff", "celeb"))
         for i, method in enumerate((ORIGINAL, "Swap", ORIGINAL, "Swap"))
     ]
-    table = dataclasses.replace(predictions(clips), folders=("x", "y"), infos=(INFO, INFO))
+    table = dataclasses.replace(
+        predictions(clips),
+        datasets=tuple(dataclasses.replace(DATASET, folder=Path(name)) for name in "xy"),
+    )
     config = {"splits": {"train": {"datasets": {"ff": 9}, "videos": 9, "methods": {}}}}
     got = measure(detector(tmp_path, **config), table, BOOTSTRAP)
     rows = [
@@ -256,7 +259,7 @@ def test_leaks_are_counted_by_hash_within_a_data_set():
     seen = Seen(hashes("video", "a"), hashes("source", "s", "t"), hashes("identity", "Ann"))
     facts = {"source_id": "s", "identities": ("Ann", "Bob")}
     videos = [scored(video("a", **facts), 0.1), scored(video("b", "Swap", **facts), 0.9)]
-    got = leakage(seen, videos)
+    got = leakage(seen, [row.video for row in videos])
     assert got == {
         "known": True,
         "videos": {"seen": 1, "of": 2},
@@ -265,19 +268,19 @@ def test_leaks_are_counted_by_hash_within_a_data_set():
     }
     assert leakage_line(got).startswith("LEAKAGE: 1 of 2 videos, 1 of 1 sources and 1 of 2 ident")
     elsewhere = [scored(video("a", dataset="celeb", **facts), 0.1)]
-    assert leakage(seen, elsewhere)["videos"]["seen"] == 0
+    assert leakage(seen, [row.video for row in elsewhere])["videos"]["seen"] == 0
 
 
 def test_a_model_without_a_record_of_its_training_is_not_called_free_of_leaks():
-    got = leakage(None, [scored(video("a"), 0.1)])
+    got = leakage(None, [video("a")])
     assert not got["known"] and got["videos"]["seen"] is None
     assert leakage_line(got).startswith("Leakage not known")
 
 
 def test_of_what_has_no_name_it_is_not_said_that_none_was_seen():
     seen = Seen(frozenset({"x"}), frozenset({"y"}), frozenset())
-    nameless = leakage(seen, [scored(video("a", source_id="s"), 0.1)])
-    unnamed_training = leakage(seen, [scored(video("a", identities=("Ann",)), 0.1)])
+    nameless = leakage(seen, [video("a", source_id="s")])
+    unnamed_training = leakage(seen, [video("a", identities=("Ann",))])
     assert unnamed_training["identities"] == {"seen": None, "of": 1}
     assert leakage_line(nameless) == (
         "No leakage found: 0 of 1 videos and 0 of 1 sources were seen in training; of identities "
@@ -377,12 +380,9 @@ def test_a_video_without_a_face_is_counted_and_an_unreadable_one_is_named(report
 def test_predictions_say_what_serving_would_have_said(report, trained_run, data):
     import tensorflow as tf
 
-    from trainer.exporting.export import load_run
-    from trainer.input.clips import clips_dataset
-
-    model, _ = load_run(trained_run)
+    model = Run.open(trained_run).model
     expected: dict[str, float] = {}
-    for item in clips_dataset(data, "test").batch(1):
+    for item in read_clips(ClipDataset.open(data), "test").batch(1):
         logit = model({"clips": item["clips"], "mask": item["mask"]}, training=False)["logit"]
         expected[item["video"][0].numpy().decode()] = float(tf.sigmoid(logit)[0])
     rows = read_csv(report / "predictions.csv")
@@ -479,7 +479,7 @@ def _other_crops(data: Path) -> None:
         (lambda data: _without_split(data, "test"), "has no test clips; there are clips of"),
         (_other_crops, "the model was trained on crops of"),
         (lambda data: (data / "rejects.jsonl").write_text("{"), "rejects.jsonl is not what"),
-        (lambda data: (data / "dataset_info.json").unlink(), "run `dfdetect preprocess` first"),
+        (lambda data: (data / "dataset_info.json").unlink(), "Run `dfdetect preprocess` first"),
         (lambda data: _shard(data).write_bytes(b""), "has 0 bytes, dataset_info.json says"),
         (lambda data: _flip_a_bit(_shard(data)), "a record is damaged or missing"),
     ],
@@ -500,12 +500,13 @@ def test_a_model_that_gives_no_number_is_refused_with_the_video_named(trained_ru
     whole = load_detector(trained_run)
 
     def predict_nothing(clips, mask):
-        scores, of_frames = whole.predict(clips, mask)
-        return np.where(np.arange(len(scores)) == 1, np.nan, scores), of_frames
+        scores = whole.predict(clips, mask)
+        first = np.arange(len(scores.logit)) == 1
+        return scores._replace(probability_fake=np.where(first, np.nan, scores.probability_fake))
 
     broken = dataclasses.replace(whole, predict=predict_nothing)
     with pytest.raises(ValueError, match=r"P\(fake\) of a clip of faceforensics/\S+ is nan"):
-        predict(broken, [data], ["test"])
+        predict(broken, [ClipDataset.open(data)], ["test"])
 
 
 def test_an_out_that_is_no_folder_is_refused_before_the_work(trained_run, data, tmp_path, capsys):
@@ -522,7 +523,7 @@ def test_what_is_no_model_is_named(tmp_path):
 
 
 def test_without_a_list_of_videos_those_without_a_face_are_not_known(tmp_path):
-    assert unscored_videos(tmp_path, "test") is None
+    assert unscored_videos(dataclasses.replace(DATASET, folder=tmp_path), "test") is None
 
 
 @pytest.mark.parametrize("arguments", [["--split", "all"], ["--seed", "-1"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 
 import numpy as np
@@ -12,27 +13,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.clip import FAKE, REAL
+from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input import sampling
-from trainer.input.clips import clip_counts, clips_dataset, load_dataset_info, shard_paths
-from trainer.input.sampling import TrainingClips, nearest_found, shares, to_fit, validation_batches
+from trainer.input.clips import read_clips
+from trainer.input.sampling import TrainingClips, nearest_frame, shares, to_fit, validation_batches
 
 PLAIN = TrainConfig(batch_size=4, augment=False)
 
 
 def batches(data, config: TrainConfig, first: int, count: int) -> list[tuple]:
     """The pixels, labels and weights of some batches."""
-    found = TrainingClips(data, config).batches(first).take(count).as_numpy_iterator()
+    found = (
+        TrainingClips(ClipDataset.open(data), config).batches(first).take(count).as_numpy_iterator()
+    )
     return [(x["clips"], y["logit"], w["logit"]) for x, y, w in found]
 
 
 def test_every_clip_is_shown_once_in_an_epoch_but_for_the_last_incomplete_batch(sample_shards):
-    clips = TrainingClips(sample_shards, dataclasses.replace(PLAIN, batch_size=1))
+    clips = TrainingClips(ClipDataset.open(sample_shards), dataclasses.replace(PLAIN, batch_size=1))
     shown = Counter(
         x["clips"].tobytes()
         for x, _, _ in clips.batches().take(clips.steps_per_epoch).as_numpy_iterator()
     )
-    there = [c for c in clips_dataset(sample_shards, "train").as_numpy_iterator()]
+    there = [c for c in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()]
     assert len(shown) == len(there) == clips.steps_per_epoch
     assert set(shown.values()) == {1}
 
@@ -46,7 +50,7 @@ def test_another_seed_gives_another_order(sample_shards):
 
 def test_each_epoch_has_an_order_of_its_own(sample_shards):
     config = dataclasses.replace(PLAIN, batch_size=1)
-    steps = TrainingClips(sample_shards, config).steps_per_epoch
+    steps = TrainingClips(ClipDataset.open(sample_shards), config).steps_per_epoch
     shown = [pixels.tobytes() for pixels, _, _ in batches(sample_shards, config, 0, 2 * steps)]
     assert shown[:steps] != shown[steps:] and set(shown[:steps]) == set(shown[steps:])
 
@@ -54,7 +58,7 @@ def test_each_epoch_has_an_order_of_its_own(sample_shards):
 @pytest.mark.parametrize("balance", ["weights", "sampling"])
 def test_beginning_at_a_step_gives_what_would_have_come_there(sample_shards, balance):
     config = dataclasses.replace(PLAIN, balance=balance)
-    steps = TrainingClips(sample_shards, config).steps_per_epoch
+    steps = TrainingClips(ClipDataset.open(sample_shards), config).steps_per_epoch
     whole = batches(sample_shards, config, 0, steps + 3)
     for first in (1, steps, steps + 2):
         np.testing.assert_array_equal(
@@ -71,19 +75,19 @@ def test_blending_and_augmentation_are_the_same_whenever_a_step_is_made(sample_s
 
 def test_balanced_sampling_shows_as_many_real_clips_as_fakes(sample_shards):
     config = dataclasses.replace(PLAIN, balance="sampling", batch_size=1)
-    clips = TrainingClips(sample_shards, config)
+    clips = TrainingClips(ClipDataset.open(sample_shards), config)
     labels = [label[0] for _, label, _ in batches(sample_shards, config, 0, clips.shares.clips)]
-    counts = clip_counts(sample_shards, load_dataset_info(sample_shards), "train")
+    counts = ClipDataset.open(sample_shards).label_counts("train")
     assert clips.shares.clips == 2 * max(counts.values())
     assert 0.4 < np.mean(labels) < 0.6 and clips.shares.weights == (1.0, 1.0)
 
 
 def test_self_blending_needs_real_clips_only_and_makes_a_fake_of_each(sample_shards):
     config = dataclasses.replace(PLAIN, fakes="self-blend", batch_size=1)
-    clips = TrainingClips(sample_shards, config)
+    clips = TrainingClips(ClipDataset.open(sample_shards), config)
     real = {
         clip["clips"].tobytes()
-        for clip in clips_dataset(sample_shards, "train").as_numpy_iterator()
+        for clip in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()
         if clip["label"] == REAL
     }
     assert clips.shares.clips == 2 * len(real)
@@ -124,7 +128,7 @@ def test_a_split_without_a_label_is_refused_with_what_to_do(counts, fakes, advic
 @settings(deadline=None)  # the first call waits for TensorFlow
 @given(st.lists(st.booleans(), min_size=1, max_size=9))
 def test_a_lost_frame_shows_the_nearest_one_with_a_face(found):
-    got = nearest_found(tf.constant(found)).numpy()
+    got = nearest_frame(tf.constant(found)).numpy()
     for place, index in enumerate(got):
         there = [i for i, here in enumerate(found) if here]
         assert abs(index - place) == min((abs(i - place) for i in there), default=0)
@@ -144,13 +148,13 @@ def test_targets_are_smoothed_and_frames_without_a_face_have_none():
 
 
 def test_shuffled_labels_keep_the_balance_and_follow_the_seed(sample_shards):
-    paths = shard_paths(sample_shards, load_dataset_info(sample_shards), "train")
+    paths = [str(shard.path) for shard in ClipDataset.open(sample_shards).shards("train")]
     a, b, c = (sampling.permuted_labels(paths, seed) for seed in (0, 0, 1))
     assert a == b != c and sorted(a.values()) == sorted(c.values())
     config = dataclasses.replace(PLAIN, shuffle_labels=True, batch_size=1)
     by_pixels = {
         clip["clips"].tobytes(): clip["video"].decode()
-        for clip in clips_dataset(sample_shards, "train").as_numpy_iterator()
+        for clip in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()
     }
     shown = batches(sample_shards, config, 0, len(by_pixels))
     assert all(label[0] == a[by_pixels[pixels.tobytes()]] for pixels, label, _ in shown)
@@ -160,15 +164,18 @@ def test_validation_shows_the_split_as_it_is(sample_shards):
     config = dataclasses.replace(PLAIN, augment=True, label_smoothing=0.1, fakes="both")
     got = [
         (pixels.tobytes(), target)
-        for x, y, _ in validation_batches(sample_shards, config, 1).as_numpy_iterator()
+        for x, y, _ in validation_batches(
+            ClipDataset.open(sample_shards), config, 1
+        ).as_numpy_iterator()
         for pixels, target in zip(x["clips"], y["logit"], strict=True)
     ]
-    there = clips_dataset(sample_shards, "val").as_numpy_iterator()
+    there = read_clips(ClipDataset.open(sample_shards), "val").as_numpy_iterator()
     assert got == [(clip["clips"].tobytes(), clip["label"]) for clip in there]
 
 
-def test_a_dataset_info_of_an_earlier_version_says_what_to_run(sample_shards):
-    info = load_dataset_info(sample_shards)
+def test_a_dataset_info_of_an_earlier_version_says_what_to_run(sample_shards, tmp_path):
+    info = json.loads((sample_shards / "dataset_info.json").read_text())
     del info["splits"]["train"]["clip_labels"]
-    with pytest.raises(ValueError, match="preprocess` again with --update"):
-        clip_counts(sample_shards, info, "train")
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(ValueError, match="preprocess` again, with --update"):
+        ClipDataset.open(tmp_path)

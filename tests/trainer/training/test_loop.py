@@ -20,16 +20,20 @@ import yaml
 from rich.console import Console
 
 from dfdetect.__main__ import main
+from pipelines.atomic import write_json
+from pipelines.config import PreprocessConfig
+from pipelines.shards.open import ClipDataset
 from tests.fixtures import ROOT
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, TrainError
-from trainer.exporting import export
+from trainer.model.detector import load_model
 from trainer.training import callbacks, checkpoint, train
-from trainer.training.loop import Segment, segments
+from trainer.training.loop import FitCall, fit_calls
 
 # Without augmentation, whose graph takes as long to build as the network's; the clips of a step do
 # not depend on where a training begins, with it or without: tests/trainer/input/test_sampling.py.
+CROPS = PreprocessConfig()
 CONFIG = TrainConfig(
     backbone="resnext_tiny",
     temporal="mean",
@@ -42,7 +46,7 @@ CONFIG = TrainConfig(
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
-    return export.load_model(folder / run.MODEL_NAME).get_weights()
+    return load_model(folder / run.MODEL_NAME).get_weights()
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +84,11 @@ def check_going_on(config: TrainConfig, data: Path, whole: Path, out: Path, epoc
     assert epoch * per_epoch < middle < (epoch + 1) * per_epoch
 
     def reached() -> bool:
-        return checkpoint.read_progress(out / run.CHECKPOINT_NAME).step >= middle
+        return checkpoint.read_state(out / run.CHECKPOINT_NAME).step >= middle
 
     command = [sys.executable, "-m", "dfdetect", "train", "--data", str(data)]
     kill_when([*command, "--out", str(out), *flags(often)], reached)
-    step = checkpoint.read_progress(out / run.CHECKPOINT_NAME).step
+    step = checkpoint.read_state(out / run.CHECKPOINT_NAME).step
     assert step % per_epoch and not (out / run.MODEL_NAME).exists()
 
     train.train(data, out, often, verbose=False)
@@ -122,7 +126,7 @@ def test_a_frozen_backbone_stays_as_it_was(sample_shards, tmp_path):
     # Validation gets no better after the frozen epoch, because then only the backbone could learn.
     config = dataclasses.replace(CONFIG, ema=0.0, backbone_rate=0.0, learning_rate=0.01)
     out = train.train(sample_shards, tmp_path / "run", config, verbose=False)
-    trained = export.load_model(out / run.MODEL_NAME)
+    trained = load_model(out / run.MODEL_NAME)
     keras.utils.set_random_seed(config.seed)
     untrained = build_model(config, 48, 4)
     before, after = (model.get_layer(BACKBONE) for model in (untrained, trained))
@@ -135,17 +139,17 @@ def test_a_frozen_backbone_stays_as_it_was(sample_shards, tmp_path):
 @pytest.mark.parametrize(
     ("done", "expected"),
     [
-        (0, [Segment(0, 10, 0, 10, True), Segment(10, 30, 10, 30, False)]),
-        (5, [Segment(5, 10, 0, 10, True), Segment(10, 30, 10, 30, False)]),
-        (10, [Segment(10, 30, 10, 30, False)]),
-        (13, [Segment(13, 15, 10, 30, False), Segment(15, 30, 10, 30, False)]),
-        (27, [Segment(27, 30, 10, 30, False)]),
+        (0, [FitCall(0, 10, 0, 10, True), FitCall(10, 30, 10, 30, False)]),
+        (5, [FitCall(5, 10, 0, 10, True), FitCall(10, 30, 10, 30, False)]),
+        (10, [FitCall(10, 30, 10, 30, False)]),
+        (13, [FitCall(13, 15, 10, 30, False), FitCall(15, 30, 10, 30, False)]),
+        (27, [FitCall(27, 30, 10, 30, False)]),
         (30, []),
     ],
 )
 def test_what_is_left_is_the_rest_of_an_epoch_and_whole_epochs_by_phase(done, expected):
     config = TrainConfig(epochs=6, freeze_epochs=2)
-    assert list(segments(config, 5, done)) == expected
+    assert list(fit_calls(config, 5, done)) == expected
 
 
 @pytest.fixture(scope="module")
@@ -162,18 +166,18 @@ def test_a_checkpoint_brings_back_every_variable_and_the_progress(compiled, tmp_
     path = tmp_path / "state.safetensors"
     groups = (compiled.variables, compiled.optimizer.variables, compiled.metrics_variables)
     before = [np.array(v) for variables in groups for v in variables]
-    checkpoint.save(path, compiled, checkpoint.Progress(7, [{"val_loss": 0.5}]))
+    checkpoint.save(path, compiled, checkpoint.TrainingState(7, [{"val_loss": 0.5}]))
     compiled.fit(np.ones((4, 3)), np.zeros((4, 2)), verbose=0)
     checkpoint.load(path, compiled, ("model", "optimizer", "metrics"))
     after = [np.array(v) for variables in groups for v in variables]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert checkpoint.read_progress(path) == checkpoint.Progress(7, [{"val_loss": 0.5}])
+    assert checkpoint.read_state(path) == checkpoint.TrainingState(7, [{"val_loss": 0.5}])
 
 
 def test_a_checkpoint_of_another_network_is_refused(compiled, tmp_path):
     path = tmp_path / "state.safetensors"
-    checkpoint.save(path, compiled, checkpoint.Progress())
+    checkpoint.save(path, compiled, checkpoint.TrainingState())
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
     other.compile("adam", "mse")
     with pytest.raises(CheckpointError, match="another network's state"):
@@ -184,24 +188,24 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path):
     path = tmp_path / "state.safetensors"
     path.write_bytes(b"cut off")
     with pytest.raises(CheckpointError, match="a damaged one.*--overwrite"):
-        checkpoint.read_progress(path)
+        checkpoint.read_state(path)
 
 
 def test_a_state_with_a_number_that_is_none_does_not_replace_a_good_checkpoint(compiled, tmp_path):
     path = tmp_path / "state.safetensors"
-    checkpoint.save(path, compiled, checkpoint.Progress(3))
+    checkpoint.save(path, compiled, checkpoint.TrainingState(3))
     weights = compiled.get_weights()
     compiled.set_weights([np.full_like(w, np.nan) for w in weights])
     with pytest.raises(CheckpointError, match="not finite"):
-        checkpoint.save(path, compiled, checkpoint.Progress(4))
+        checkpoint.save(path, compiled, checkpoint.TrainingState(4))
     compiled.set_weights(weights)
-    assert checkpoint.read_progress(path).step == 3
+    assert checkpoint.read_state(path).step == 3
 
 
 def test_a_loss_that_is_no_number_names_the_step_and_the_last_good_checkpoint(compiled, tmp_path):
     path = tmp_path / "state.safetensors"
-    checkpoint.save(path, compiled, checkpoint.Progress(40))
-    watch = callbacks.Checkpoints(path, checkpoint.Progress(41), minutes=10)
+    checkpoint.save(path, compiled, checkpoint.TrainingState(40))
+    watch = callbacks.Checkpoints(path, checkpoint.TrainingState(41), minutes=10)
     watch.set_model(compiled)
     watch.on_train_begin()
     watch.on_train_batch_end(0, {"loss": 0.5})
@@ -219,23 +223,24 @@ def test_a_training_that_explodes_stops_with_exit_code_1(sample_shards, tmp_path
     assert not (tmp_path / "run" / run.MODEL_NAME).exists()
 
 
-def test_an_unfinished_run_is_gone_on_with_by_the_same_settings_only(tmp_path):
-    info = {"shards": {}, "config": {}, "fingerprint": "f", "splits": {}}
-    facts = run.describe(CONFIG, tmp_path, info)
-    assert not run.can_go_on(tmp_path / "new", facts, overwrite=False)
-    run.begin(tmp_path / "new")
-    run.write_json(tmp_path / "new" / run.CONFIG_NAME, facts)
-    (tmp_path / "new" / run.CHECKPOINT_NAME).touch()
-    assert run.can_go_on(tmp_path / "new", facts, overwrite=False)
-    assert not run.can_go_on(tmp_path / "new", facts, overwrite=True)
+def test_an_unfinished_run_is_resumed_by_the_same_settings_only(tmp_path):
+    dataset = ClipDataset(tmp_path, {"shards": {}, "splits": {}, "generated": False}, CROPS)
+    folder, record = tmp_path / "new", run.describe(CONFIG, dataset)
+    assert not run.can_resume(folder, record, overwrite=False)
+    run.clear(folder)
+    write_json(folder / run.CONFIG_NAME, record)
+    (folder / run.CHECKPOINT_NAME).touch()
+    assert run.can_resume(folder, record, overwrite=False)
+    assert not run.can_resume(folder, record, overwrite=True)
     free = dataclasses.replace(CONFIG, strategy="cpu", checkpoint_minutes=3.0)
-    assert run.can_go_on(tmp_path / "new", run.describe(free, tmp_path, info), overwrite=False)
-    other = run.describe(dataclasses.replace(CONFIG, learning_rate=1e-4), tmp_path, info)
+    assert run.can_resume(folder, run.describe(free, dataset), overwrite=False)
+    other = run.describe(dataclasses.replace(CONFIG, learning_rate=1e-4), dataset)
     with pytest.raises(TrainError, match="--learning-rate was 0.0003 and is 0.0001"):
-        run.can_go_on(tmp_path / "new", other, overwrite=False)
-    grown = run.describe(CONFIG, tmp_path, {**info, "shards": {"a": {"sha256": "b"}}})
+        run.can_resume(folder, other, overwrite=False)
+    info = {**dataset.info, "shards": {"a": {"sha256": "b"}}}
+    grown = run.describe(CONFIG, dataclasses.replace(dataset, info=info))
     with pytest.raises(TrainError, match="the shards are others"):
-        run.can_go_on(tmp_path / "new", grown, overwrite=False)
+        run.can_resume(folder, grown, overwrite=False)
 
 
 def test_the_printed_config_is_one_that_can_be_given(tmp_path, capsys):
@@ -287,7 +292,7 @@ def test_data_and_out_are_needed(capsys):
 def test_progress_shows_loss_auc_clips_a_second_and_time_left(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)
-    state = checkpoint.Progress()
+    state = checkpoint.TrainingState()
     shown = callbacks.ShowProgress(console, state, steps=4, steps_per_epoch=2, batch_size=8)
     shown.on_train_begin()
     logs = {"loss": 0.5, "logit_auc": 0.75}
