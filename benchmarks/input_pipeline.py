@@ -80,7 +80,7 @@ def main() -> None:
     )
     share = sum(watch.waits) / (sum(watch.waits) + sum(watch.steps))
     print(
-        f"{info['frames_per_clip']} frames of {info['crop_size']} px, --fakes {args.fakes}: "
+        f"{crops.frames_per_clip} frames of {crops.crop_size} px, --fakes {args.fakes}: "
         f"{made:.1f} clips/s made, {looked:.2f} looked at, ratio {made / looked:.1f}"
     )
     print(
