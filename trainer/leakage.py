@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.atomic import write_json
 from trainer.evaluation.scored import ScoredVideo
-from trainer.run import SEEN_NAME, write_json
+from trainer.run import SEEN_NAME
 
 KINDS = ("video", "source", "identity")
 

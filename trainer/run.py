@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +26,6 @@ PARTS = (
     *(MODEL_NAME, BEST_NAME, CHECKPOINT_NAME, SETTINGS_NAME, SEEN_NAME, CALIBRATION_NAME),
     *("history.json", "history.csv"),
 )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes at once or not at all. Raises ValueError on NaN."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
-
-
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows of the same columns at once or not at all; None becomes an empty cell."""
-    lines = list(rows)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    os.replace(temporary, path)
 
 
 def versions() -> dict[str, str]:

@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
+from pipelines.atomic import replacing
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, Clip, Video
-from pipelines.storage import write_atomically
 
 T = TypeVar("T")
 
@@ -73,9 +73,9 @@ def write_contact_sheet(
     path: str | Path, clips: Sequence[tuple[Video, Clip]], title: str = ""
 ) -> None:
     """Writes the sheet as a PNG file."""
-    png = io.BytesIO()
-    contact_sheet(clips, title).save(png, "PNG")
-    write_atomically(os.path.abspath(path), [png.getvalue()])
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with replacing(path) as temporary:
+        contact_sheet(clips, title).save(temporary, "PNG")
 
 
 def caption(video: Video, clip: Clip) -> tuple[str, ...]:

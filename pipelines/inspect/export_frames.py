@@ -6,13 +6,12 @@ import csv
 import hashlib
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.atomic import replacing_folder
 from pipelines.clip import LABEL_NAMES, REAL, Clip, Video
 
 INDEX_NAME = "index.csv"
@@ -58,17 +57,10 @@ def export_frames(
     require_free(folder, overwrite)
     folder = Path(os.path.abspath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
+    with replacing_folder(folder) as temporary:
         count = _write_frames(clips, temporary)
         if not count:
             raise ValueError(f"{folder}: no crop was asked for, so it is not written.")
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return count
 
 

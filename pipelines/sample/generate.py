@@ -7,7 +7,6 @@ import concurrent.futures.process
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import threadpoolctl
 
+from pipelines.atomic import replacing_folder
 from pipelines.sample import MIN_IDENTITIES, NOTICE
 from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
@@ -54,9 +54,8 @@ def generate(
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out}: exists already. Give another folder, or --overwrite.")
     bases = _portraits(portraits)
-    temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
-    replaced = out.with_name(f"{out.name}.replaced-{os.getpid()}")
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(out) as temporary:
         jobs = [
             (temporary, list(bases.values()), pair, seed, frames) for pair in _pairs(identities)
         ]
@@ -72,12 +71,6 @@ def generate(
         facts = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
         facts |= {"seed": seed, "frames": frames}
         (temporary / FACTS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
-        if out.exists():
-            out.rename(replaced)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
     return out
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.atomic import write_json
 from pipelines.clip import FAKE, LABEL_NAMES
 from pipelines.verdict import Thresholds, Verdict, decide, track_scores
 from trainer.calibration import (
@@ -26,7 +27,7 @@ from trainer.calibration import (
     log_loss,
     sha256_of,
 )
-from trainer.run import CALIBRATION_NAME, MODEL_NAME, write_json
+from trainer.run import CALIBRATION_NAME, MODEL_NAME
 
 SPLIT = "val"
 _BATCH = 8  # clips

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.atomic import write_json
 from trainer.evaluation.bootstrap import Bootstrap, paired_difference, percentile_interval
 from trainer.evaluation.evaluate import check_out
 from trainer.evaluation.measured_model import Detector, load_detector
@@ -18,7 +19,7 @@ from trainer.evaluation.scored import video_key
 from trainer.leakage import leakage, read_seen
 from trainer.report.comparison import markdown
 from trainer.report.formatting import TITLES
-from trainer.run import is_sample, write_json
+from trainer.run import is_sample
 
 SCHEMA = "dfdetect-comparison/1"
 

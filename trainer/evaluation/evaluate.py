@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.atomic import write_csv, write_json
 from trainer.evaluation.bootstrap import Bootstrap
 from trainer.evaluation.measured_model import load_detector
 from trainer.evaluation.predictions import Predictions, crops_of, predict
 from trainer.evaluation.result import measure
 from trainer.evaluation.scored import ScoredClip, ScoredVideo
 from trainer.report.render import write_report
-from trainer.run import write_csv, write_json
 
 
 def evaluate(

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pipelines.atomic import write_json
 from pipelines.config import PreprocessConfig
 from trainer.calibration import Calibration, apply, load_calibration
 from trainer.errors import ExportError
@@ -16,7 +17,7 @@ from trainer.exporting.provenance import facts, read_metrics
 from trainer.exporting.verify import check_ops, check_outputs, encoded, example_inputs
 from trainer.exporting.versions import write_version
 from trainer.exporting.warmup import WARMUP_NAME, can_write_warmup, write_warmup
-from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME, write_json
+from trainer.run import CONFIG_NAME, MODEL_NAME, SEEN_NAME
 
 PREPROCESS_NAME = "preprocess.json"
 VERDICT_NAME = "verdict.json"

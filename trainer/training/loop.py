@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from pipelines.atomic import write_json
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.errors import TrainError
@@ -200,7 +201,7 @@ class Training:
         if best is None:
             raise TrainError(f"{self._out}: no epoch was finished.")
         row = self._state.history[best]
-        run.write_json(
+        write_json(
             self._out / "history.json",
             {
                 "best_epoch": best + 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipelines import atomic
 from trainer import run
 from trainer.config import TrainConfig
 
@@ -39,9 +40,10 @@ def train(
     training = Training(data, info, config, out, console, going_on)
     if not going_on:
         run.begin(out)
-        run.write_json(out / run.CONFIG_NAME, {**facts, **training.facts()})
-        run.write_json(out / "versions.json", run.versions())
+        atomic.write_json(out / run.CONFIG_NAME, {**facts, **training.facts()})
+        atomic.write_json(out / "versions.json", run.versions())
         run.write_settings(out / run.SETTINGS_NAME, config, data)
         write_seen(out, collect(data))
+    atomic.remove_unfinished(out)
     training.run()
     return out

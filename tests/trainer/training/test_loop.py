@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from dfdetect.__main__ import main
+from pipelines.atomic import write_json
 from tests.fixtures import ROOT
 from trainer import run
 from trainer.config import TrainConfig
@@ -224,7 +225,7 @@ def test_an_unfinished_run_is_gone_on_with_by_the_same_settings_only(tmp_path):
     facts = run.describe(CONFIG, tmp_path, info)
     assert not run.can_go_on(tmp_path / "new", facts, overwrite=False)
     run.begin(tmp_path / "new")
-    run.write_json(tmp_path / "new" / run.CONFIG_NAME, facts)
+    write_json(tmp_path / "new" / run.CONFIG_NAME, facts)
     (tmp_path / "new" / run.CHECKPOINT_NAME).touch()
     assert run.can_go_on(tmp_path / "new", facts, overwrite=False)
     assert not run.can_go_on(tmp_path / "new", facts, overwrite=True)
