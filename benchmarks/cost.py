@@ -30,7 +30,8 @@ from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import compute_reproducibly
 from pipelines.faces.extract import FaceExtractor
 from pipelines.shards.schema import serialize
-from pipelines.splits.assign import audit, split_videos
+from pipelines.splits.assign import split_videos
+from pipelines.splits.audit import audit
 
 # Dollars, batch workers in us-central1: list prices of https://cloud.google.com/dataflow/pricing
 # and https://cloud.google.com/storage/pricing, which change; read them before you rely on this.

@@ -45,7 +45,8 @@ from pipelines.errors import JobError
 from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
 from pipelines.shards.write import is_shard_name
-from pipelines.splits.assign import audit, split_videos
+from pipelines.splits.assign import split_videos
+from pipelines.splits.audit import audit
 
 FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
 

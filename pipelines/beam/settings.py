@@ -9,7 +9,7 @@ from typing import ClassVar
 from pipelines import datasets
 from pipelines.config import DECODE_LIMIT_S
 from pipelines.flags import check_fields, option
-from pipelines.splits.assign import GROUPINGS, is_distribution
+from pipelines.splits.rule import GROUPINGS, is_distribution
 
 
 @dataclasses.dataclass(frozen=True)

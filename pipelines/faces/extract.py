@@ -17,7 +17,7 @@ from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_landmarks
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import VideoFacts, VideoInfo, probe, sample_clips
+from pipelines.video.probe import VideoMetadata, VideoInfo, probe, sample_clips
 from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.watchdog import watched
 
@@ -47,9 +47,9 @@ class FaceExtractor:
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
 
-    def facts(self, path: str) -> VideoFacts:
+    def facts(self, path: str) -> VideoMetadata:
         """What the file is and which of its frames `clips` looks at. Raises VideoError."""
-        return VideoFacts.of(*self._plan(path))
+        return VideoMetadata.of(*self._plan(path))
 
     def extract(self, path: str) -> list[Clip]:
         """All of `clips` at once."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from serving.analysis.crops import Crop, ShownCrops
 from serving.analysis.report_document import Said, build
 from serving.analysis.video_result import (
@@ -37,7 +37,7 @@ class FaceSource(Protocol):
     @property
     def config(self) -> PreprocessConfig: ...
 
-    def facts(self, path: str) -> VideoFacts: ...
+    def facts(self, path: str) -> VideoMetadata: ...
 
     def clips(self, path: str) -> Generator[Clip]: ...
 
