@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 # Hidden, and no name that TensorFlow Serving takes for a version of a model.
 PREFIX = ".writing-"
@@ -96,11 +96,11 @@ def write_csv(
     columns: those to write of the rows' own; without them the first row's, and ValueError is
     raised for a row that has others.
     """
-    rows, extras = list(rows), "ignore" if columns else "raise"
+    rows = list(rows)
+    names = columns or list(rows[0])
+    extras: Literal["ignore", "raise"] = "ignore" if columns else "raise"
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, columns or list(rows[0]), extrasaction=extras, lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, names, extrasaction=extras, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -1,4 +1,4 @@
-"""The settings of Beam jobs: how to go about a job, whatever engine runs it. Loads no Beam."""
+"""Settings of Beam jobs, whatever engine runs them. Loads no Beam."""
 
 from __future__ import annotations
 

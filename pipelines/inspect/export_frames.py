@@ -1,4 +1,4 @@
-"""Every crop as a file, and a table of them."""
+"""Export of every crop as a file, with a table of them."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def _write_frames(clips: Iterable[tuple[Video, Clip]], folder: Path) -> int:
                 name = f"clip{clip.index}_track{clip.track}_frame{t}{_suffix(image)}"
                 (folder / place / name).write_bytes(image)
                 numbers = [clip.times_s[t], *clip.boxes[t], clip.confidence[t]]
-                where = (clip.index, clip.track, t)
+                position = (clip.index, clip.track, t)
                 # The shortest digits that give the same float32 again.
                 written = (str(np.float32(number)) for number in numbers)
-                index.writerow([(place / name).as_posix(), *about, *where, *written])
+                index.writerow([(place / name).as_posix(), *about, *position, *written])
                 count += 1
     return count
 

@@ -7,8 +7,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from pipelines.beam.output import INFO_NAME
 from pipelines.clip import SPLITS
+from pipelines.shards.layout import INFO_NAME
 
 AGAIN = "Copy the file again from where it was made, or run `dfdetect preprocess` again."
 COUNTS = (

@@ -1,4 +1,4 @@
-"""Writes the generated data set, in FaceForensics++'s layout."""
+"""Generation of the sample data set, in FaceForensics++'s layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipelines.sample.portraits import align, builtin, from_folder
 from pipelines.video.h264 import x264_options
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
-FACTS_NAME = "sample-data.json"  # how the set was made; marks it as generated
+PROVENANCE_NAME = "sample-data.json"  # how the set was made; marks it as generated
 
 
 def generate(
@@ -68,13 +68,14 @@ def generate(
                 if progress:
                     progress(2 * done, identities)
         _write_splits(temporary / "splits", _pairs(identities))
-        facts = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
-        facts |= {"seed": seed, "frames": frames}
-        (temporary / FACTS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
+        provenance = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
+        provenance |= {"seed": seed, "frames": frames}
+        (temporary / PROVENANCE_NAME).write_text(json.dumps(provenance, indent=2) + "\n")
     return out
 
 
 def _portraits(folder: str | Path | None) -> dict[str, np.ndarray]:
+    # Here, for it loads TensorFlow, and this module is loaded by each worker process.
     from pipelines.faces.detect import MtcnnDetector
 
     photos = builtin() if folder is None else from_folder(Path(folder))

@@ -121,7 +121,7 @@ class Decoder:
 
     def _facts(self, path: str) -> VideoMetadata:
         try:
-            facts = self._extractor.facts(path)
+            facts = self._extractor.metadata(path)
         except VideoError as error:
             with open(path, "rb") as file:
                 known = looks_like_video(file.read(32))

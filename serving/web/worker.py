@@ -167,7 +167,7 @@ class WorkerFaces:
     cancelled: Callable[[], bool]
     tell: Callable[[str], None]
 
-    def facts(self, path: str) -> VideoMetadata:
+    def metadata(self, path: str) -> VideoMetadata:
         self.worker.send("facts", path=path)
         _, values, _ = self._answer("facts")
         return self._made(lambda: wire.facts_of(values))

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.beam.output import MANIFEST_NAME, REJECTS_NAME
 from pipelines.clip import Video
+from pipelines.shards.layout import MANIFEST_NAME, REJECTS_NAME
 from pipelines.verdict import Verdict
 from trainer.evaluation.measured_model import Detector
 from trainer.evaluation.scored import ScoredClip, ScoredVideo, score_videos, video_key

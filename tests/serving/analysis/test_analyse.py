@@ -59,7 +59,7 @@ class Faces:
     def __init__(self, clips, error=None):
         self._clips, self._error = clips, error
 
-    def facts(self, path):
+    def metadata(self, path):
         starts = {c.index: c.times_s for c in self._clips}
         sampled = tuple(tuple(round(float(t), 3) for t in times) for times in starts.values())
         return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
