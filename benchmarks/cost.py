@@ -27,10 +27,11 @@ from pipelines import datasets
 from pipelines.beam.plan import make_plan, write_plan
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
-from pipelines.faces.detect import compute_reproducibly
 from pipelines.faces.extract import FaceExtractor
 from pipelines.shards.schema import serialize
-from pipelines.splits.assign import audit, split_videos
+from pipelines.splits.assign import split_videos
+from pipelines.splits.audit import audit
+from pipelines.tensorflow_settings import compute_reproducibly
 
 # Dollars, batch workers in us-central1: list prices of https://cloud.google.com/dataflow/pricing
 # and https://cloud.google.com/storage/pricing, which change; read them before you rely on this.

@@ -28,13 +28,15 @@ from videos import at_published_sizes
 
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
-from pipelines.faces.detect import MtcnnDetector, compute_reproducibly, iou, shrink
+from pipelines.faces.detect import MtcnnDetector, iou, shrink
 from pipelines.faces.extract import FaceExtractor
 from pipelines.faces.follow import detect_through
 from pipelines.shards.schema import serialize
 from pipelines.shards.write import write_records
+from pipelines.tensorflow_settings import compute_reproducibly
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe, sample_clips
+from pipelines.video.probe import probe
+from pipelines.video.sampling import sample_clips
 
 CONFIG = PreprocessConfig()
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")

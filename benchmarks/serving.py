@@ -47,11 +47,12 @@ def export_untrained(folder: Path, frames: int, side: int) -> Path:
     """A detector of random weights, exported as one that was trained."""
     import dataclasses
 
+    from pipelines.atomic import write_json
     from pipelines.config import PreprocessConfig
     from trainer.config import TrainConfig
     from trainer.exporting.export import export
     from trainer.model.detector import build_model
-    from trainer.run import CONFIG_NAME, MODEL_NAME, write_json
+    from trainer.run import CONFIG_NAME, MODEL_NAME
 
     config = TrainConfig()
     preprocess = PreprocessConfig(frames_per_clip=frames, crop_size=side)

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pipelines.atomic import replacing
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import probe
 
@@ -33,8 +34,7 @@ def like_faceforensics(source: Path, folder: Path, width: int, height: int) -> P
     forth = list(read_frames(info, range(info.frames)))
     frames = [frame for frame in (*forth, *forth[::-1]) if frame is not None]
     noise = np.random.default_rng(0).normal(0, NOISE, (height, width, 3)).astype(np.float32)
-    unfinished = path.with_suffix(".tmp.mp4")
-    with av.open(str(unfinished), "w") as container:
+    with replacing(path) as unfinished, av.open(str(unfinished), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"crf": "23", "g": "250"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for i in range(FRAMES):
@@ -44,4 +44,4 @@ def like_faceforensics(source: Path, folder: Path, width: int, height: int) -> P
             image = np.clip(noisy, 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    return unfinished.rename(path)
+    return path

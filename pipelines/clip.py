@@ -1,4 +1,4 @@
-"""What flows between the steps: videos in, face clips out."""
+"""Data of the pipeline: videos, face clips, and rejects, its dead letters."""
 
 from __future__ import annotations
 
@@ -100,6 +100,6 @@ class Clip:
     transforms: np.ndarray
 
     @property
-    def found(self) -> np.ndarray:
+    def has_crop(self) -> np.ndarray:
         """(T,) bool: frames that hold a crop."""
         return np.array([bool(image) for image in self.images])

@@ -1,4 +1,4 @@
-"""The crop configuration: how face clips are sampled, cropped and encoded, and its fingerprint."""
+"""Crop configuration and its fingerprint: how face clips are sampled, cropped and encoded."""
 
 from __future__ import annotations
 

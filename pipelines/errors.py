@@ -1,4 +1,4 @@
-"""The errors that people are to read: each says where, what was found, and what to do."""
+"""Errors for people: each says where, what was wrong and what to do."""
 
 
 class DfdetectError(Exception):

@@ -1,4 +1,4 @@
-"""The Beam job: raw dataset videos in, face-clip TFRecord shards out."""
+"""Preprocessing job: raw dataset videos in, face-clip TFRecord shards out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from pipelines import datasets, storage
 from pipelines.beam import engine, progress
 from pipelines.beam.job import run, stopped
-from pipelines.beam.output import EARLY_REJECTS, HEADER, INDEX, OPTIONS, PARTS, PLAN, clear, prepare
+from pipelines.beam.output import EARLY_REJECTS, HEADER, OPTIONS, PARTS, PLAN, clear, prepare
 from pipelines.beam.plan import make_plan, write_plan
 from pipelines.beam.settings import PreprocessSettings
 from pipelines.beam.transforms import (
@@ -29,11 +29,19 @@ from pipelines.clip import Reject, Video
 from pipelines.config import PreprocessConfig
 from pipelines.datasets.manifest import listed
 from pipelines.errors import JobError
-from pipelines.inspect.report import summary
 from pipelines.inspect.statistics import imbalances
-from pipelines.shards.open import AUDIT_NAME, INFO_NAME, MANIFEST_NAME, REJECTS_NAME
-from pipelines.shards.write import is_shard_name
-from pipelines.splits.assign import audit, split_videos
+from pipelines.inspect.terminal import summary
+from pipelines.shards.layout import (
+    AUDIT_NAME,
+    INDEX,
+    INFO_NAME,
+    MANIFEST_NAME,
+    REJECTS_NAME,
+    is_shard_name,
+)
+from pipelines.splits.assign import split_videos
+from pipelines.splits.audit import audit
+from pipelines.splits.near_duplicates import near_duplicates
 
 FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
 
@@ -48,7 +56,7 @@ def preprocess(
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to dataset_info.json; {} of a dry run.
 
-    Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError,
+    Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError,
     DatasetError) or JobError before any work where the flags, the input, the settings or the
     output folder cannot be used, and JobError where the work stops, as on a full disk.
     console: where engine, progress and metrics are shown, if anywhere.
@@ -56,17 +64,17 @@ def preprocess(
     config, job = config or PreprocessConfig(), job or PreprocessSettings()
     options = engine.parse(beam_flags)
     engine.require_reachable(options, {"--output": output})
-    found = datasets.select(
+    selected = datasets.select(
         datasets.find_videos(root, job.dataset), _words(job.methods), _words(job.compression)
     )
-    videos, rejects = _split(found, job, output)
+    videos, rejects = _split(selected, job, output)
     if not videos:
         raise JobError(
-            f"{root}: none of its {sum(len(d.videos) for d in found)} videos has a place in a "
+            f"{root}: none of its {sum(len(d.videos) for d in selected)} videos has a place in a "
             f"split: {rejects[0].detail if rejects else 'there is none'}"
         )
     engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
-    audited = audit(videos, _officially_split(found))
+    audited = audit(videos, _officially_split(selected))
     if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
         raise JobError(f"Identities would cross splits: {audited['crossings'][:3]}.")
     manifest = datasets.write_manifest(videos)
@@ -82,16 +90,16 @@ def preprocess(
     storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     if job.audit_duplicates:
         audited["duplicates"] = _duplicates(videos, output, options)
-    audited["missing"] = {d.name: list(d.missing) for d in found if d.missing}
+    audited["missing"] = {d.name: list(d.missing) for d in selected if d.missing}
     storage.write_json(storage.join(output, AUDIT_NAME), audited)
     storage.write_atomically(storage.join(output, MANIFEST_NAME), [manifest])
     header = {
-        "dataset": " ".join(dataset.name for dataset in found),
+        "dataset": " ".join(dataset.name for dataset in selected),
         "config": config.to_dict(),
         "fingerprint": config.fingerprint,
-        "generated": any(dataset.generated for dataset in found),
-        "split_rule": _split_rule(found, job),
-        "problems": [note for dataset in found for note in dataset.notes] + _warnings(audited),
+        "generated": any(dataset.generated for dataset in selected),
+        "split_rule": _split_rule(selected, job),
+        "problems": [note for dataset in selected for note in dataset.notes] + _warnings(audited),
     }
     storage.write_json(storage.join(output, HEADER), header)
     keys = {progress.key(task.part) for task in tasks if not task.kept}
@@ -121,7 +129,7 @@ def _words(text: str) -> list[str]:
 
 
 def _split(
-    found: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
+    selected: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
 ) -> tuple[list[Video], list[Reject]]:
     """All videos with their split, and the rejects of the adapters and of the splits."""
     keep: dict[str, str] = {}
@@ -131,10 +139,10 @@ def _split(
         keep = _kept_splits(output)
     videos: list[Video] = []
     rejects: list[Reject] = []
-    for dataset in found:
-        placed = split_videos(dataset, job.fractions, job.seed, job.group_by, keep)
-        videos.extend(placed.videos)
-        rejects.extend((*dataset.rejects, *placed.rejects))
+    for dataset in selected:
+        assigned = split_videos(dataset, job.fractions, job.seed, job.group_by, keep)
+        videos.extend(assigned.videos)
+        rejects.extend((*dataset.rejects, *assigned.rejects))
     return videos, rejects
 
 
@@ -150,13 +158,13 @@ def _kept_splits(folder: str) -> dict[str, str]:
         return {key: split for key, (_, _, split) in listed(Path(copy)).items()}
 
 
-def _officially_split(found: Sequence[datasets.Dataset]) -> list[str]:
-    return [v.key for dataset in found for v in dataset.videos if v.split or dataset.official]
+def _officially_split(selected: Sequence[datasets.Dataset]) -> list[str]:
+    return [v.key for dataset in selected for v in dataset.videos if v.split or dataset.official]
 
 
-def _split_rule(found: Sequence[datasets.Dataset], job: PreprocessSettings) -> str:
+def _split_rule(selected: Sequence[datasets.Dataset], job: PreprocessSettings) -> str:
     rules = {
-        "official" if dataset.official else f"{job.group_by} {dataset.deal}" for dataset in found
+        "official" if dataset.official else f"{job.group_by} {dataset.deal}" for dataset in selected
     }
     return ", ".join(sorted(rules))
 
@@ -182,8 +190,6 @@ def _warnings(audited: dict[str, Any]) -> list[str]:
 
 def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> dict[str, Any]:
     """The near-duplicates across splits, and the videos that could not be looked at."""
-    from pipelines.splits.near_duplicates import near_duplicates
-
     path = storage.join(output, FRAME_HASHES)
     pipeline = beam.Pipeline(options=options)
     _ = (

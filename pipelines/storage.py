@@ -1,4 +1,4 @@
-"""Files on any of Beam's file systems: written whole or not at all, copied here to be read."""
+"""Storage on any of Beam's file systems: atomic writes, listings, and local copies to read."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def listing(folder: str, pattern: str = "**") -> list[FileMetadata]:
     if is_remote(folder):
         return matching(join(folder, pattern))
     fits = re.compile(FileSystem.translate_pattern(pattern))
-    found = []
-    for path, folders, files in os.walk(folder):
+    files = []
+    for path, folders, file_names in os.walk(folder):
         if "**" not in pattern:
             folders.clear()
-        paths = (os.path.join(path, name) for name in files)
-        found += [describe(p) for p in paths if fits.match(os.path.relpath(p, folder))]
-    return found
+        paths = (os.path.join(path, name) for name in file_names)
+        files += [describe(p) for p in paths if fits.match(os.path.relpath(p, folder))]
+    return files
 
 
 def size(path: str) -> int | None:
@@ -104,8 +104,8 @@ def size(path: str) -> int | None:
 
 def describe(path: str) -> FileMetadata:
     """Size and time of change of a local file."""
-    facts = os.stat(path)
-    return FileMetadata(path, facts.st_size, facts.st_mtime)
+    status = os.stat(path)
+    return FileMetadata(path, status.st_size, status.st_mtime)
 
 
 def names(folder: str, pattern: str) -> set[str]:

@@ -24,11 +24,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="all of it as JSON, no name left out")
     args = parser.parse_args(argv)
 
-    from pipelines.datasets.listing import facts, show
+    from pipelines.datasets.listing import show, to_json
 
     datasets = find_videos(args.root, args.dataset)
     if args.json:
-        everything = {"root": args.root, "datasets": [facts(dataset) for dataset in datasets]}
+        everything = {"root": args.root, "datasets": [to_json(dataset) for dataset in datasets]}
         print(json.dumps(everything, indent=2))
     else:
         show(datasets)

@@ -1,11 +1,12 @@
-"""The engine that a job runs on: Beam's flags, parsed and checked before anything starts."""
+"""Engine of a job, a Beam runner: its flags parsed and checked before anything starts, its run."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -102,20 +103,20 @@ def effective(options: PipelineOptions) -> dict[str, Any]:
     changed = options.get_all_options(drop_default=True, retain_unknown_options=True)
     changed.pop("runner", None)
     changed.pop("pickle_library", None)
-    shown = {
+    masked = {
         name: "***" if any(word in name for word in SECRETS) else value
         for name, value in sorted(changed.items())
     }
-    return {"runner": runner_name(options), "beam": beam.__version__, "options": shown}
+    return {"runner": runner_name(options), "beam": beam.__version__, "options": masked}
 
 
 def announce(options: PipelineOptions, path: str, console: Console | None = None) -> None:
     """Stores the effective options as JSON at `path` and shows them on a console."""
-    facts = effective(options)
-    storage.write_json(path, facts)
+    setup = effective(options)
+    storage.write_json(path, setup)
     if console:
-        shown = " ".join(f"{name}={value}" for name, value in facts["options"].items())
-        line = f"engine: {facts['runner']}, Beam {facts['beam']} {shown}".rstrip()
+        flags = " ".join(f"{name}={value}" for name, value in setup["options"].items())
+        line = f"engine: {setup['runner']}, Beam {setup['beam']} {flags}".rstrip()
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -155,14 +156,31 @@ def rehearse(pipeline: beam.Pipeline, console: Console | None = None) -> Any:
 
 def run(pipeline: beam.Pipeline) -> PipelineResult:
     """Runs a pipeline to its end. Raises RuntimeError, or what the runner raises, if it fails."""
-    # Beam starts its loopback workers as `python`, whichever that is.
-    here, paths = os.path.dirname(sys.executable), os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join([here, *(path for path in paths if path != here)])
-    result = pipeline.run()
-    state = result.wait_until_finish()
+    with this_python_first():
+        result = pipeline.run()
+        state = result.wait_until_finish()
     if state not in (None, PipelineState.DONE):
         raise RuntimeError(f"{runner_name(pipeline.options)} ended with the state {state}")
     return result
+
+
+@contextlib.contextmanager
+def this_python_first() -> Iterator[None]:
+    """Puts this Python's folder first in PATH, until the end of the body.
+
+    Beam starts its loopback workers as `python`, whichever that is.
+    """
+    before = os.environ.get("PATH")
+    folder = os.path.dirname(sys.executable)
+    others = (path for path in (before or "").split(os.pathsep) if path != folder)
+    os.environ["PATH"] = os.pathsep.join([folder, *others])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PATH"]
+        else:
+            os.environ["PATH"] = before
 
 
 def workers_elsewhere(options: PipelineOptions) -> bool:

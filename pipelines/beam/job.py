@@ -1,4 +1,4 @@
-"""What the Beam jobs have in common: settings, a command line, a run that can be gone on with."""
+"""Run of a Beam job to its end, with progress and metrics; one that stops can be resumed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def run(
 ) -> None:
     """Runs a job's pipeline to its end, shows how far it is, and stores its metrics.
 
-    keys, suffix, kept: as `progress.shown` takes them. Raises JobError where the work stops.
+    keys, suffix, kept: as `progress.display` takes them. Raises JobError where the work stops.
     """
-    shown: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    display: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if console and not storage.is_remote(output):
-        shown = progress.shown(storage.join(output, PARTS), keys, suffix, kept, console)
+        display = progress.display(storage.join(output, PARTS), keys, suffix, kept, console)
     try:
-        with shown:
+        with display:
             result = engine.run(pipeline)
     except Exception as error:
         raise stopped(output, error) from error
@@ -38,7 +38,7 @@ def run(
 
 
 def stopped(output: str, error: Exception) -> JobError:
-    """What to say of a job that ended with an error."""
+    """The error of a job that stopped, with how to resume it."""
     cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
     return JobError(
         f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "

@@ -1,4 +1,4 @@
-"""What a job counted and timed, on whatever engine: gathered at its end, stored and shown."""
+"""Job metrics: counters and stage times of a run on any engine, gathered, stored and printed."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def gather(result: Any) -> dict[str, Any]:
     result: of a run that is over. Runners tell what was committed or, where they know no
     commits, what was attempted; that may count work twice that was done twice.
     """
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    metrics = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     counts: Counter[str] = Counter()
-    for metric in found["counters"]:
+    for metric in metrics["counters"]:
         counts[metric.key.metric.name] += metric.result or 0
     stages: dict[str, dict[str, Any]] = {}
-    for metric in found["distributions"]:
+    for metric in metrics["distributions"]:
         name = metric.key.metric.name.removesuffix(MS)
         if metric.result and metric.result.count:
             stages[name] = _together(stages.get(name), metric.result)
@@ -60,16 +60,16 @@ def report(result: Any, path: str, console: Console | None = None) -> dict[str, 
 
 def table(metrics: dict[str, Any]) -> Table:
     """Counts and stages as `gather` gives them, for a terminal."""
-    shown = Table(box=None, pad_edge=False)
+    rows = Table(box=None, pad_edge=False)
     for heading in ("", "count", "total s", "mean ms", "max ms"):
-        shown.add_column(heading, justify="right" if heading else "left")
+        rows.add_column(heading, justify="right" if heading else "left")
     for thing, number in metrics["counts"].items():
-        shown.add_row(thing, f"{number:,}", "", "", "")
+        rows.add_row(thing, f"{number:,}", "", "", "")
     for stage in (stage for stage in STAGES if stage in metrics["stages"]):
         ms = metrics["stages"][stage]
         cells = (f"{ms['sum'] / 1000:.1f}", f"{ms['mean']:.0f}", f"{ms['max']}")
-        shown.add_row(stage, f"{ms['count']:,}", *cells)
-    return shown
+        rows.add_row(stage, f"{ms['count']:,}", *cells)
+    return rows
 
 
 def _together(first: dict[str, Any] | None, other: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""What lies where in an output folder, and its life: made ready, gone on with, finished.
+"""Output folder of a Beam job: its working files, made ready for a run and cleared at its end.
 
-Beside the results there is `job/`: how they were made, and what a later run goes on from.
+They lie in `job/`, beside the results (pipelines/shards/layout.py): how these were made, and what
+a later run resumes from.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import os
 from collections.abc import Sequence
 
 from pipelines import storage
+from pipelines.shards.layout import INDEX, JOB
 
-JOB = "job"  # the only files that may differ between two runs over the same input
 OPTIONS = f"{JOB}/options.json"  # the engine
 METRICS = f"{JOB}/metrics.json"  # what was done, and how long it took
 PLAN = f"{JOB}/plan.jsonl"  # until the job is done
 HEADER = f"{JOB}/header.json"  # what dataset_info.json begins with, until the job is done
 EARLY_REJECTS = f"{JOB}/rejects.jsonl"  # those known before any work, until the job is done
-INDEX = f"{JOB}/index"  # folder: which video's records lie where in a shard
 PARTS = f"{JOB}/parts"  # folder of finished videos, until the shards are made of them
 REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
 
@@ -26,7 +26,7 @@ def prepare(output: str, done: str, folders: Sequence[str], overwrite: bool, upd
 
     done: the file that marks a finished one. folders: those that the job needs in it. Raises
     ValueError where it is finished and neither `overwrite`, which forgets what was done, nor
-    `update`, which goes on from it, was asked for.
+    `update`, which resumes from it, was asked for.
     """
     mark = storage.join(output, done)
     if storage.exists(mark):

@@ -1,4 +1,4 @@
-"""What a job has to do, video by video, and what an earlier run has left of it.
+"""Plan of a job: a task for each video, and what an earlier run has finished of it.
 
 The plan is a file beside the output, not part of the job's graph: that has a size limit (10 MB on
 Dataflow), and a data set has none.
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipelines import storage
-from pipelines.beam.output import INDEX
 from pipelines.clip import Video
 from pipelines.config import RECORD_VERSION, PreprocessConfig
+from pipelines.shards.layout import INDEX
 from pipelines.shards.write import Piece
 
 
@@ -35,12 +35,12 @@ def part_name(video: Video, config: PreprocessConfig) -> str:
     So a job that is run again takes what an earlier one, killed or not, has finished. Where the
     video lies does not count, but for local files their size and time of change do.
     """
-    facts: list[Any] = [RECORD_VERSION, config.fingerprint, config.faces]
-    facts.append(dataclasses.astuple(dataclasses.replace(video, uri="")))
+    made_from: list[Any] = [RECORD_VERSION, config.fingerprint, config.faces]
+    made_from.append(dataclasses.astuple(dataclasses.replace(video, uri="")))
     if os.path.exists(video.uri):
         stat = os.stat(video.uri)
-        facts.append((stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32] + ".tfrecord"
+        made_from.append((stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32] + ".tfrecord"
 
 
 def make_plan(videos: Iterable[Video], config: PreprocessConfig, output: str) -> list[Task]:

@@ -1,4 +1,4 @@
-"""How far a job on this machine is, seen from the files that it has finished."""
+"""Progress of a job on this machine, from the files of its finished videos."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def count_parts(folder: str, keys: Set[str], suffix: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def shown(folder: str, keys: Set[str], suffix: str, kept: int, console: Console) -> Iterator[None]:
+def display(
+    folder: str, keys: Set[str], suffix: str, kept: int, console: Console
+) -> Iterator[None]:
     """Shows videos done, rejects, videos per second and time left, while it is open.
 
     folder: where the parts of the videos with these keys appear; what is there at first is done
@@ -48,8 +50,8 @@ def shown(folder: str, keys: Set[str], suffix: str, kept: int, console: Console)
     if done:
         console.print(f"going on: {done} of {total} videos are done already", highlight=False)
 
-    def rate(found: int) -> float:
-        return (found - done) / max(time.monotonic() - started, 1e-3)
+    def rate(finished: int) -> float:
+        return (finished - done) / max(time.monotonic() - started, 1e-3)
 
     def show_bar() -> None:
         columns = (

@@ -1,4 +1,4 @@
-"""The settings of Beam jobs: how to go about a job, whatever engine runs it. Loads no Beam."""
+"""Settings of Beam jobs, whatever engine runs them. Loads no Beam."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 from pipelines import datasets
 from pipelines.config import DECODE_LIMIT_S
 from pipelines.flags import check_fields, option
-from pipelines.splits.assign import GROUPINGS, is_distribution
+from pipelines.splits.rule import GROUPINGS, is_distribution
 
 
 @dataclasses.dataclass(frozen=True)

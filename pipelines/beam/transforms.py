@@ -1,4 +1,4 @@
-"""The Beam steps from videos to shards. Thought lives elsewhere; these own lifetime and rejects.
+"""Beam transforms from videos to shards: lifetime of models, counters, and rejects (dead letters).
 
 A finished video is a file of its own, a part, until all are done: so no crop travels between
 workers, whatever is finished survives a crash, and a shard is its videos' parts in order.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,19 +18,19 @@ from pipelines import storage
 from pipelines.beam import job_metrics
 from pipelines.beam.output import EARLY_REJECTS, HEADER, PARTS, REJECT_MARK
 from pipelines.beam.plan import Task, read_plan
-from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video, VideoError
+from pipelines.clip import SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.shards.open import INFO_NAME, REJECTS_NAME
-from pipelines.shards.write import (
-    MAX_RECORD_BYTES,
-    Piece,
-    place_in_shard,
-    read_part,
+from pipelines.shards.layout import (
+    INFO_NAME,
+    REJECTS_NAME,
+    order_in_shard,
     shard_name,
     shard_of,
-    write_records,
-    write_shard,
 )
+from pipelines.shards.summary import count_shard, dataset_info
+from pipelines.shards.write import MAX_RECORD_BYTES, Piece, read_part, write_records, write_shard
+from pipelines.splits.near_duplicates import video_hashes
+from pipelines.tensorflow_settings import compute_reproducibly
 from pipelines.video.stopwatch import Stopwatch
 
 REJECTS = "rejects"
@@ -69,8 +68,7 @@ class FaceStep(beam.DoFn):
         self._shared = Shared()
 
     def setup(self) -> None:
-        # Here and not above: workers load TensorFlow, the launcher need not.
-        from pipelines.faces.detect import compute_reproducibly
+        # Here, for it loads TensorFlow, which the launcher need not hold in memory.
         from pipelines.faces.extract import FaceExtractor
 
         def load() -> FaceExtractor:
@@ -118,7 +116,7 @@ class ExtractFaces(FaceStep):
             return
         watch.count("videos")
         job_metrics.record(watch)
-        facts = {
+        record = {
             "video": video.key,
             "label": video.label,
             "method": video.method,
@@ -128,7 +126,7 @@ class ExtractFaces(FaceStep):
             "part": task.part,
             "piece": piece,
         }
-        yield (video.split, shard_of(video.key, self._shards)), facts
+        yield (video.split, shard_of(video.key, self._shards)), record
 
     def _part(self, task: Task, watch: Stopwatch) -> Piece:
         part = storage.join(self._output, PARTS, task.part)
@@ -142,7 +140,7 @@ class ExtractFaces(FaceStep):
 
     def _records(self, video: Video, watch: Stopwatch) -> Iterator[bytes]:
         """Raises VideoError whatever is amiss: one bad video must not stop the other thousands."""
-        from pipelines.shards.schema import serialize
+        from pipelines.shards.schema import serialize  # loads TensorFlow, see `setup`
 
         with any_error_rejects():
             for clip in read_clips(self._extractor, video.uri, watch):
@@ -191,8 +189,6 @@ class HashFrames(beam.DoFn):
     """Task -> (key, perceptual hashes of a few frames); none for a video that cannot be read."""
 
     def process(self, task: Task) -> Iterator[tuple[str, list[int]]]:
-        from pipelines.splits.near_duplicates import video_hashes
-
         video = task.video
         try:
             with storage.local_copy(video.uri) as path:
@@ -224,36 +220,17 @@ class WriteShards(beam.PTransform):
         )
 
     def _write(
-        self, key: tuple[str, int], found: Iterable[dict[str, Any] | None]
+        self, key: tuple[str, int], records: Iterable[dict[str, Any] | None]
     ) -> tuple[str, dict[str, Any]]:
         split, index = key
-        videos = sorted(filter(None, found), key=lambda facts: place_in_shard(facts["video"]))
+        videos = sorted(filter(None, records), key=lambda video: order_in_shard(video["video"]))
         name = shard_name(split, index, self._shards)
         watch = Stopwatch()
         with watch.running("shard"):
-            pieces = {facts["part"]: facts["piece"] for facts in videos}
+            pieces = {video["part"]: video["piece"] for video in videos}
             written = write_shard(self._output, name, pieces)
         job_metrics.record(watch)
-        return name, {**written, "split": split, **_count(videos)}
-
-
-def _count(videos: list[dict[str, Any]]) -> dict[str, Any]:
-    clips = sum(video["piece"].records for video in videos)
-    clip_labels: Counter[str] = Counter()
-    for video in videos:
-        clip_labels[str(video["label"])] += video["piece"].records
-    return {
-        "clip_labels": dict(clip_labels),
-        "clips": clips,
-        "records": clips,
-        "videos": len(videos),
-        "identities": sorted({name for video in videos for name in video["identities"]}),
-        "sources": sorted({video["source"] for video in videos}),
-        **{
-            field + "s": dict(Counter(str(video[field]) for video in videos))
-            for field in ("label", "method", "dataset")
-        },
-    }
+        return name, {**written, "split": split, **count_shard(videos)}
 
 
 class WriteLast(beam.PTransform):
@@ -279,7 +256,7 @@ class WriteLast(beam.PTransform):
         )
 
     def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
-        """To be overridden: writes the files that tell of the whole job."""
+        """To be overridden: writes the files about the whole job."""
         raise NotImplementedError(type(self))
 
     def _write_rejects(self, rejects: Iterable[Reject]) -> None:
@@ -297,35 +274,3 @@ class WriteInfo(WriteLast):
         header = storage.read_json(storage.join(self._output, HEADER))
         info = dataset_info(header, results, rejects)
         storage.write_json(storage.join(self._output, INFO_NAME), info)
-
-
-def dataset_info(
-    header: dict[str, Any], shards: dict[str, dict], rejects: list[Reject]
-) -> dict[str, Any]:
-    """The contents of dataset_info.json: what the shards hold and how they were made."""
-    splits: dict[str, Any] = {}
-    for split in SPLITS:
-        parts = [summary for summary in shards.values() if summary["split"] == split]
-        totals = {
-            field: sum((Counter(part[field]) for part in parts), Counter())
-            for field in ("labels", "clip_labels", "methods", "datasets")
-        }
-        splits[split] = {
-            "videos": sum(part["videos"] for part in parts),
-            "clips": sum(part["clips"] for part in parts),
-            "identities": len({name for part in parts for name in part["identities"]}),
-            "sources": len({name for part in parts for name in part["sources"]}),
-            **{
-                field: {name: totals[field][str(label)] for label, name in LABEL_NAMES.items()}
-                for field in ("labels", "clip_labels")
-            },
-            "methods": dict(totals["methods"]),
-            "datasets": dict(totals["datasets"]),
-        }
-    kept = ("records", "bytes", "sha256")
-    return {
-        **header,
-        "splits": splits,
-        "shards": {name: {key: summary[key] for key in kept} for name, summary in shards.items()},
-        "rejects": dict(Counter(line.reason for line in rejects)),
-    }

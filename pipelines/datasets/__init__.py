@@ -1,32 +1,30 @@
-"""Dataset adapters: from a root folder, or a CSV manifest, to Video records."""
+"""Data sets: the registry of adapters, which read a root folder or CSV manifest into Videos."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from pathlib import Path
-from types import ModuleType
 
 from pipelines.clip import LABEL_NAMES, Reject, Video
 from pipelines.datasets import celeb_df, dfd, dfdc, faceforensics, folder, manifest
-from pipelines.datasets.base import Dataset, DatasetError
+from pipelines.datasets.base import Adapter, Dataset, DatasetError
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.manifest import write_manifest
 from pipelines.datasets.selection import select
 
-ADAPTERS: dict[str, ModuleType] = {
-    module.NAME: module for module in (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
-}
-LAYOUTS = {  # adapter -> what it reads, in short
-    faceforensics.NAME: "original_sequences/youtube/ and manipulated_sequences/ (FaceForensics++)",
-    dfd.NAME: "actors/ and DeepFakeDetection/ (DeepFakeDetection)",
-    celeb_df.NAME: "Celeb-real/, Celeb-synthesis/ and YouTube-real/ (Celeb-DF)",
-    dfdc.NAME: "dfdc_train_part_<N>/ with metadata.json, test/ with labels.csv (DFDC)",
-    folder.NAME: "real/ and fake/",
-    manifest.NAME: "a CSV file with the columns uri and label",
-}
+_MODULES: tuple[Adapter, ...] = (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
+ADAPTERS = {adapter.NAME: adapter for adapter in _MODULES}
 
-__all__ = ["ADAPTERS", "Dataset", "DatasetError", "find_videos", "select", "write_manifest"]
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "Dataset",
+    "DatasetError",
+    "find_videos",
+    "select",
+    "write_manifest",
+]
 
 
 def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
@@ -36,7 +34,8 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
     where nothing fits or a data set's own list is damaged.
     """
     if "://" in str(root):
-        from pipelines.datasets.remote import in_terms_of, mirrored  # loads Beam
+        # Here, for it loads Beam (1.3 s), and the adapters' names are in the commands' help.
+        from pipelines.datasets.remote import in_terms_of, mirrored
 
         with mirrored(str(root)) as mirror:
             return [in_terms_of(str(root), mirror, d) for d in find_videos(mirror, adapter)]
@@ -45,20 +44,20 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
         raise DatasetError(
             f"{root}: no such folder or file. Give the dataset's root folder or a CSV manifest."
         )
-    return [_without_twins(module.find(root)) for module in _fitting(root, adapter)]
+    return [_without_twins(fitting.find(root)) for fitting in _fitting(root, adapter)]
 
 
-def _fitting(root: Path, adapter: str) -> list[ModuleType]:
+def _fitting(root: Path, adapter: str) -> list[Adapter]:
     if adapter not in ("auto", *ADAPTERS):
         raise DatasetError(f"No adapter {adapter!r}; there are: auto, {', '.join(ADAPTERS)}.")
     wanted = ADAPTERS if adapter == "auto" else {adapter: ADAPTERS[adapter]}
-    fitting = [module for module in wanted.values() if module.matches(root)]
+    fitting = [candidate for candidate in wanted.values() if candidate.matches(root)]
     if fitting:
         return fitting
     names = sorted(os.listdir(root)) if root.is_dir() else []
-    found = f"holds {first_few(names, 8) or 'nothing'}" if root.is_dir() else "is a file"
-    expected = ", or ".join(LAYOUTS[name] for name in wanted)
-    raise DatasetError(f"{root}: {found}; expected {expected}.")
+    contents = f"holds {first_few(names, 8) or 'nothing'}" if root.is_dir() else "is a file"
+    expected = ", or ".join(candidate.LAYOUT for candidate in wanted.values())
+    raise DatasetError(f"{root}: {contents}; expected {expected}.")
 
 
 def _without_twins(dataset: Dataset) -> Dataset:

@@ -1,9 +1,11 @@
-"""What every dataset adapter gives: its videos, what its own lists say of them, what is amiss."""
+"""Dataset and Adapter: what is in a data set's folder, and the protocol of what reads it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
 from pipelines.clip import SPLITS, Reject, Video
 
@@ -41,3 +43,19 @@ class Dataset:
     rejects: tuple[Reject, ...] = ()
     notes: tuple[str, ...] = ()
     generated: bool = False
+
+
+class Adapter(Protocol):
+    """What reads a data set as published: a module of this package, registered in ADAPTERS.
+
+    NAME: of the data set, and of its --dataset flag. LAYOUT: what a folder of it holds, in short.
+    """
+
+    NAME: str
+    LAYOUT: str
+
+    def matches(self, root: Path) -> bool:
+        """Whether `root`, a folder or file that is there, looks like one of it. Reads no list."""
+
+    def find(self, root: Path) -> Dataset:
+        """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""

@@ -1,4 +1,4 @@
-"""Celeb-DF, versions 1 and 2 (Li et al. 2020), as published.
+"""Adapter of Celeb-DF, versions 1 and 2 (Li et al. 2020), as published.
 
 Celeb-real/id0_0000.mp4, Celeb-synthesis/id0_id1_0000.mp4 (id0's recording 0000 with the face of
 id1), YouTube-real/00170.mp4; each also with a videos/ level, in any letter case.
@@ -19,6 +19,7 @@ from pipelines.datasets.lists import compare, missing_note, read_text
 from pipelines.datasets.scan import named, require_videos, stem, subfolders, uri, video_files
 
 NAME = "celeb_df"
+LAYOUT = "Celeb-real/, Celeb-synthesis/ and YouTube-real/ (Celeb-DF)"
 # Folder -> (label, what its files are called, such a name).
 PARTS = {
     "Celeb-real": (REAL, re.compile(r"(id\d+)_(\d+)\.mp4", re.I), "id0_0000.mp4"),
@@ -110,20 +111,20 @@ def _listed(path: Path) -> dict[str, str]:
     return listed
 
 
-def _line(line: str, where: str) -> str:
+def _line(line: str, place: str) -> str:
     """The path in a line, with the folder's name as published, once the label is checked."""
     label, file = (*line.split(maxsplit=1), "")[:2]
     folder, _, name = file.partition("/")
     part = next((part for part in PARTS if part.lower() == folder.lower()), None)
     if label not in LIST_LABELS or part is None or not name:
         raise DatasetError(
-            f"{where}: {line!r}; expected `<label> <folder>/<file>` with label 1 (real) or 0 and "
+            f"{place}: {line!r}; expected `<label> <folder>/<file>` with label 1 (real) or 0 and "
             f"folder {', '.join(PARTS)}. Take the list from the data set again."
         )
     if LIST_LABELS[label] != PARTS[part][0]:
         truth = "fakes" if PARTS[part][0] == FAKE else "real videos"
         raise DatasetError(
-            f"{where}: label {label} for {file}, but {part} holds {truth}; in this list 1 is real "
+            f"{place}: label {label} for {file}, but {part} holds {truth}; in this list 1 is real "
             "and 0 is fake. Take the list from the data set again."
         )
     return f"{part}/{os.path.basename(name)}"

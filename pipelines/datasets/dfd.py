@@ -1,4 +1,4 @@
-"""DeepFakeDetection (Google and Jigsaw 2019), inside FaceForensics++ or standing alone.
+"""Adapter of DeepFakeDetection (Google and Jigsaw 2019), inside FaceForensics++ or standing alone.
 
 <reals>/.../<actor>__<scene>.mp4, <fakes>/.../<target>_<source>__<scene>__<hash>.mp4
 Every actor is swapped with many others, so no grouping of actors keeps all fakes.
@@ -17,6 +17,7 @@ from pipelines.datasets.faceforensics import DFD, FAKES, MASKS, same_compression
 from pipelines.datasets.scan import named, require_videos, stem, uri, video_files
 
 NAME = "dfd"
+LAYOUT = "actors/ and DeepFakeDetection/ (DeepFakeDetection)"
 # In FaceForensics++, as the same folders alone, and as a copy on Kaggle names them.
 REAL_FOLDERS = (
     "original_sequences/actors",

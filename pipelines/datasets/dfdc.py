@@ -1,4 +1,4 @@
-"""The Deepfake Detection Challenge set (Dolhansky et al. 2020) as published.
+"""Adapter of the Deepfake Detection Challenge set, DFDC (Dolhansky et al. 2020), as published.
 
 dfdc_train_part_<N>/metadata.json: {"x.mp4": {"label": "FAKE", "split": "train",
   "original": "y.mp4"}}; an actor appears in one part only, so a part goes to one split.
@@ -19,6 +19,7 @@ from pipelines.datasets.lists import LABELS, compare, missing_note, read_json, r
 from pipelines.datasets.scan import is_video, refused, require_videos, stem, subfolders, uri, walk
 
 NAME = "dfdc"
+LAYOUT = "dfdc_train_part_<N>/ with metadata.json, test/ with labels.csv (DFDC)"
 METADATA, LABELS_NAME = "metadata.json", "labels.csv"
 PART = re.compile(r"dfdc_train_part_(\d+)", re.IGNORECASE)
 SAMPLE = "train_sample_videos"  # the challenge's own excerpt of the training set
@@ -93,13 +94,13 @@ def _from_labels(root: Path, tree: Tree, tests: Mapping[str, list[str]]) -> dict
     for path, folders in tests.items():
         for line, row in read_table(root / path, ("filename", "label")):
             name, word = row["filename"], row["label"]
-            where = f"{root / path}:{line}"
-            label = _label(word, where)
+            place = f"{root / path}:{line}"
+            label = _label(word, place)
             folder = next((f for f in folders if name in tree.get(f, ())), folders[0])
             file = _join(folder, name)
             video = _video(root, file, TEST_GROUP, label, row.get("original", ""))
             if listed.setdefault(file, video).label != label:
-                raise DatasetError(f"{where}: {name} is both real and fake. Correct the list.")
+                raise DatasetError(f"{place}: {name} is both real and fake. Correct the list.")
     return listed
 
 
@@ -124,25 +125,25 @@ def _from_metadata(root: Path, tree: Tree, tests: Mapping[str, list[str]]) -> di
     return listed
 
 
-def _entry(root: Path, file: str, group: str, entry: Any, where: str) -> Video:
+def _entry(root: Path, file: str, group: str, entry: Any, place: str) -> Video:
     if not isinstance(entry, dict):
-        raise DatasetError(f"{where}: is {entry!r}; expected an object with a label.")
-    label = _label(entry.get("label"), where)
+        raise DatasetError(f"{place}: is {entry!r}; expected an object with a label.")
+    label = _label(entry.get("label"), place)
     split = entry.get("split", "train")
     if group == TEST_GROUP and split != TEST_GROUP:
         raise DatasetError(
-            f"{where}: split is {split!r} in a test folder; expected 'test'. Give the test "
+            f"{place}: split is {split!r} in a test folder; expected 'test'. Give the test "
             f"folder's {LABELS_NAME}, or rename the folder."
         )
     group = TEST_GROUP if split == TEST_GROUP else group
     return _video(root, file, group, label, str(entry.get("original") or ""))
 
 
-def _label(word: Any, where: str) -> int:
+def _label(word: Any, place: str) -> int:
     label = LABELS.get(str(word).lower())
     if label is None:
         raise DatasetError(
-            f"{where}: label is {word!r}; expected REAL or FAKE, or 0 or 1. Correct the list."
+            f"{place}: label is {word!r}; expected REAL or FAKE, or 0 or 1. Correct the list."
         )
     return label
 

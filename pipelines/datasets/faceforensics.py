@@ -1,4 +1,4 @@
-"""FaceForensics++ (Roessler et al. 2019) as published.
+"""Adapter of FaceForensics++ (Roessler et al. 2019) as published.
 
 original_sequences/youtube/<c>/videos/NNN.mp4
 manipulated_sequences/<Method>/<c>/videos/<target>_<source>.mp4
@@ -23,6 +23,7 @@ from pipelines.datasets.lists import compare, missing_note, read_json
 from pipelines.datasets.scan import named, require_videos, stem, subfolders, uri, video_files
 
 NAME = "faceforensics"
+LAYOUT = "original_sequences/youtube/ and manipulated_sequences/ (FaceForensics++)"
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 REALS = "original_sequences/youtube"
 FAKES = "manipulated_sequences"

@@ -1,6 +1,6 @@
-"""Any videos of one's own: a `real/` and a `fake/` folder, each searched to any depth.
+"""Adapter of videos of one's own: a `real/` and a `fake/` folder, each searched to any depth.
 
-Nothing is known of who is shown, so each real video is an identity of its own and a fake
+Who they show is not given, so each real video is an identity of its own and a fake
 named `<target>_<donor>...` after two real videos joins theirs.
 """
 
@@ -14,6 +14,7 @@ from pipelines.datasets.base import VIDEO_SUFFIXES, Dataset
 from pipelines.datasets.scan import require_videos, stem, uri, video_files
 
 NAME = "folder"
+LAYOUT = "real/ and fake/"
 FOLDERS = ("real", "fake")
 
 
@@ -27,15 +28,15 @@ def find(root: Path) -> Dataset:
     reals, fakes = (
         video_files(root, folder) if (root / folder).is_dir() else [] for folder in FOLDERS
     )
-    known = {stem(file) for file in reals}
+    real_names = {stem(file) for file in reals}
     videos = [_video(root, file, REAL, ()) for file in reals]
-    videos += [_video(root, file, FAKE, known) for file in fakes]
+    videos += [_video(root, file, FAKE, real_names) for file in fakes]
     require_videos(root, videos, f"real/ and fake/ folders with {', '.join(VIDEO_SUFFIXES)} files")
     return Dataset(NAME, tuple(sorted(videos)))
 
 
-def _video(root: Path, file: str, label: int, known: Collection[str]) -> Video:
-    people = [part for part in stem(file).split("_")[:2] if part in known] or [stem(file)]
+def _video(root: Path, file: str, label: int, real_names: Collection[str]) -> Video:
+    people = [part for part in stem(file).split("_")[:2] if part in real_names] or [stem(file)]
     return Video(
         id=file,
         uri=uri(root, file),

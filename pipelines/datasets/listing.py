@@ -1,4 +1,4 @@
-"""What is found under a root, shown before any work is done on it."""
+"""Overview of the data sets under a root folder, as tables for a terminal or as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def official_split(dataset: Dataset, video: Video) -> str:
 
 def overview(dataset: Dataset) -> list[dict[str, Any]]:
     """A row for each label, method and compression: how many videos, sources and identities,
-    and of how many the official split is known."""
+    and how many of them in each official split."""
     groups: dict[tuple[int, str, str], list[Video]] = defaultdict(list)
     for video in dataset.videos:
         groups[video.label, video.method, video.compression].append(video)
@@ -46,8 +46,8 @@ def overview(dataset: Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def facts(dataset: Dataset) -> dict[str, Any]:
-    """All that is known of a dataset but the videos one by one, as plain JSON."""
+def to_json(dataset: Dataset) -> dict[str, Any]:
+    """All of a dataset but the videos one by one, as plain JSON."""
     return {
         "name": dataset.name,
         "videos": len(dataset.videos),
@@ -63,17 +63,17 @@ def facts(dataset: Dataset) -> dict[str, Any]:
 def table(dataset: Dataset) -> Table:
     """The overview, with the official splits where there are any."""
     rows = overview(dataset)
-    known = any(row[split] for row in rows for split in SPLITS)
-    headings = [name for name in rows[0] if known or name not in SPLITS]
+    has_splits = any(row[split] for row in rows for split in SPLITS)
+    headings = [name for name in rows[0] if has_splits or name not in SPLITS]
     title = f"{dataset.name}: {len(dataset.videos)} videos"
     # No padding: 80 columns hold the longest method name beside all the numbers.
-    shown = Table(title=Text(title), box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    overview_table = Table(title=Text(title), box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in headings:
         is_text = name in ("label", "method", "compression")
-        shown.add_column(name, justify="left" if is_text else "right", overflow="fold")
+        overview_table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(str(row[name])) for name in headings))
-    return shown
+        overview_table.add_row(*(Text(str(row[name])) for name in headings))
+    return overview_table
 
 
 def _by_reason(rejects: Iterable[Reject]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The small lists that come with data sets: read with the place of every mistake, and compared
+"""Reading of data sets' own lists (JSON, CSV) with the place of every mistake, and comparing them
 with the files that are there."""
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def read_table(
 
 
 def parse_table(
-    text: str, where: str, required: Collection[str], optional: Collection[str] | None = None
+    text: str, source: str, required: Collection[str], optional: Collection[str] | None = None
 ) -> list[tuple[int, dict[str, str]]]:
     """As `read_table`. Any further column is allowed where `optional` is None.
 
-    Raises DatasetError naming `where` and the line for a header or a row of another shape.
+    Raises DatasetError naming `source` and the line for a header or a row of another shape.
     """
     # Strict: a quote that is never closed would swallow the rest of the file.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -58,39 +58,39 @@ def parse_table(
         for cells in reader:
             cells = [cell.strip() for cell in cells]
             if not header:
-                header = _header(cells, where, required, optional)
+                header = _header(cells, source, required, optional)
             elif len(cells) == len(header):
                 rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
             elif cells:  # an empty line has none
                 raise DatasetError(
-                    f"{where}:{reader.line_num}: {len(cells)} cells, the header has "
+                    f"{source}:{reader.line_num}: {len(cells)} cells, the header has "
                     f"{len(header)}. Put quotes around a cell that contains a comma."
                 )
     except csv.Error as error:
         raise DatasetError(
-            f"{where}:{reader.line_num}: is no CSV ({error}). Look for a stray quote."
+            f"{source}:{reader.line_num}: is no CSV ({error}). Look for a stray quote."
         ) from error
     if not header:
-        _header([], where, required, optional)
+        _header([], source, required, optional)
     return rows
 
 
 def _header(
-    cells: list[str], where: str, required: Collection[str], optional: Collection[str] | None
+    cells: list[str], source: str, required: Collection[str], optional: Collection[str] | None
 ) -> list[str]:
     names = [cell.lower() for cell in cells]
     wanted = f"expected {', '.join(required)}"
     wanted += f" and, as needed, {', '.join(optional)}" if optional else ""
     if absent := [name for name in required if name not in names]:
         raise DatasetError(
-            f"{where}:1: the header is {','.join(cells)!r}, without {', '.join(absent)}; {wanted}, "
+            f"{source}:1: the header is {','.join(cells)!r}, without {', '.join(absent)}; {wanted}, "
             "separated by commas."
         )
-    known = {*required, *(names if optional is None else optional)}
-    if unknown := [name for name in names if name not in known]:
-        raise DatasetError(f"{where}:1: unknown columns {', '.join(unknown)}; {wanted}.")
+    columns = {*required, *(names if optional is None else optional)}
+    if unknown := [name for name in names if name not in columns]:
+        raise DatasetError(f"{source}:1: unknown columns {', '.join(unknown)}; {wanted}.")
     if len(set(names)) < len(names):
-        raise DatasetError(f"{where}:1: the header {','.join(cells)!r} has a column twice.")
+        raise DatasetError(f"{source}:1: the header {','.join(cells)!r} has a column twice.")
     return names
 
 
@@ -100,12 +100,12 @@ def compare(listed: Iterable[str], present: Iterable[str]) -> tuple[list[str], l
     return sorted(listed - present), sorted(present - listed)
 
 
-def missing_note(where: str | Path, missing: Sequence[str], listed: int) -> str:
+def missing_note(place: str | Path, missing: Sequence[str], listed: int) -> str:
     """A sentence on listed files that are not there."""
-    return f"{where}: {len(missing)} of {listed} listed videos are not there: {first_few(missing)}."
+    return f"{place}: {len(missing)} of {listed} listed videos are not there: {first_few(missing)}."
 
 
 def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many there are beyond them."""
-    shown = ", ".join(names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    first = ", ".join(names[:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""A CSV file that names the videos, wherever they lie: the way to remote and to unlike data.
+"""Adapter of a CSV manifest that names the videos, wherever they are; it is written here, too.
 
 Columns: uri and label (real, fake, 0 or 1); as needed id, dataset, method, identities (target
 first, separated by ";"), source, split (train, val or test) and compression. A uri without
@@ -20,6 +20,7 @@ from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_tab
 from pipelines.datasets.scan import require_videos
 
 NAME = "manifest"
+LAYOUT = "a CSV file with the columns uri and label"
 REQUIRED = ("uri", "label")
 OPTIONAL = ("id", "dataset", "method", "identities", "source", "split", "compression")
 SEPARATOR = ";"  # between identities: a name may contain a space

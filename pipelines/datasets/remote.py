@@ -1,4 +1,4 @@
-"""Data sets on remote file systems.
+"""Mirror of a data set on a remote file system, for adapters to look at.
 
 Adapters look at names, and read a few small lists. So a remote root is mirrored here: its lists
 as they are, all else as empty files, and what the adapters say is put back in terms of the root.

@@ -1,4 +1,4 @@
-"""Which video files are there, and which of them bear a name that the data set would give.
+"""Scan of a root folder for video files, and which of them are named as the data set would.
 
 Paths are below the root and written with "/", as in a data set's own lists. A scan lists folders
 and asks nothing of single files: 100,000 of them take seconds.
@@ -23,11 +23,11 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, list[str]]]:
     """
     seen: set[tuple[int, int]] = set()
     for path, folders, names in os.walk(root / folder, onerror=_refuse, followlinks=True):
-        facts = os.stat(path)
-        if (facts.st_dev, facts.st_ino) in seen:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((facts.st_dev, facts.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         folders.sort()
         below = os.path.relpath(path, root)
         yield "" if below == "." else below, sorted(names)
@@ -109,10 +109,10 @@ def require_videos(
     """Raises DatasetError where there is no usable video, with what there was instead."""
     if videos:
         return
-    found = "no videos found"
+    problem = "no videos found"
     if rejects:
         names = first_few([os.path.basename(reject.uri) for reject in rejects])
-        found += f", {len(rejects)} files left out as {rejects[0].reason} ({names})"
+        problem += f", {len(rejects)} files left out as {rejects[0].reason} ({names})"
     if missing:
-        found += f", {len(missing)} listed files not there ({first_few(missing)})"
-    raise DatasetError(f"{root}: {found}. Expected {expected}.")
+        problem += f", {len(missing)} listed files not there ({first_few(missing)})"
+    raise DatasetError(f"{root}: {problem}. Expected {expected}.")

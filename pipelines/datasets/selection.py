@@ -1,4 +1,4 @@
-"""Which of the videos found are wanted: by method and by compression."""
+"""Selection of a data set's videos by manipulation method and by compression."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def select(
     is ignored; raw and c0 are the same. Raises DatasetError for a name that is not there.
     """
     videos = [video for dataset in datasets for video in dataset.videos]
-    wanted = _known("method", methods, {v.method for v in videos if v.label == FAKE})
-    rates = _known(
+    wanted = _check_names("method", methods, {v.method for v in videos if v.label == FAKE})
+    rates = _check_names(
         "compression",
         map(same_compression, compressions),
         {same_compression(v.compression) for v in videos},
@@ -41,8 +41,8 @@ def select(
     return kept
 
 
-def _known(kind: str, wanted: Iterable[str], there: set[str]) -> set[str]:
-    """The wanted names in lower case, once each is known to be there."""
+def _check_names(kind: str, wanted: Iterable[str], there: set[str]) -> set[str]:
+    """The wanted names in lower case. Raises DatasetError for one that is not there."""
     wanted = list(wanted)
     keys = {name.lower() for name in there}
     for name in wanted:

@@ -1,4 +1,4 @@
-"""Turning a face upright and cutting it out at one size."""
+"""Face alignment by a similarity transform, and the crop at one size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face detection: MTCNN's three networks, each run once per batch of frames.
+"""Face detection by MTCNN: its three networks, each run once per batch of frames.
 
 Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded
 Convolutional Networks". The weights are those of the `mtcnn` package; its driver is not
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.resources
-import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -198,24 +197,6 @@ def _patches(frames: Frames, owners: np.ndarray, boxes: np.ndarray, side: int) -
     return out
 
 
-def compute_reproducibly() -> None:
-    """Makes what this process finds the same to the last bit on a machine with any number of cores.
-
-    TensorFlow and oneDNN divide an operation among their threads, and where the parts end decides
-    which instructions add up a number. So here an operation has one thread. That can be set only
-    before TensorFlow's first operation in the process; later it is logged as a warning.
-    """
-    cv2.setNumThreads(1)
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-    except RuntimeError:
-        if tf.config.threading.get_intra_op_parallelism_threads() != 1:
-            logging.getLogger(__name__).warning(
-                "TensorFlow is at work in this process already, with several threads for an "
-                "operation: crops may differ in their last bits from those of a process of its own."
-            )
-
-
 def shrink(frame: np.ndarray, side_px: int) -> np.ndarray:
     """The frame (H, W, 3) with its long side at most `side_px`."""
     scale = side_px / max(frame.shape[:2])
@@ -233,7 +214,7 @@ class MtcnnDetector:
     """MTCNN over batches of frames. Loading takes a moment: keep one per process.
 
     min_face: smallest face to search for, px. threads: how many calls of a network run side by
-    side; 0 for one per core. They do not change what is found.
+    side; 0 for one per core. They do not change the faces.
     """
 
     def __init__(self, min_face: int = 24, threads: int = 0):
@@ -270,7 +251,7 @@ class MtcnnDetector:
         if not len(boxes):
             return []
         boxes, landmarks, scores = self._output(frames, owners, _square(boxes))
-        return [_face(*found) for found in zip(boxes, landmarks, scores, strict=True)]
+        return [_face(*face) for face in zip(boxes, landmarks, scores, strict=True)]
 
     def _propose(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         all_owners, all_boxes, all_scores = [], [], []
@@ -325,4 +306,4 @@ class MtcnnDetector:
         """The network's outputs for all images (N, h, w, 3) uint8."""
         parts = [np.asarray(images[i : i + at_once]) for i in range(0, len(images), at_once)]
         outputs = self._threads.map(lambda part: [t.numpy() for t in network(part)], parts)
-        return [np.concatenate(found) for found in zip(*outputs, strict=True)]
+        return [np.concatenate(output) for output in zip(*outputs, strict=True)]

@@ -1,4 +1,4 @@
-"""Video file -> face clips: the only door to the face code, for the Beam job and serving."""
+"""Face extraction, video file -> face clips: the one code path of the Beam job and of serving."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_landmarks
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import VideoFacts, VideoInfo, probe, sample_clips
+from pipelines.video.probe import VideoInfo, VideoMetadata, probe
+from pipelines.video.sampling import sample_clips
 from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.watchdog import watched
 
@@ -47,9 +48,9 @@ class FaceExtractor:
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
 
-    def facts(self, path: str) -> VideoFacts:
+    def metadata(self, path: str) -> VideoMetadata:
         """What the file is and which of its frames `clips` looks at. Raises VideoError."""
-        return VideoFacts.of(*self._plan(path))
+        return VideoMetadata.of(*self._plan(path))
 
     def extract(self, path: str) -> list[Clip]:
         """All of `clips` at once."""
@@ -64,18 +65,18 @@ class FaceExtractor:
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
         bounds.
         """
-        found = False
+        any_face = False
         watch = watch or Stopwatch()
         places: dict[int, Face] = {}
         with contextlib.closing(watched(self._decode(path, watch), self._time_limit_s)) as batches:
             try:
                 for batch in batches:
                     for clip in self._faces(batch, places, watch):
-                        found = True
+                        any_face = True
                         yield clip
             except TimeoutError as error:
                 raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
-        if not found:
+        if not any_face:
             config = self.config
             raise VideoError(
                 "no_face",
@@ -122,8 +123,8 @@ class FaceExtractor:
         config = self.config
         with watch.running("detect"):
             small = [clip.small(config.detect_side) for clip in batch]
-            found = detect_through(self._detector, small)
-        for clip, searched, detections in zip(batch, small, found, strict=True):
+            faces = detect_through(self._detector, small)
+        for clip, searched, detections in zip(batch, small, faces, strict=True):
             watch.count("frames", len(clip.present))
             scale = np.array(clip.present[0].shape[1::-1]) / searched[0].shape[1::-1]
             tracks = [
@@ -138,7 +139,7 @@ class FaceExtractor:
             for number, track in sorted(zip(numbers, tracks, strict=True), key=itemgetter(0)):
                 with watch.running("crop"):
                     cropped = self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
-                watch.count("faces", int(cropped.found.sum()))
+                watch.count("faces", int(cropped.has_crop.sum()))
                 yield cropped
 
     def _crop_track(self, clip: _Sampled, number: int, track: Track) -> Clip:

@@ -1,4 +1,4 @@
-"""Faces through clips at a fraction of the cost of searching every frame.
+"""Face detection through clips: a full search on a few frames, refinement between them.
 
 A face seen at two frames is looked for between them, where its box must be: only the last of the
 detector's networks runs there. The whole search runs on a few frames, and wherever a face is not
@@ -32,41 +32,41 @@ def detect_through(detector: FaceDetector, clips: Sequence[Frames]) -> list[list
         middles = [(a + b) // 2 for a, b in gaps]
         search.between(gaps, middles)
         gaps = [half for (a, b), m in zip(gaps, middles, strict=True) for half in ((a, m), (m, b))]
-    return [[search.found[t] for t in range(start, end)] for start, end in spans]
+    return [[search.faces[t] for t in range(start, end)] for start, end in spans]
 
 
 class _Search:
-    """What has been found so far: faces by frame, for all clips in one row."""
+    """The search so far. faces: by frame, for all clips in one row."""
 
     def __init__(self, detector: FaceDetector, frames: list[np.ndarray]):
         self._detector, self._frames = detector, frames
-        self.found: dict[int, list[Face]] = {}
+        self.faces: dict[int, list[Face]] = {}
 
     def fully(self, times: list[int]) -> None:
         """Searches these frames for any face."""
         if not times:
             return
         searched = self._detector.detect([self._frames[t] for t in times])
-        faces = [(t, face) for t, some in zip(times, searched, strict=True) for face in some]
+        detected = [(t, face) for t, some in zip(times, searched, strict=True) for face in some]
         # A second look, as at all other frames: landmarks must not depend on how a face was found.
-        again = self._look([(t, face.box) for t, face in faces])
-        self.found.update({t: [] for t in times})
-        for (t, face), refined in zip(faces, again, strict=True):
-            self.found[t].append(refined if refined.score >= SURE else face)
+        again = self._look([(t, face.box) for t, face in detected])
+        self.faces.update({t: [] for t in times})
+        for (t, face), refined in zip(detected, again, strict=True):
+            self.faces[t].append(refined if refined.score >= SURE else face)
 
     def between(self, gaps: list[tuple[int, int]], middles: list[int]) -> None:
         """Looks in a frame of each gap for the faces of the frames at its ends."""
         places = [
             (m, box)
             for (a, b), m in zip(gaps, middles, strict=True)
-            for box in _expected(self.found[a], self.found[b], (m - a) / (b - a))
+            for box in _expected(self.faces[a], self.faces[b], (m - a) / (b - a))
         ]
-        self.found.update({m: [] for m in middles})
+        self.faces.update({m: [] for m in middles})
         for (m, _), face in zip(places, self._look(places), strict=True):
-            self.found[m].append(face)
-        self.fully([m for m in middles if any(face.score < SURE for face in self.found[m])])
+            self.faces[m].append(face)
+        self.fully([m for m in middles if any(face.score < SURE for face in self.faces[m])])
         for m in middles:
-            self.found[m] = _distinct(self.found[m])
+            self.faces[m] = _distinct(self.faces[m])
 
     def _look(self, places: list[tuple[int, np.ndarray]]) -> list[Face]:
         owners = np.array([t for t, _ in places], int)

@@ -1,4 +1,4 @@
-"""Following a face through the frames of a clip."""
+"""Face tracking: detections linked over the frames of a clip, gaps filled, landmarks smoothed."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def number_tracks(tracks: list[Track], places: dict[int, Face]) -> list[int]:
     places: number -> the face when last seen, over the clips before; taken further here.
     """
     seen = [[face for face in track.faces if face] for track in tracks]
-    known = list(places)
+    placed = list(places)
     pairs = match(list(places.values()), [faces[0] for faces in seen], LINK_IOU)
-    same = {j: known[i] for i, j in pairs}
+    same = {j: placed[i] for i, j in pairs}
     left = (number for number in itertools.count() if number not in same.values())
     numbers = [same[j] if j in same else next(left) for j in range(len(tracks))]
     places.update({number: faces[-1] for number, faces in zip(numbers, seen, strict=True)})

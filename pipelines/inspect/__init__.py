@@ -1,6 +1,6 @@
-"""What is in a folder of shards, and whether it is what was written: numbers, checksums, pictures.
+"""Inspection of a folder of shards: statistics, verification of what was written, pictures.
 
-Everything reads one record at a time. Only what a record says needs TensorFlow, to parse it;
+Everything reads one record at a time. Only a record's contents need TensorFlow, to parse it;
 files, checksums and framing are verified without.
 """
 

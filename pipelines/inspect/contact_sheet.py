@@ -1,4 +1,4 @@
-"""Crops for the eye: a captioned row per clip as one picture."""
+"""Contact sheet of crops: a captioned row per clip, as one picture."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
+from pipelines.atomic import replacing
 from pipelines.clip import FAKE, LABEL_NAMES, REAL, Clip, Video
-from pipelines.storage import write_atomically
 
 T = TypeVar("T")
 
@@ -73,14 +73,14 @@ def write_contact_sheet(
     path: str | Path, clips: Sequence[tuple[Video, Clip]], title: str = ""
 ) -> None:
     """Writes the sheet as a PNG file."""
-    png = io.BytesIO()
-    contact_sheet(clips, title).save(png, "PNG")
-    write_atomically(os.path.abspath(path), [png.getvalue()])
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with replacing(path) as temporary:
+        contact_sheet(clips, title).save(temporary, "PNG")
 
 
 def caption(video: Video, clip: Clip) -> tuple[str, ...]:
-    """What is said of a clip beside its video's name."""
-    scores = clip.confidence[clip.found]
+    """The cells beside the video's name."""
+    scores = clip.confidence[clip.has_crop]
     return (
         video.split,
         f"clip {clip.index}",
@@ -92,13 +92,13 @@ def caption(video: Video, clip: Clip) -> tuple[str, ...]:
 
 
 def _write_caption(
-    draw: ImageDraw.ImageDraw, y: int, video: Video, facts: Sequence[str], starts: Sequence[float]
+    draw: ImageDraw.ImageDraw, y: int, video: Video, cells: Sequence[str], starts: Sequence[float]
 ) -> None:
     middle, font = y + CAPTION_PX // 2, _font(13)
     draw.rectangle((GAP_PX, y + 4, 46, y + CAPTION_PX - 4), TAG[video.label])
     draw.text((24, middle), LABEL_NAMES[video.label].upper(), TEXT, _font(11), "mm")
-    for start, fact in zip(starts, facts, strict=True):
-        draw.text((start, middle), fact, DIM, font, "lm")
+    for start, cell in zip(starts, cells, strict=True):
+        draw.text((start, middle), cell, DIM, font, "lm")
     name = cut = video.key
     while cut and font.getlength(name) > starts[0] - 54 - 14:
         cut = cut[1:]  # the end of a name tells more than its start

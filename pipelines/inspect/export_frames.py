@@ -1,4 +1,4 @@
-"""Every crop as a file, and a table of them."""
+"""Export of every crop as a file, with a table of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import csv
 import hashlib
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.atomic import replacing_folder
 from pipelines.clip import LABEL_NAMES, REAL, Clip, Video
 
 INDEX_NAME = "index.csv"
@@ -58,17 +57,10 @@ def export_frames(
     require_free(folder, overwrite)
     folder = Path(os.path.abspath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
+    with replacing_folder(folder) as temporary:
         count = _write_frames(clips, temporary)
         if not count:
             raise ValueError(f"{folder}: no crop was asked for, so it is not written.")
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return count
 
 
@@ -87,10 +79,10 @@ def _write_frames(clips: Iterable[tuple[Video, Clip]], folder: Path) -> int:
                 name = f"clip{clip.index}_track{clip.track}_frame{t}{_suffix(image)}"
                 (folder / place / name).write_bytes(image)
                 numbers = [clip.times_s[t], *clip.boxes[t], clip.confidence[t]]
-                where = (clip.index, clip.track, t)
+                position = (clip.index, clip.track, t)
                 # The shortest digits that give the same float32 again.
                 written = (str(np.float32(number)) for number in numbers)
-                index.writerow([(place / name).as_posix(), *about, *where, *written])
+                index.writerow([(place / name).as_posix(), *about, *position, *written])
                 count += 1
     return count
 

@@ -1,4 +1,4 @@
-"""A data set inspected: its numbers, what is wrong with it, and pictures of its clips."""
+"""Inspection of a data set: its statistics, what is wrong with it, and pictures of its clips."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from rich.console import Console
 
 from pipelines.clip import SPLITS, Clip, Video
 from pipelines.datasets.lists import LABELS
+from pipelines.inspect.export_frames import export_frames, require_free
 from pipelines.inspect.records import parse_record, read_records
-from pipelines.inspect.report import report, verified
 from pipelines.inspect.statistics import statistics
+from pipelines.inspect.terminal import report, verified
 from pipelines.inspect.verify import Contents, verify
 from pipelines.shards.open import read_info
 
@@ -82,8 +83,6 @@ def inspect(
     folder, pictures = Path(folder), pictures or Pictures()
     numbers = statistics(folder, info)
     if pictures.export_frames:
-        from pipelines.inspect.export_frames import require_free  # loads Pillow
-
         require_free(pictures.export_frames, pictures.overwrite)  # not after an hour of reading
     contents = None if quick else Contents(folder, info)
     problems = verify(folder, info, contents)
@@ -103,9 +102,8 @@ def _make_pictures(
     folder: Path, pictures: Pictures, info: dict[str, Any], contents: Contents
 ) -> Iterator[str]:
     """Draws and exports what is asked for, without damaged records -> a sentence about each."""
-    # They load matplotlib and Pillow, which whoever only verifies need not wait for.
+    # It loads matplotlib and Pillow, which whoever only verifies need not wait for.
     from pipelines.inspect.contact_sheet import spread, write_contact_sheet
-    from pipelines.inspect.export_frames import export_frames
 
     label = LABELS[pictures.label] if pictures.label else None
     wanted = (pictures.split, label, pictures.method)

@@ -1,4 +1,4 @@
-"""The records of shards, one at a time, with what is wrong with them."""
+"""Records of shards, read one at a time with their framing verified and damage named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from pipelines.clip import Clip, Video
+from pipelines.shards.framing import masked_crc
 from pipelines.shards.open import COPY_AGAIN
-from pipelines.shards.write import masked_crc
 
 HEADER = struct.Struct("<QI")  # of a record: the length of its data, and that length's checksum
 
@@ -79,9 +81,7 @@ def _checksum(length: int) -> int:
 
 def parse_record(data: bytes) -> tuple[Video, Clip, str]:
     """As `schema.parse`. Raises ValueError whatever is wrong with the data."""
-    from google.protobuf.message import DecodeError
-
-    from pipelines.shards.schema import parse
+    from pipelines.shards.schema import parse  # loads TensorFlow, which framing does not need
 
     try:
         return parse(data)

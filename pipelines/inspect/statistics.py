@@ -1,4 +1,4 @@
-"""What is known of a data set in numbers: sizes, balance, faces, rejects, the audit in short."""
+"""Statistics of a data set: sizes, class balance, faces, rejects, the leakage audit in short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import LABEL_NAMES, SPLITS, Clip, Video
-from pipelines.shards.open import AUDIT_NAME, REJECTS_NAME, read_json_object
+from pipelines.shards.layout import AUDIT_NAME, REJECTS_NAME, split_of
+from pipelines.shards.open import read_json_object
 
 FIRST = 3  # names given of the rejects for a reason
 FEW = 0.1  # a class with a smaller share of a split's videos is warned of
@@ -24,7 +25,7 @@ class Tally:
 
     videos: dict[str, Video] = dataclasses.field(default_factory=dict)  # by key
     clip_labels: Counter[int] = dataclasses.field(default_factory=Counter)
-    found: int = 0  # frames with a face
+    frames_with_face: int = 0
     lengths: Counter[int] = dataclasses.field(default_factory=Counter)  # frames of a clip
     sides_px: Counter[int] = dataclasses.field(default_factory=Counter)  # longer side of a box
 
@@ -32,8 +33,8 @@ class Tally:
         self.videos[video.key] = video
         self.clip_labels[video.label] += 1
         self.lengths[len(clip.images)] += 1
-        boxes = clip.boxes[clip.found]
-        self.found += len(boxes)
+        boxes = clip.boxes[clip.has_crop]
+        self.frames_with_face += len(boxes)
         sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         self.sides_px.update(np.rint(sides).astype(int).tolist())
 
@@ -56,7 +57,7 @@ class Tally:
         frames = sum(length * count for length, count in self.lengths.items())
         return {
             "frames_per_clip": quantiles(self.lengths, min=0.0, median=0.5, max=1.0),
-            "found_share": self.found / frames if frames else None,
+            "found_share": self.frames_with_face / frames if frames else None,
             "face_side_px": quantiles(self.sides_px, p10=0.1, median=0.5, p90=0.9),
         }
 
@@ -72,11 +73,11 @@ def quantiles(counts: Counter[int], **shares: float) -> dict[str, int | None]:
 
 
 def statistics(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
-    """Sizes, class balance, rejects and the audit in short: what is known without the records."""
+    """Sizes, class balance, rejects and the audit in short: what needs no record."""
     splits = {}
     for split in SPLITS:
         size = sum(
-            facts["bytes"] for name, facts in info["shards"].items() if of_split(split, name)
+            shard["bytes"] for name, shard in info["shards"].items() if split_of(name) == split
         )
         part = info["splits"][split]
         splits[split] = {
@@ -90,10 +91,6 @@ def statistics(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
         "audit": _audit(folder / AUDIT_NAME),
         "warnings": list(imbalances(info)),
     }
-
-
-def of_split(split: str, shard: str) -> bool:
-    return shard.startswith(f"{split}-")
 
 
 def imbalances(info: dict[str, Any]) -> Iterator[str]:

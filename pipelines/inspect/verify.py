@@ -1,4 +1,4 @@
-"""Whether a data set is what was written: files, checksums, and what the records say."""
+"""Verification of a data set against what was written: files, checksums, and records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
 from pipelines.datasets.manifest import listed
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
-from pipelines.inspect.statistics import Tally, of_split, rejects_by_reason
-from pipelines.shards.open import COPY_AGAIN, INFO_NAME, MANIFEST_NAME, REJECTS_NAME
-from pipelines.shards.write import is_shard_name
+from pipelines.inspect.statistics import Tally, rejects_by_reason
+from pipelines.shards.layout import (
+    INFO_NAME,
+    MANIFEST_NAME,
+    REJECTS_NAME,
+    is_shard_name,
+    split_of,
+)
+from pipelines.shards.open import COPY_AGAIN
 
-MOST = 5  # problems told of one file
+MOST = 5  # problems named of one file
 
 
 class Contents:
@@ -47,11 +53,11 @@ class Contents:
         name = clip_name(video, clip)
         if record.damage:
             return name, []
-        split = shard.split("-")[0]
+        split = split_of(shard)
         wrong = [
-            f"has {what} {found!r}, {source} says {expected!r}"
-            for what, found, source, expected in self._expected(split, video, fingerprint)
-            if found != expected
+            f"has {what} {value!r}, {source} says {expected!r}"
+            for what, value, source, expected in self._expected(split, video, fingerprint)
+            if value != expected
         ]
         wrong.extend(self._oddities(video, clip))
         if not wrong:
@@ -90,40 +96,40 @@ def verify(folder: str | Path, info: dict, contents: Contents | None = None) -> 
     """
     folder = Path(folder)
     problems = [*_misfits(folder, info), *_strays(folder, info)]
-    for name, facts in _shown(sorted(info["shards"].items())):
+    for name, written in _with_progress(sorted(info["shards"].items())):
         if not is_shard_name(name):
             problems.append(
                 f"{folder / INFO_NAME}: lists {name!r}, no name of a shard. {COPY_AGAIN}"
             )
             continue
-        found = _check_shard(folder / name, facts, contents)
-        if found and contents:
-            contents.unsure.add(name.split("-")[0])
-        problems += found[:MOST]
-        if len(found) > MOST:
-            problems.append(f"{folder / name}: has {len(found) - MOST} more problems. {COPY_AGAIN}")
+        wrong = _check_shard(folder / name, written, contents)
+        if wrong and contents:
+            contents.unsure.add(split_of(name))
+        problems += wrong[:MOST]
+        if len(wrong) > MOST:
+            problems.append(f"{folder / name}: has {len(wrong) - MOST} more problems. {COPY_AGAIN}")
     for split in SPLITS:
         sure = contents if contents and split not in contents.unsure else None
-        told = _miscounts(info, split, sure.tallies[split]) if sure else _missums(info, split)
+        miscounts = _miscounts(info, split, sure.tallies[split]) if sure else _missums(info, split)
         problems += (
-            f"{folder / INFO_NAME}: split {split} has {what}. {COPY_AGAIN}" for what in told
+            f"{folder / INFO_NAME}: split {split} has {what}. {COPY_AGAIN}" for what in miscounts
         )
     return problems
 
 
-def _shown(shards: list) -> Iterable:
+def _with_progress(shards: list) -> Iterable:
     console = Console(stderr=True)
     return track(shards, "shards", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _misfits(folder: Path, info: dict[str, Any]) -> Iterator[str]:
     """Where dataset_info.json does not fit this package or rejects.jsonl."""
-    path, found = folder / INFO_NAME, info["fingerprint"]
+    path, fingerprint = folder / INFO_NAME, info["fingerprint"]
     try:
         expected = PreprocessConfig.from_dict(info["config"]).fingerprint
-        if found != expected:
+        if fingerprint != expected:
             yield (
-                f"{path}: the crops have fingerprint {found}, this version of the package makes "
+                f"{path}: the crops have fingerprint {fingerprint}, this version of the package makes "
                 f"{expected} from the same settings and will not train on them. Run `dfdetect "
                 "preprocess` again."
             )
@@ -150,7 +156,7 @@ def _missums(info: dict[str, Any], split: str) -> Iterator[str]:
     """What dataset_info.json counts otherwise than its own parts add up to."""
     part = info["splits"][split]
     records = sum(
-        facts["records"] for name, facts in info["shards"].items() if of_split(split, name)
+        shard["records"] for name, shard in info["shards"].items() if split_of(name) == split
     )
     if records != part["clips"]:
         yield f"{part['clips']} clips, but its shards {records} records"
@@ -170,37 +176,38 @@ def _strays(folder: Path, info: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _check_shard(path: Path, facts: dict[str, Any], contents: Contents | None) -> list[str]:
+def _check_shard(path: Path, written: dict[str, Any], contents: Contents | None) -> list[str]:
     if not path.is_file():
         return [
-            f"{path}: is missing, {INFO_NAME} lists {facts['records']} records in it. {COPY_AGAIN}"
+            f"{path}: is missing, {INFO_NAME} lists {written['records']} records in it. "
+            f"{COPY_AGAIN}"
         ]
-    problems = list(_changed(path, facts))
+    problems = list(_changed(path, written))
     count, whole, before = 0, True, ""
     for record in read_records(path):
         name, wrong = contents.look(path.name, record) if contents else ("", [])
-        said = f" ({name})" if name else ""
+        label = f" ({name})" if name else ""
         if record.damage:
-            said = f" (it says {name})" if name else f" (after {before})" if before else ""
+            label = f" (it says {name})" if name else f" (after {before})" if before else ""
             wrong, whole = [record.damage], False
-        problems += (f"{path}: {record.place}{said} {what}. {COPY_AGAIN}" for what in wrong)
+        problems += (f"{path}: {record.place}{label} {what}. {COPY_AGAIN}" for what in wrong)
         count, before = count + 1, name
-    if whole and count != facts["records"]:
+    if whole and count != written["records"]:
         problems.append(
-            f"{path}: holds {count} records, {INFO_NAME} says {facts['records']}. {COPY_AGAIN}"
+            f"{path}: holds {count} records, {INFO_NAME} says {written['records']}. {COPY_AGAIN}"
         )
     return problems
 
 
-def _changed(path: Path, facts: dict[str, Any]) -> Iterator[str]:
+def _changed(path: Path, written: dict[str, Any]) -> Iterator[str]:
     size = path.stat().st_size
-    if size != facts["bytes"]:
-        yield f"{path}: has {size} bytes, {INFO_NAME} says {facts['bytes']}. {COPY_AGAIN}"
+    if size != written["bytes"]:
+        yield f"{path}: has {size} bytes, {INFO_NAME} says {written['bytes']}. {COPY_AGAIN}"
         return
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    if digest != facts["sha256"]:
+    if digest != written["sha256"]:
         yield (
             f"{path}: its SHA-256 is {digest[:16]}..., {INFO_NAME} says "
-            f"{facts['sha256'][:16]}...; the file was changed or damaged. {COPY_AGAIN}"
+            f"{written['sha256'][:16]}...; the file was changed or damaged. {COPY_AGAIN}"
         )

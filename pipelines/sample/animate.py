@@ -1,4 +1,4 @@
-"""Bringing a portrait to life: head pose, speech, blinks and light, smooth over time."""
+"""Animation of a portrait: head pose, speech, blinks and light, smooth over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the generated data set, in FaceForensics++'s layout."""
+"""Generation of the sample data set, in FaceForensics++'s layout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import concurrent.futures.process
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import threadpoolctl
 
+from pipelines.atomic import replacing_folder
 from pipelines.sample import MIN_IDENTITIES, NOTICE
 from pipelines.sample.animate import FPS, animate, sensor_noise
 from pipelines.sample.fakes import face_swap, self_blend
@@ -24,7 +24,7 @@ from pipelines.sample.portraits import align, builtin, from_folder
 from pipelines.video.h264 import x264_options
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the pairs of people
-FACTS_NAME = "sample-data.json"  # how the set was made; marks it as generated
+PROVENANCE_NAME = "sample-data.json"  # how the set was made; marks it as generated
 
 
 def generate(
@@ -54,9 +54,8 @@ def generate(
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out}: exists already. Give another folder, or --overwrite.")
     bases = _portraits(portraits)
-    temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
-    replaced = out.with_name(f"{out.name}.replaced-{os.getpid()}")
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(out) as temporary:
         jobs = [
             (temporary, list(bases.values()), pair, seed, frames) for pair in _pairs(identities)
         ]
@@ -69,19 +68,14 @@ def generate(
                 if progress:
                     progress(2 * done, identities)
         _write_splits(temporary / "splits", _pairs(identities))
-        facts = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
-        facts |= {"seed": seed, "frames": frames}
-        (temporary / FACTS_NAME).write_text(json.dumps(facts, indent=2) + "\n")
-        if out.exists():
-            out.rename(replaced)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        provenance = {"notice": NOTICE, "photos": sorted(bases), "identities": identities}
+        provenance |= {"seed": seed, "frames": frames}
+        (temporary / PROVENANCE_NAME).write_text(json.dumps(provenance, indent=2) + "\n")
     return out
 
 
 def _portraits(folder: str | Path | None) -> dict[str, np.ndarray]:
+    # Here, for it loads TensorFlow, and this module is loaded by each worker process.
     from pipelines.faces.detect import MtcnnDetector
 
     photos = builtin() if folder is None else from_folder(Path(folder))

@@ -1,4 +1,4 @@
-"""People who do not exist: base portraits, mixed, reshaped and recoloured."""
+"""Generated identities: base portraits mixed, reshaped and recoloured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base photos, turned so that every face lies in the same place of a square canvas."""
+"""Base portraits: photos aligned so that every face lies in one place of a square canvas."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 def builtin() -> dict[str, np.ndarray]:
     """Two public-domain photos (US Navy; NASA) that matplotlib and scikit-image ship."""
+    # Here, for this module is loaded by each worker process, and they take half a second.
     import skimage.data
     from matplotlib import cbook
 

@@ -13,12 +13,7 @@ from typing import Any
 
 from pipelines.clip import LABEL_NAMES, SPLITS
 from pipelines.config import PreprocessConfig
-
-# What lies in the folder of a data set beside its shards.
-INFO_NAME = "dataset_info.json"  # written last: its presence marks a finished data set
-REJECTS_NAME = "rejects.jsonl"
-AUDIT_NAME = "split_audit.json"
-MANIFEST_NAME = "manifest.csv"
+from pipelines.shards.layout import INFO_NAME
 
 COPY_AGAIN = (
     "Copy the file again from where it was made, or run `dfdetect preprocess` again, with --update "

@@ -1,4 +1,4 @@
-"""The record: one SequenceExample per (video, clip, face track). Names live only here.
+"""Record schema: one SequenceExample per (video, clip, face track). Names live only here.
 
 Format: https://www.tensorflow.org/api_docs/python/tf/train/SequenceExample
 """

@@ -1,25 +1,18 @@
-"""Shard files: which record goes where, and making them of pieces, whole or not at all.
-
-TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
-"""
+"""Writing of TFRecord files: parts from records, and shards from parts, whole or not at all."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import google_crc32c
-
 from pipelines import storage
-from pipelines.beam.output import INDEX
+from pipelines.shards.framing import frame
+from pipelines.shards.layout import INDEX
 
 MAX_RECORD_BYTES = 256 << 20  # a clip of 16 crops takes 0.25 MB
 CHUNK_BYTES = 16 << 20
-_SHARD = re.compile(r"(train|val|test)-\d{5}-of-\d{5}\.tfrecord")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,37 +24,6 @@ class Piece:
     bytes: int
     sha256: str
     records: int
-
-
-def shard_of(video_key: str, shards: int) -> int:
-    """The shard of a video: a matter of its name alone, never of timing or workers."""
-    return int.from_bytes(hashlib.sha256(video_key.encode()).digest()[:8]) % shards
-
-
-def place_in_shard(video_key: str) -> bytes:
-    """What the videos of a shard are sorted by: mixed, so that a reader who shuffles a part of the
-    shard at a time meets all methods and people in it."""
-    return hashlib.sha256(video_key.encode()).digest()
-
-
-def shard_name(split: str, index: int, shards: int) -> str:
-    return f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
-
-
-def is_shard_name(name: str) -> bool:
-    return _SHARD.fullmatch(name) is not None
-
-
-def frame(record: bytes) -> bytes:
-    """A record as it stands in a TFRecord file: length, data, and a checksum of each."""
-    length = struct.pack("<Q", len(record))
-    return length + masked_crc(length) + record + masked_crc(record)
-
-
-def masked_crc(data: bytes) -> bytes:
-    """The checksum of the data as it stands in a TFRecord file, four bytes."""
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def write_records(path: str, records: Iterable[bytes]) -> Piece:

@@ -1,32 +1,29 @@
-"""Who goes where: identity-disjoint train, val and test splits, and the audit of them."""
+"""Identity-disjoint assignment of videos to train, val and test splits."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video
-from pipelines.datasets.base import Dataset
+from scipy.cluster.hierarchy import DisjointSet
 
-GROUPINGS = ("identity", "source")
-NOWHERE = ""  # the split of what no official list names
+from pipelines.clip import SPLITS, Reject, Video
+from pipelines.datasets.base import Dataset
+from pipelines.splits.rule import is_distribution
+
+UNLISTED = ""  # the split of what no official list names
 
 Ties = Callable[[Video], set[str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Placement:
+class Assignment:
     """Videos with their split set, and those that belong to none, each with the reason."""
 
     videos: tuple[Video, ...]
     rejects: tuple[Reject, ...]
-
-
-def is_distribution(fractions: Sequence[float]) -> bool:
-    """Whether they are shares of one whole."""
-    return min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6
 
 
 def split_videos(
@@ -35,7 +32,7 @@ def split_videos(
     seed: int = 0,
     group_by: str = "identity",
     keep: Mapping[str, str] | None = None,
-) -> Placement:
+) -> Assignment:
     """Deals a data set's videos to train, val and test.
 
     What the data set's own lists say stands. Of the rest, everything that shares an identity or a
@@ -55,35 +52,35 @@ def split_videos(
     open_videos = sorted(v for v in dataset.videos if not v.split)
     kept: dict[str, str] = {}
     if dataset.official:
-        where = {f"{dataset.name}/{name}": split for name, split in dataset.official.items()}
+        split_of = {f"{dataset.name}/{name}": split for name, split in dataset.official.items()}
     else:
         kept = {v.key: keep[v.key] for v in open_videos if keep and v.key in keep}
         shares = _open_shares(dataset, fractions)
         by_person = dataset.deal == "identity" and group_by == "identity"
-        where = _places(open_videos, ties, by_person, shares, seed, kept)
+        split_of = _split_ties(open_videos, ties, by_person, shares, seed, kept)
     videos: list[Video] = []
     rejects: list[Reject] = []
     for video in sorted(dataset.videos):
-        splits = {where.get(tie, NOWHERE) for tie in ties(video)}
+        splits = {split_of.get(tie, UNLISTED) for tie in ties(video)}
         split = video.split or kept.get(video.key) or (splits.pop() if len(splits) == 1 else None)
         if split:
             videos.append(dataclasses.replace(video, split=split))
         else:
             rejects.append(_left_out(video, splits))
-    return Placement(tuple(videos), tuple(rejects))
+    return Assignment(tuple(videos), tuple(rejects))
 
 
 def _left_out(video: Video, splits: set[str]) -> Reject:
-    known = sorted(splits - {NOWHERE})
-    if len(known) > 1:
-        reason, detail = "across_splits", f"its people or sources are in {' and '.join(known)}"
+    tied = sorted(splits - {UNLISTED})
+    if len(tied) > 1:
+        reason, detail = "across_splits", f"its people or sources are in {' and '.join(tied)}"
     else:
         reason, detail = "unlisted", "not in the official split lists"
     return Reject(video.key, video.uri, reason, "split", f"{detail}; left out.")
 
 
 def _ties(dataset: Dataset, group_by: str) -> Ties:
-    """What ties a video to others, told apart by data set; at least its own name."""
+    """What ties a video to others, by data set and name; at least its own key."""
 
     def ties(video: Video) -> set[str]:
         names = set(video.identities)
@@ -115,7 +112,7 @@ class _Group:
     videos: list[Video]
 
 
-def _places(
+def _split_ties(
     videos: list[Video],
     ties: Ties,
     by_person: bool,
@@ -124,39 +121,39 @@ def _places(
     kept: Mapping[str, str],
 ) -> dict[str, str]:
     """Tie -> split for the ties of the videos."""
-    where: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for video in videos:
         if video.key in kept:
             for tie in ties(video):
-                where.setdefault(tie, kept[video.key])
+                split_of.setdefault(tie, kept[video.key])
     if by_person:
         groups = _people(videos, ties)
     else:
-        _spread(videos, ties, where)
-        crossing = {v.key for v in videos if len(_known(ties(v), where)) > 1}
+        _spread(videos, ties, split_of)
+        crossing = {v.key for v in videos if len(_splits(ties(v), split_of)) > 1}
         groups = _components([v for v in videos if v.key not in crossing], ties)
-    waiting = [group for group in groups if not _known(group.names, where)]
+    waiting = [group for group in groups if not _splits(group.names, split_of)]
     placed = [(video, kept[video.key]) for video in videos if video.key in kept]
     for group, split in _deal(waiting, shares, seed, placed):
-        where.update(dict.fromkeys(group.names, split))
-    return where
+        split_of.update(dict.fromkeys(group.names, split))
+    return split_of
 
 
-def _known(names: set[str], where: Mapping[str, str]) -> set[str]:
+def _splits(names: set[str], split_of: Mapping[str, str]) -> set[str]:
     """The splits of those names that have one."""
-    return {where[name] for name in names if name in where}
+    return {split_of[name] for name in names if name in split_of}
 
 
-def _spread(videos: list[Video], ties: Ties, where: dict[str, str]) -> None:
+def _spread(videos: list[Video], ties: Ties, split_of: dict[str, str]) -> None:
     """Lets everything that is tied to one split alone join it, in a chain."""
-    growing = bool(where)
+    growing = bool(split_of)
     while growing:
         growing = False
         for video in videos:
             names = ties(video)
-            known = _known(names, where)
-            if len(known) == 1 and not where.keys() >= names:
-                where.update(dict.fromkeys(names, *known))
+            splits = _splits(names, split_of)
+            if len(splits) == 1 and not split_of.keys() >= names:
+                split_of.update(dict.fromkeys(names, *splits))
                 growing = True
 
 
@@ -174,23 +171,17 @@ def _people(videos: list[Video], ties: Ties) -> list[_Group]:
 
 def _components(videos: list[Video], ties: Ties) -> list[_Group]:
     """Groups of videos joined, directly or in a chain, by a tie."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    joined = DisjointSet()
     for video in videos:
-        first, *rest = sorted(ties(video))
+        first, *rest = ties(video)
+        joined.add(first)
         for name in rest:
-            parent[root(name)] = root(first)
+            joined.add(name)
+            joined.merge(first, name)
     groups: dict[str, _Group] = {}
     for video in videos:
         names = ties(video)
-        group = groups.setdefault(root(min(names)), _Group(set(), []))
+        group = groups.setdefault(joined[min(names)], _Group(set(), []))
         group.names |= names
         group.videos.append(video)
     return list(groups.values())
@@ -238,53 +229,3 @@ def _deal(
 
 def _stratum(video: Video) -> tuple[int, str]:
     return video.label, video.method
-
-
-def audit(videos: Iterable[Video], official: Iterable[str] = ()) -> dict:
-    """What the splits hold and which identities or sources cross them, as plain JSON.
-
-    official: keys of the videos whose split is the data set's own choice.
-
-    {"splits": {split: {"videos", "identities", "sources", "labels", "methods"}},
-     "crossings": [{"kind", "dataset", "name", "splits", "official"}]}; a crossing is "official"
-    where there is none without the official videos.
-    """
-    videos, official = list(videos), set(official)
-    splits = {}
-    for split in SPLITS:
-        members = [video for video in videos if video.split == split]
-        splits[split] = {
-            "videos": len(members),
-            "identities": len({(v.dataset, i) for v in members for i in v.identities}),
-            "sources": len({(v.dataset, v.source_id) for v in members if v.source_id}),
-            "labels": {
-                name: sum(video.label == label for video in members)
-                for label, name in LABEL_NAMES.items()
-            },
-            "methods": dict(sorted(Counter(video.method for video in members).items())),
-        }
-    everywhere = _whereabouts(videos)
-    dealt = _whereabouts(video for video in videos if video.key not in official)
-    crossings = [
-        {
-            "kind": kind,
-            "dataset": dataset,
-            "name": name,
-            "splits": sorted(found),
-            "official": len(dealt.get((kind, dataset, name), ())) < 2,
-        }
-        for (kind, dataset, name), found in sorted(everywhere.items())
-        if len(found) > 1
-    ]
-    return {"splits": splits, "crossings": crossings}
-
-
-def _whereabouts(videos: Iterable[Video]) -> dict[tuple[str, str, str], set[str]]:
-    """The splits of each (kind, data set, name) of identity and source."""
-    where: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for video in videos:
-        for identity in video.identities:
-            where["identity", video.dataset, identity].add(video.split)
-        if video.source_id:
-            where["source", video.dataset, video.source_id].add(video.split)
-    return where

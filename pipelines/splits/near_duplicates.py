@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe, sample_clips
+from pipelines.video.probe import probe
+from pipelines.video.sampling import sample_clips
 
 FRAMES = 4  # of a video
 SIDE, LOW = 32, 8  # of the grey picture, px; frequencies kept in each direction

@@ -1,4 +1,4 @@
-"""The pixels of a video's frames, bit for bit the same however they are come by."""
+"""Frame-accurate decoding to RGB by seek and skip, bit for bit as decoding all frames gives."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_frames(
 
 
 class _Astray(Exception):
-    """Decoding from a key frame may not give what decoding from the start does."""
+    """Decoding from a keyframe may not give what decoding from the start does."""
 
 
 class _Damaged(Exception):
@@ -59,9 +59,9 @@ class _Damaged(Exception):
 
 
 def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
-    """(key frame to seek to, what is wanted from there on) in pts or, untimed, in places.
+    """(keyframe to seek to, what is wanted from there on) in pts or, untimed, in places.
 
-    Decoding starts anew only where a key frame lies between one wanted frame and the next.
+    Decoding starts anew only where a keyframe lies between one wanted frame and the next.
     """
     if not info.timed:
         return [(None, [int(i) for i in indices])]
@@ -80,7 +80,7 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
 def _read_run(
     container, stream, info: VideoInfo, start: int | None, targets: list[int]
 ) -> Iterator[np.ndarray | None]:
-    """The RGB of each target, decoded from the key frame at `start` or else from the first frame.
+    """The RGB of each target, decoded from the keyframe at `start` or else from the first frame.
 
     Raises _Astray where a target is amiss after a seek: only decoding from the first frame tells
     whether it is damaged.
@@ -137,13 +137,13 @@ def _decode(
 def _from_keyframe(
     frames: Iterator[tuple[int | None, av.VideoFrame]], start: int
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
-    """The frames from the key frame at `start` on.
+    """The frames from the keyframe at `start` on.
 
-    Raises _Astray where it does not come: a stream that is refreshed bit by bit has no key frames
+    Raises _Astray where it does not come: a stream that is refreshed bit by bit has no keyframes
     and marks those from which on its pictures come good in time.
     """
     for when, frame in frames:
-        if when is None or when < start:  # shown before the key frame, depends on earlier ones
+        if when is None or when < start:  # shown before the keyframe, depends on earlier ones
             continue
         if when > start:
             raise _Astray

@@ -1,4 +1,4 @@
-"""H.264 that is the same bytes every time: for the generated videos and for damaged crops."""
+"""Deterministic H.264 encoding options: for generated videos and for compressed crops."""
 
 
 def x264_options(crf: float) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Video files: what is in one, and which of its frames to take."""
+"""Video probe: container, codec, frame times (PTS) and keyframes, without decoding a frame."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,mxf,nut,ivf,obu,av1,h264,hevc,"
     "vvc,m4v,mjpeg,yuv4mpegpipe,dv,rm,wtv"
 )
-# Containers that keep each frame's presentation time and an index of key frames by it. In others
-# (MPEG-TS, AVI) FFmpeg seeks by decoding time and lands behind the key frame asked for.
+# Containers that keep each frame's presentation time and an index of keyframes by it. In others
+# (MPEG-TS, AVI) FFmpeg seeks by decoding time and lands behind the keyframe asked for.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
@@ -72,8 +72,8 @@ class VideoInfo:
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoFacts:
-    """What is told of a video file to people.
+class VideoMetadata:
+    """A video file as people are told of it.
 
     duration_s: from the first frame to the end of the last. width, height: px as coded. frames:
     all that it holds. sampled: times of those that are looked at, by clip, seconds from the first.
@@ -89,7 +89,7 @@ class VideoFacts:
     sampled: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, info: VideoInfo, clips: Sequence[np.ndarray]) -> VideoFacts:
+    def of(cls, info: VideoInfo, clips: Sequence[np.ndarray]) -> VideoMetadata:
         """clips: indices of the frames of each, from `sample_clips`."""
         return cls(
             container=info.container,
@@ -116,8 +116,8 @@ def video_error(reason: str, path: str, what: str, cause: Exception | None = Non
 def open_video(path: str, threads: int = 0) -> Iterator[tuple]:
     """(container, video stream), closed afterwards."""
     if not os.path.isfile(path):
-        found = "not a file" if os.path.exists(path) else "no such file"
-        raise video_error("unreadable", path, found)
+        problem = "not a file" if os.path.exists(path) else "no such file"
+        raise video_error("unreadable", path, problem)
     if os.path.getsize(path) == 0:
         raise video_error("unreadable", path, "the file is empty (0 bytes)")
     try:
@@ -176,9 +176,9 @@ def probe(path: str) -> VideoInfo:
         pts = [p for p, _ in packets if p is not None]
         # Frames that are reordered on output, in a file that gives times in decoding order only.
         unordered = not indexed and stream.codec_context.has_b_frames and pts == sorted(pts)
-        known = time_base > 0 and len(set(pts)) == len(packets)
-        if not known or (max(pts) - min(pts)) * time_base > MAX_SPAN_S:
-            pts, time_base, known = list(range(len(packets))), 1 / fps, False
+        has_times = time_base > 0 and len(set(pts)) == len(packets)
+        if not has_times or (max(pts) - min(pts)) * time_base > MAX_SPAN_S:
+            pts, time_base, has_times = list(range(len(packets))), 1 / fps, False
         keyframes = [p for p, is_key in packets if is_key and p is not None]
         return VideoInfo(
             path=path,
@@ -189,20 +189,20 @@ def probe(path: str) -> VideoInfo:
             fps=fps,
             time_base=time_base,
             pts=tuple(sorted(pts)),
-            keyframes=tuple(sorted(keyframes)) if known and indexed else (),
+            keyframes=tuple(sorted(keyframes)) if has_times and indexed else (),
             horizons=tuple(last for _, last in sorted(zip(pts, accumulate(pts, max), strict=True))),
-            timed=known and not unordered,
+            timed=has_times and not unordered,
         )
 
 
 def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
-    """(pts, whether a key frame) of each frame to be shown, in decoding order."""
+    """(pts, whether a keyframe) of each frame to be shown, in decoding order."""
     packets: list[tuple[int | None, bool]] = []
-    found, cause = 0, None
+    count, cause = 0, None
     try:
         for packet in demux(container, stream):
-            found += bool(packet.size)
-            if found > MAX_FRAMES:
+            count += bool(packet.size)
+            if count > MAX_FRAMES:
                 raise video_error("unreadable", path, f"it has more than {MAX_FRAMES} frames")
             # What comes before the cut of a trimmed video is there to decode from only.
             if packet.size and not packet.is_discard:
@@ -211,46 +211,8 @@ def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
         cause = error
     if not packets:
         raise video_error("unreadable", path, "its video stream holds no frame", cause) from cause
-    if found < (1 - MAX_MISSING) * stream.frames or (cause and not stream.frames):
+    if count < (1 - MAX_MISSING) * stream.frames or (cause and not stream.frames):
         promised = f"its header promises {stream.frames or 'more'} frames"
-        what = f"{promised}, {found} can be read; get the file again"
+        what = f"{promised}, {count} can be read; get the file again"
         raise video_error("truncated", path, what, cause) from cause
     return packets
-
-
-def sample_clips(
-    times_s: np.ndarray, clips: int, length: int, stride: int, sampling: str = "consecutive"
-) -> list[np.ndarray]:
-    """Frame indices of the clips to take from a video whose frames lie at `times_s` (N,).
-
-    "consecutive": clip i is `length` frames, `stride` apart, in the middle of the i-th of `clips`
-    equal slices. A video too short for all of them without overlap gives fewer; one shorter than
-    a clip gives one shorter clip. "uniform": the frames of clip i lie evenly over the i-th slice
-    in time; one that is shown for long is taken once, or once more by the next clip. "all": every
-    `stride`-th frame of the video; the last clip may be shorter.
-
-    Raises ValueError for a count below 1 or an unknown `sampling`.
-    """
-    frames = len(times_s)
-    if min(frames, clips, length, stride) < 1:
-        raise ValueError(
-            f"frames={frames}, clips={clips}, length={length}, stride={stride}: "
-            "each must be at least 1."
-        )
-    if sampling == "all":
-        every = np.arange(0, frames, stride)
-        return [every[i : i + length] for i in range(0, len(every), length)]
-    if sampling == "uniform":
-        clips = max(1, min(clips, frames // length))
-        step = (times_s[-1] - times_s[0]) / max(1, frames - 1)  # the last frame lasts, too
-        ends = np.linspace(times_s[0], times_s[-1] + step, clips * length + 1)
-        middles = (ends[:-1] + ends[1:]) / 2
-        nearest = np.clip(np.searchsorted(times_s, middles, side="right") - 1, 0, frames - 1)
-        return [np.unique(part) for part in np.split(nearest, clips)]
-    if sampling != "consecutive":
-        raise ValueError(f"sampling is {sampling!r}; use consecutive, uniform or all.")
-    span = (length - 1) * stride + 1
-    clips = max(1, min(clips, frames // span))
-    starts = [max(0, int((i + 0.5) * frames / clips - span / 2)) for i in range(clips)]
-    offsets = np.arange(length) * stride
-    return [(start + offsets)[start + offsets < frames] for start in starts]

@@ -1,4 +1,4 @@
-"""What was done for a video and how long each stage of it took."""
+"""Stage timings and counts of the work on one video."""
 
 from __future__ import annotations
 

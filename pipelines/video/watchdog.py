@@ -1,4 +1,4 @@
-"""A time limit on work that nothing can interrupt."""
+"""Time limit on decoding, which nothing can interrupt once it hangs in native code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def watched(items: Iterator[T], limit_s: float) -> Generator[T]:
 
     Raises TimeoutError where they keep the caller waiting for more than `limit_s` seconds in all,
     and whatever they raise themselves. A decoder that hangs in native code cannot be stopped: its
-    thread is left behind, a daemon that ends with the process, and the caller goes on.
+    thread is left behind, a daemon that ends with the process, and the caller is free.
     """
     made: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     taken = threading.Semaphore(0)  # one for each item that the caller has

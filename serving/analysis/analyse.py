@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from serving.analysis.crops import Crop, ShownCrops
 from serving.analysis.report_document import Said, build
 from serving.analysis.video_result import (
@@ -37,7 +37,7 @@ class FaceSource(Protocol):
     @property
     def config(self) -> PreprocessConfig: ...
 
-    def facts(self, path: str) -> VideoFacts: ...
+    def metadata(self, path: str) -> VideoMetadata: ...
 
     def clips(self, path: str) -> Generator[Clip]: ...
 
@@ -78,7 +78,7 @@ class Collected:
     def add(self, clip: Clip, prediction: Prediction) -> None:
         self.scores.append(clip_score(clip, prediction))
         self.shown.add(clip, prediction)
-        for frame in clip.found.nonzero()[0].tolist():
+        for frame in clip.has_crop.nonzero()[0].tolist():
             when = round(float(clip.times_s[frame]), 3)
             self.frames[clip.track][when] = prediction.frame_probability[frame]
 
@@ -104,7 +104,7 @@ def analyse(
     run = _Run(progress or (lambda *_: None), cancelled or (lambda: False))
     with by_one_version(model, faces.config) as (config, version):
         run.enter("decode")
-        facts = faces.facts(path)
+        facts = faces.metadata(path)
         found = run.collect(faces, path, model, sum(map(len, facts.sampled)))
         chosen = found.shown.chosen()
         heat_maps = run.explained(model, [crop for _, crop in chosen])

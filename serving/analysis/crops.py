@@ -45,7 +45,7 @@ class ShownCrops:
         self._seen = 0
 
     def add(self, clip: Clip, prediction: Prediction) -> None:
-        frames = clip.found.nonzero()[0].tolist()
+        frames = clip.has_crop.nonzero()[0].tolist()
         for frame, size in zip(frames, face_sizes(clip).tolist(), strict=True):
             crop = Crop(
                 track=clip.track,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.verdict import Verdict
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from serving.analysis.crops import Crop, Kind
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig
@@ -42,7 +42,7 @@ class Said:
     frames: Mapping[int, Mapping[float, float]]  # track -> time of a frame with it -> P(fake)
     shown: Sequence[tuple[Kind, Crop]]
     heat_maps: Sequence[np.ndarray | None]
-    facts: VideoFacts
+    facts: VideoMetadata
     file: Mapping[str, Any]  # name, sha256, bytes
     config: ModelConfig
     seconds: Mapping[str, float]  # by stage, and in total
@@ -88,7 +88,7 @@ def build(said: Said) -> dict[str, Any]:
     }
 
 
-def _of_file(facts: VideoFacts) -> dict[str, Any]:
+def _of_file(facts: VideoMetadata) -> dict[str, Any]:
     names = ("duration_s", "container", "codec", "width", "height", "fps")
     return {name: getattr(facts, name) for name in names}
 

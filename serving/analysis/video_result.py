@@ -123,20 +123,20 @@ def by_one_version(model: Model, crops: PreprocessConfig) -> Iterator[tuple[Mode
 
 def face_sizes(clip: Clip) -> np.ndarray:
     """(F,) float: the face box's shorter side in each frame with the face, px of the video."""
-    boxes = clip.boxes[clip.found]
+    boxes = clip.boxes[clip.has_crop]
     return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
 
 
 def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
     """The score of a clip, which holds a face."""
-    times_s = clip.times_s[clip.found]
+    times_s = clip.times_s[clip.has_crop]
     return ClipScore(
         clip=clip.index,
         track=clip.track,
         probability_fake=prediction.probability_fake,
         start_s=round(float(times_s.min()), 3),
         end_s=round(float(times_s.max()), 3),
-        found=tuple(clip.found.tolist()),
+        found=tuple(clip.has_crop.tolist()),
         face_px=round(float(np.median(face_sizes(clip))), 1),
     )
 

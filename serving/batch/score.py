@@ -22,7 +22,7 @@ from pipelines.beam.output import OPTIONS, PARTS, PLAN, clear, prepare
 from pipelines.beam.transforms import REJECTS, ReadTasks
 from pipelines.datasets.scan import is_video
 from pipelines.errors import JobError
-from pipelines.shards.open import REJECTS_NAME
+from pipelines.shards.layout import REJECTS_NAME
 from serving.batch.model_handler import handler, open_model
 from serving.batch.settings import ScoreSettings
 from serving.batch.transforms import (

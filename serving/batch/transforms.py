@@ -23,7 +23,7 @@ from pipelines.beam.output import PARTS, REJECT_MARK
 from pipelines.beam.transforms import REJECTS, FaceStep, WriteLast, any_error_rejects, read_clips
 from pipelines.clip import Clip, Reject, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.shards.write import shard_of
+from pipelines.shards.layout import shard_of
 from pipelines.verdict import Thresholds
 from pipelines.video.stopwatch import Stopwatch
 from serving.analysis.video_result import judge

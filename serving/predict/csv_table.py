@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from pipelines import atomic
 
 COLUMNS = (
     "path",
@@ -45,15 +46,7 @@ def write_csv(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
     their order, joined by ";". A video that could not be judged has a word in `error` and no
     verdict. Cells without a value are empty. Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(map(_row, results))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write_csv(path, map(_row, results), COLUMNS)
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:

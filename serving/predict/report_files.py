@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from pipelines.atomic import write_text
 from serving.analysis.analyse import FaceSource, analyse
 from serving.analysis.report_html import render
 from serving.analysis.video_result import VideoResult
@@ -28,12 +28,7 @@ class ReportFiles:
         analysis = analyse(path, self._faces, self._model)
         page = render(analysis.document, analysis.crops, analysis.heat_maps)
         report = self._folder / self._name(Path(path).stem)
-        temporary = report.with_name(f".{report.name}.tmp")
-        try:
-            temporary.write_text(page, encoding="utf-8")
-            os.replace(temporary, report)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(report, page)
         return analysis.result, str(report)
 
     def _name(self, stem: str) -> str:

@@ -23,7 +23,7 @@ from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.faces.extract import FaceExtractor
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
 from serving.web import wire
 
@@ -45,7 +45,7 @@ class Limits:
     max_pixels: int
     max_frames: int
 
-    def check(self, facts: VideoFacts) -> None:
+    def check(self, facts: VideoMetadata) -> None:
         """Raises VideoError."""
         pixels = facts.width * facts.height
         if pixels > self.max_pixels:
@@ -119,9 +119,9 @@ class Decoder:
             what = f"reading it failed ({type(error).__name__})."
             self._refuse(VideoError("decoder_failed", "decode", what))
 
-    def _facts(self, path: str) -> VideoFacts:
+    def _facts(self, path: str) -> VideoMetadata:
         try:
-            facts = self._extractor.facts(path)
+            facts = self._extractor.metadata(path)
         except VideoError as error:
             with open(path, "rb") as file:
                 known = looks_like_video(file.read(32))

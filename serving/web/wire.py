@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import Clip
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 
 MAX_BYTES = 256 << 20  # of a message; a clip of 16 crops takes 0.25 MB
 _LENGTH = struct.Struct("!I")
@@ -71,9 +71,9 @@ def clip_of(values: dict[str, Any], blobs: list[bytes]) -> Clip:
         raise ValueError(f"not a clip ({error!r})") from error
 
 
-def facts_of(values: dict[str, Any]) -> VideoFacts:
-    """Of a message with the fields of VideoFacts. Raises ValueError."""
-    names = {field.name for field in dataclasses.fields(VideoFacts)}
+def facts_of(values: dict[str, Any]) -> VideoMetadata:
+    """Of a message with the fields of VideoMetadata. Raises ValueError."""
+    names = {field.name for field in dataclasses.fields(VideoMetadata)}
     if set(values) != names:
         raise ValueError(f"facts with {sorted(values)}; expected {sorted(names)}")
-    return VideoFacts(**{**values, "sampled": tuple(map(tuple, values["sampled"]))})
+    return VideoMetadata(**{**values, "sampled": tuple(map(tuple, values["sampled"]))})

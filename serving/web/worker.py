@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from serving.analysis.analyse import Cancelled
 from serving.web import wire
 from serving.web.settings import Settings
@@ -167,7 +167,7 @@ class WorkerFaces:
     cancelled: Callable[[], bool]
     tell: Callable[[str], None]
 
-    def facts(self, path: str) -> VideoFacts:
+    def metadata(self, path: str) -> VideoMetadata:
         self.worker.send("facts", path=path)
         _, values, _ = self._answer("facts")
         return self._made(lambda: wire.facts_of(values))

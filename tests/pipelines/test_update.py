@@ -10,9 +10,10 @@ from apache_beam.io.filesystems import FileSystems
 from dfdetect.__main__ import main
 from pipelines import inspect
 from pipelines.beam import transforms
-from pipelines.beam.output import INDEX, PARTS
+from pipelines.beam.output import PARTS
 from pipelines.inspect.verify import verify
-from pipelines.shards import write
+from pipelines.shards import layout
+from pipelines.shards.layout import INDEX
 from pipelines.shards.open import read_info
 from pipelines.shards.write import Piece, read_part, write_records, write_shard
 
@@ -72,7 +73,7 @@ def test_a_new_video_is_the_only_one_decoded_and_its_shard_the_only_one_rewritte
         for video, clip in inspect.read_clips(data / "out", split)
         if video.id == "real/new.mp4" and clip.index == 0
     )
-    place = write.shard_name(video.split, write.shard_of(video.key, 4), 4)
+    place = layout.shard_name(video.split, layout.shard_of(video.key, 4), 4)
     assert changed == [place] and after.keys() == before.keys()
 
 

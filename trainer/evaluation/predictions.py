@@ -15,7 +15,8 @@ import tensorflow as tf
 from pipelines.clip import Video
 from pipelines.datasets.lists import LABELS, read_table
 from pipelines.shards import schema
-from pipelines.shards.open import MANIFEST_NAME, REJECTS_NAME, ClipDataset
+from pipelines.shards.layout import MANIFEST_NAME, REJECTS_NAME
+from pipelines.shards.open import ClipDataset
 from pipelines.verdict import Verdict
 from trainer.evaluation.measured_model import ClipScores, Detector
 from trainer.evaluation.robustness import Condition, corrupt

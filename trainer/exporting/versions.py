@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from pipelines.atomic import scratch_folder
 
 
 def write_version(base: Path, write: Callable[[Path], None], prefix: str = "") -> Path:
@@ -15,15 +15,12 @@ def write_version(base: Path, write: Callable[[Path], None], prefix: str = "") -
     left of it.
     """
     base.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
-    try:
-        write(temporary)
-        temporary.chmod(0o755)
+    with scratch_folder(base / "version") as scratch:
+        folder = scratch / "version"
+        folder.mkdir()
+        write(folder)
+        folder.chmod(0o755)
         numbers = [path.name.removeprefix(prefix) for path in base.glob(f"{prefix}[0-9]*")]
         taken = [int(number) for number in numbers if number.isdecimal()]
-        version = base / f"{prefix}{max(taken, default=0) + 1}"
-        temporary.rename(version)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return version
+        # Numbered last, and never over another: a rename onto a folder with files fails.
+        return folder.rename(base / f"{prefix}{max(taken, default=0) + 1}")

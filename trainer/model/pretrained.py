@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pipelines.atomic import replacing
 from trainer.config import WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:
@@ -226,10 +226,8 @@ def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:
     """Writes a .weights.h5 file for `load_backbone`, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        temporary = Path(folder) / f"new{WEIGHTS_SUFFIX}"
+    with replacing(path) as temporary:
         backbone.save_weights(temporary)
-        os.replace(temporary, path)
 
 
 def import_weights(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.atomic import write_csv
+from pipelines.atomic import replacing, write_csv
 from trainer.errors import CheckpointError, TrainError
 from trainer.training import checkpoint
 
@@ -77,9 +76,8 @@ class KeepBest(keras.callbacks.Callback):
         averages = self.model.optimizer.averages()
         for kept, weight in zip(self._keeper.weights, self.model.weights, strict=True):
             kept.assign(averages.get(weight.path, weight))
-        temporary = self._path.with_name(f"{self._path.stem}.tmp{self._path.suffix}")
-        self._keeper.save(temporary)
-        os.replace(temporary, self._path)
+        with replacing(self._path) as temporary:
+            self._keeper.save(temporary)
 
 
 class Checkpoints(keras.callbacks.Callback):

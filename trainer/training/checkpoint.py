@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.atomic import replacing
 from trainer.errors import CheckpointError
 
 
@@ -53,9 +53,8 @@ def save(path: Path, model: Any, progress: TrainingState) -> None:
         if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
             raise CheckpointError(f"{variable.path} holds numbers that are not finite.")
         tensors[name] = value
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, {"progress": json.dumps(dataclasses.asdict(progress))})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {"progress": json.dumps(dataclasses.asdict(progress))})
 
 
 def read_state(path: Path) -> TrainingState:

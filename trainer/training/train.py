@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.atomic import write_json
+from pipelines.atomic import remove_unfinished, write_json, write_text
 from pipelines.shards.open import ClipDataset
 from trainer import run
 from trainer.config import TrainConfig
@@ -41,7 +41,8 @@ def train(
         run.clear(out)
         write_json(out / run.CONFIG_NAME, {**record, **training.describe()})
         write_json(out / run.VERSIONS_NAME, run.versions())
-        (out / run.SETTINGS_NAME).write_text(settings_text(config, os.path.abspath(data)))
+        write_text(out / run.SETTINGS_NAME, settings_text(config, os.path.abspath(data)))
         write_seen(out, collect(dataset))
+    remove_unfinished(out)
     training.run()
     return out

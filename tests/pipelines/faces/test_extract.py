@@ -32,7 +32,7 @@ def test_extracting_gives_upright_crops_with_times(extractor, face_video, small_
     clips = extractor.extract(str(face_video))
     assert [clip.index for clip in clips] == list(range(small_config.clips_per_video))
     for clip in clips:
-        assert clip.found.all() and len(clip.images) == small_config.frames_per_clip
+        assert clip.has_crop.all() and len(clip.images) == small_config.frames_per_clip
         assert (np.diff(clip.times_s) > 0).all()
         image = cv2.imdecode(np.frombuffer(clip.images[0], np.uint8), cv2.IMREAD_COLOR)
         assert image.shape == (48, 48, 3) and image.std() > 20
@@ -109,7 +109,7 @@ def leaves_and_returns(tmp_path_factory, write_video, astronaut):
 
 def test_a_short_gap_is_filled_and_a_long_one_is_masked(leaves_and_returns, detector):
     (clip,) = clips_of(leaves_and_returns, detector, min_face_share=0.4)
-    assert clip.found.tolist() == [True] * 9 + [False] * 7
+    assert clip.has_crop.tolist() == [True] * 9 + [False] * 7
     for values in (clip.boxes, clip.landmarks, clip.confidence, clip.transforms):
         assert not values[9:].any() and values[:9].any()
 
@@ -137,7 +137,7 @@ def test_a_face_too_small_at_the_default_side_is_found_when_paid_for(
     with pytest.raises(VideoError, match="no face"):
         FaceExtractor(config).extract(path)
     (clip,) = FaceExtractor(dataclasses.replace(config, detect_side=1280)).extract(path)
-    assert clip.found.all() and 14 < clip.boxes[0, 2] - clip.boxes[0, 0] < 30
+    assert clip.has_crop.all() and 14 < clip.boxes[0, 2] - clip.boxes[0, 0] < 30
 
 
 def test_a_frame_that_does_not_decode_is_masked(face_video, detector, monkeypatch):
@@ -148,7 +148,7 @@ def test_a_frame_that_does_not_decode_is_masked(face_video, detector, monkeypatc
     extract_read = extract.read_frames
     monkeypatch.setattr(extract, "read_frames", with_holes)
     (clip,) = clips_of(face_video, detector)
-    assert np.flatnonzero(~clip.found).tolist() == [0, 7]
+    assert np.flatnonzero(~clip.has_crop).tolist() == [0, 7]
     assert not clip.boxes[7].any() and clip.boxes[6].any() and clip.boxes[8].any()
 
 
@@ -186,4 +186,4 @@ def test_taking_all_frames_gives_every_one_of_them_once(face_video, detector):
 def test_every_clip_of_real_people_gives_its_face(real_clips, extractor):
     for path in real_clips:
         clips = extractor.extract(str(path))
-        assert len(clips) == 2 and all(clip.found.mean() > 0.9 for clip in clips), path.name
+        assert len(clips) == 2 and all(clip.has_crop.mean() > 0.9 for clip in clips), path.name

@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.faces.align import TEMPLATE, crop, similarity
-from pipelines.faces.detect import Face, MtcnnDetector, compute_reproducibly, iou, suppress
+from pipelines.faces.detect import Face, MtcnnDetector, iou, suppress
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import fill_gaps, link, smooth_landmarks
+from pipelines.tensorflow_settings import compute_reproducibly
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe, sample_clips
+from pipelines.video.probe import probe
+from pipelines.video.sampling import sample_clips
 from tests.fixtures import ROOT
 
 
@@ -55,7 +57,7 @@ def faces_of_some_frames(threads: int) -> str:
 ON_EIGHT_CORES = """
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(8)  # the default on such a machine
-from pipelines.faces.detect import compute_reproducibly
+from pipelines.tensorflow_settings import compute_reproducibly
 compute_reproducibly()
 from tests.pipelines.faces.test_faces import faces_of_some_frames
 print(faces_of_some_frames(8))

@@ -22,8 +22,9 @@ from dfdetect.__main__ import main
 from pipelines import inspect
 from pipelines.clip import FAKE, REAL, SPLITS, Clip, Video
 from pipelines.inspect import contact_sheet, export_frames, records, report, statistics, verify
+from pipelines.shards.framing import frame
 from pipelines.shards.open import read_info
-from pipelines.shards.write import frame, write_records
+from pipelines.shards.write import write_records
 
 
 @pytest.fixture
@@ -386,13 +387,13 @@ def test_statistics_are_those_of_the_records(sample_shards, capsys):
     splits = json.loads(capsys.readouterr().out)["statistics"]["splits"]
     for split in SPLITS:
         clips = [clip for _, clip in inspect.read_clips(sample_shards, split)]
-        boxes = np.concatenate([clip.boxes[clip.found] for clip in clips])
+        boxes = np.concatenate([clip.boxes[clip.has_crop] for clip in clips])
         sides = np.rint(np.maximum(*(boxes[:, 2:] - boxes[:, :2]).T))
         size = sum(path.stat().st_size for path in sample_shards.glob(f"{split}-*"))
         assert splits[split]["bytes"] == size
         assert splits[split]["bytes_per_clip"] == size / len(clips)
         assert splits[split]["frames_per_clip"] == {"min": 4, "median": 4, "max": 4}
-        assert splits[split]["found_share"] == np.mean([clip.found for clip in clips])
+        assert splits[split]["found_share"] == np.mean([clip.has_crop for clip in clips])
         for name, share in (("p10", 0.1), ("median", 0.5), ("p90", 0.9)):
             expected = np.quantile(sides, share, method="inverted_cdf")
             assert splits[split]["face_side_px"][name] == expected
@@ -623,7 +624,7 @@ def test_exported_frames_are_the_bytes_in_the_shards(sample_shards, tmp_path, ca
         (video.dataset, video.id, clip.index, clip.track, t): (video, clip)
         for split in SPLITS
         for video, clip in inspect.read_clips(sample_shards, split)
-        for t in np.flatnonzero(clip.found)
+        for t in np.flatnonzero(clip.has_crop)
     }
     assert len(rows) == len(expected)
     for row in rows:

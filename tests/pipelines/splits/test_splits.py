@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipelines.clip import SPLITS, Video
 from pipelines.datasets.base import Dataset
-from pipelines.splits.assign import audit, split_videos
+from pipelines.splits.assign import split_videos
+from pipelines.splits.audit import audit
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

@@ -124,7 +124,7 @@ def outcome(extractor, path) -> str:
         return error.reason
     assert clips
     for clip in clips:
-        assert clip.found.any() and len(clip.images) == len(clip.times_s)
+        assert clip.has_crop.any() and len(clip.images) == len(clip.times_s)
         assert np.isfinite(clip.times_s).all() and (np.diff(clip.times_s) > 0).all()
     return "clips"
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pipelines.clip import VideoError
 from pipelines.video import decode as frames_module
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe, sample_clips
+from pipelines.video.probe import probe
+from pipelines.video.sampling import sample_clips
 
 FRAMES = 40
 B_FRAMES = {"g": "12", "bf": "3", "x264-params": "b-adapt=0:scenecut=0"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.clip import REAL, Clip, Video, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdict, decide
-from pipelines.video.probe import VideoFacts
+from pipelines.video.probe import VideoMetadata
 from serving.analysis.analyse import Cancelled, analyse, jpeg, sha256_of
 from serving.analysis.crops import EXTREMES, ShownCrops
 from serving.analysis.report_document import peaks
@@ -59,10 +59,10 @@ class Faces:
     def __init__(self, clips, error=None):
         self._clips, self._error = clips, error
 
-    def facts(self, path):
+    def metadata(self, path):
         starts = {c.index: c.times_s for c in self._clips}
         sampled = tuple(tuple(round(float(t), 3) for t in times) for times in starts.values())
-        return VideoFacts("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
+        return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
 
     def clips(self, path):
         yield from self._clips

@@ -358,7 +358,7 @@ def faces_of(worker, config, limit_s=60.0):
 def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config, extractor, sample):
     path = str(sorted(sample.rglob("*.mp4"))[0])
     faces = faces_of(worker, small_config)
-    assert faces.facts(path) == extractor.facts(path)
+    assert faces.metadata(path) == extractor.metadata(path)
     for got, expected in zip(faces.clips(path), extractor.clips(path), strict=True):
         assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
         np.testing.assert_array_equal(got.times_s, expected.times_s)
@@ -379,7 +379,7 @@ def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, f
     pid = worker.pid
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(VideoError, match="took longer than") as caught:
-        faces.facts(str(face_video))
+        faces.metadata(str(face_video))
     assert caught.value.reason == "timeout"
     assert not worker.ready and not os.path.exists(f"/proc/{pid}")
 

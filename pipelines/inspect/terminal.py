@@ -1,4 +1,4 @@
-"""What the command shows of a data set."""
+"""Terminal output of an inspection: tables and lines on a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from pipelines.clip import SPLITS
 from pipelines.datasets.lists import first_few
 from pipelines.inspect.statistics import FIRST
-from pipelines.shards.open import AUDIT_NAME, REJECTS_NAME
+from pipelines.shards.layout import AUDIT_NAME, REJECTS_NAME
 
 
 def summary(info: dict[str, Any]) -> Table:
@@ -40,9 +40,13 @@ def summary(info: dict[str, Any]) -> Table:
 
 
 def report(
-    console: Console, folder: Path, info: dict[str, Any], facts: dict[str, Any], done: list[str]
+    console: Console,
+    folder: Path,
+    info: dict[str, Any],
+    statistics: dict[str, Any],
+    done: list[str],
 ) -> None:
-    """Prints all that is known of the data set. done: sentences on what was verified and made."""
+    """Prints an inspection. done: sentences on what was verified and made."""
     settings = ", ".join(f"{name} {value}" for name, value in info["config"].items())
     console.print(Text(str(folder), "bold", overflow="fold"))
     _lines(
@@ -54,15 +58,15 @@ def report(
             ("config", settings),
         ],
     )
-    console.print(summary(info), _clip_table(facts["splits"]))
+    console.print(summary(info), _clip_table(statistics["splits"]))
     rejects = [
         f"{about['count']} {reason}: {first_few(about['first'] + [''] * (about['count'] - FIRST))}"
-        for reason, about in sorted(facts["rejects"].items())
+        for reason, about in sorted(statistics["rejects"].items())
     ]
     rejects += [f"all are in {folder / REJECTS_NAME}"] if rejects else ["none"]
-    lines = [("rejects", "\n".join(rejects)), ("audit", _audit_words(folder, facts["audit"]))]
+    lines = [("rejects", "\n".join(rejects)), ("audit", _audit_words(folder, statistics["audit"]))]
     lines += [("note", note) for note in info["problems"]]
-    lines += [("warning", warning) for warning in facts["warnings"]]
+    lines += [("warning", warning) for warning in statistics["warnings"]]
     _lines(console, [*lines, *zip(("verified", "made", "made"), done, strict=False)])
 
 
@@ -84,15 +88,15 @@ def _clip_table(splits: dict[str, Any]) -> Table:
     table.add_column("split")
     for heading in ("MB", "kB a clip", "fakes", "frames a clip", "with a face", "face, px"):
         table.add_column(heading, justify="right")
-    for split, facts in splits.items():
-        frames, side = facts.get("frames_per_clip") or {}, facts.get("face_side_px") or {}
+    for split, sizes in splits.items():
+        frames, side = sizes.get("frames_per_clip") or {}, sizes.get("face_side_px") or {}
         table.add_row(
             split,
-            f"{facts['bytes'] / 1e6:,.1f}",
-            _number(facts["bytes_per_clip"], lambda size: f"{size / 1e3:,.0f}"),
-            _number(facts["fake_share"], "{:.0%}".format),
+            f"{sizes['bytes'] / 1e6:,.1f}",
+            _number(sizes["bytes_per_clip"], lambda size: f"{size / 1e3:,.0f}"),
+            _number(sizes["fake_share"], "{:.0%}".format),
             _range(frames.get("min"), frames.get("median"), frames.get("max")),
-            _number(facts.get("found_share"), "{:.1%}".format),
+            _number(sizes.get("found_share"), "{:.1%}".format),
             _range(side.get("p10"), side.get("median"), side.get("p90")),
         )
     return table
@@ -125,9 +129,9 @@ def _audit_words(folder: Path, audit: dict[str, int | None] | None) -> str:
 
 def verified(info: dict[str, Any], problems: list[str], quick: bool) -> str:
     shards = info["shards"].values()
-    size = sum(facts["bytes"] for facts in shards) / 1e6
-    records = sum(facts["records"] for facts in shards)
+    size = sum(shard["bytes"] for shard in shards) / 1e6
+    records = sum(shard["records"] for shard in shards)
     checked = "checksums" if quick else "checksums and what every record says"
     plural = "s" if len(problems) > 1 else ""
-    found = f"{len(problems)} problem{plural}, named below" if problems else "nothing wrong"
-    return f"{len(shards)} shards, {records} records, {size:,.1f} MB, {checked}: {found}"
+    outcome = f"{len(problems)} problem{plural}, named below" if problems else "nothing wrong"
+    return f"{len(shards)} shards, {records} records, {size:,.1f} MB, {checked}: {outcome}"
