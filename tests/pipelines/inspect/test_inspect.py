@@ -21,7 +21,7 @@ from PIL import Image
 from dfdetect.__main__ import main
 from pipelines import inspect
 from pipelines.clip import FAKE, REAL, SPLITS, Clip, Video
-from pipelines.inspect import contact_sheet, export_frames, records, statistics, verify
+from pipelines.inspect import contact_sheet, export_frames, records, statistics, terminal, verify
 from pipelines.shards.framing import frame
 from pipelines.shards.write import write_records
 
@@ -463,7 +463,7 @@ def test_rejects_are_shown_by_reason_with_the_first_names_and_the_file(folder, c
 def test_the_audit_is_shown_in_short(tmp_path, audit, said):
     path = tmp_path / "split_audit.json"
     path.write_text(json.dumps(audit))
-    assert said in report._audit_words(tmp_path, statistics._audit(path))
+    assert said in terminal._audit_words(tmp_path, statistics._audit(path))
 
 
 def test_a_set_without_an_audit_says_so(folder, capsys):
