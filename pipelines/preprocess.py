@@ -67,16 +67,9 @@ def preprocess(
     selected = datasets.select(
         datasets.find_videos(root, job.dataset), _words(job.methods), _words(job.compression)
     )
-    videos, rejects = _split(selected, job, output)
-    if not videos:
-        raise JobError(
-            f"{root}: none of its {sum(len(d.videos) for d in selected)} videos has a place in a "
-            f"split: {rejects[0].detail if rejects else 'there is none'}"
-        )
+    videos, rejects = _split(root, selected, job, output)
     engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
-    audited = audit(videos, _officially_split(selected))
-    if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
-        raise JobError(f"Identities would cross splits: {audited['crossings'][:3]}.")
+    audited = _audit(videos, selected, job)
     manifest = datasets.write_manifest(videos)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, output, config, job)
@@ -129,9 +122,12 @@ def _words(text: str) -> list[str]:
 
 
 def _split(
-    selected: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
+    root: str, selected: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
 ) -> tuple[list[Video], list[Reject]]:
-    """All videos with their split, and the rejects of the adapters and of the splits."""
+    """All videos with their split, and the rejects of the adapters and of the splits.
+
+    Raises JobError where no video has a split.
+    """
     keep: dict[str, str] = {}
     if job.keep_splits:
         keep = _kept_splits(job.keep_splits)
@@ -143,6 +139,11 @@ def _split(
         assigned = split_videos(dataset, job.fractions, job.seed, job.group_by, keep)
         videos.extend(assigned.videos)
         rejects.extend((*dataset.rejects, *assigned.rejects))
+    if not videos:
+        raise JobError(
+            f"{root}: none of its {sum(len(d.videos) for d in selected)} videos has a place in a "
+            f"split: {rejects[0].detail if rejects else 'there is none'}"
+        )
     return videos, rejects
 
 
@@ -158,8 +159,17 @@ def _kept_splits(folder: str) -> dict[str, str]:
         return {key: split for key, (_, _, split) in listed(Path(copy)).items()}
 
 
-def _officially_split(selected: Sequence[datasets.Dataset]) -> list[str]:
-    return [v.key for dataset in selected for v in dataset.videos if v.split or dataset.official]
+def _audit(
+    videos: Sequence[Video], selected: Sequence[datasets.Dataset], job: PreprocessSettings
+) -> dict[str, Any]:
+    """The leakage audit. Raises JobError where our own splits would leak identities."""
+    official = [
+        v.key for dataset in selected for v in dataset.videos if v.split or dataset.official
+    ]
+    audited = audit(videos, official)
+    if job.group_by == "identity" and not all(c["official"] for c in audited["crossings"]):
+        raise JobError(f"Identities would cross splits: {audited['crossings'][:3]}.")
+    return audited
 
 
 def _split_rule(selected: Sequence[datasets.Dataset], job: PreprocessSettings) -> str:

@@ -1,4 +1,4 @@
-"""TensorFlow settings of a process that must come before TensorFlow is loaded or at work, and why."""
+"""TensorFlow settings of a process, which must come before TensorFlow is loaded or at work."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ OPTIONS = f"{JOB}/options.json"  # the engine
 METRICS = f"{JOB}/metrics.json"  # what was done, and how long it took
 PLAN = f"{JOB}/plan.jsonl"  # until the job is done
 HEADER = f"{JOB}/header.json"  # what dataset_info.json begins with, until the job is done
-EARLY_REJECTS = f"{JOB}/rejects.jsonl"  # those known before any work, until the job is done
+EARLY_REJECTS = f"{JOB}/rejects.jsonl"  # those from before any work, until the job is done
 PARTS = f"{JOB}/parts"  # folder of finished videos, until the shards are made of them
 REJECT_MARK = ".reject"  # a file of this suffix stands for a video without a part
 

@@ -16,15 +16,7 @@ from pipelines.datasets.selection import select
 _MODULES: tuple[Adapter, ...] = (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
 ADAPTERS = {adapter.NAME: adapter for adapter in _MODULES}
 
-__all__ = [
-    "ADAPTERS",
-    "Adapter",
-    "Dataset",
-    "DatasetError",
-    "find_videos",
-    "select",
-    "write_manifest",
-]
+__all__ = ["ADAPTERS", "Dataset", "DatasetError", "find_videos", "select", "write_manifest"]
 
 
 def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:

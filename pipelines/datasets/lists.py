@@ -83,8 +83,8 @@ def _header(
     wanted += f" and, as needed, {', '.join(optional)}" if optional else ""
     if absent := [name for name in required if name not in names]:
         raise DatasetError(
-            f"{source}:1: the header is {','.join(cells)!r}, without {', '.join(absent)}; {wanted}, "
-            "separated by commas."
+            f"{source}:1: the header is {','.join(cells)!r}, without {', '.join(absent)}; "
+            f"{wanted}, separated by commas."
         )
     columns = {*required, *(names if optional is None else optional)}
     if unknown := [name for name in names if name not in columns]:

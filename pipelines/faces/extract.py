@@ -59,7 +59,7 @@ class FaceExtractor:
     def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
         """The face clips of a local video file, by clip index and track.
 
-        watch: told of the stages decode, detect and crop, and of the frames and faces found.
+        watch: times the stages decode, detect and crop, and counts frames and faces.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's

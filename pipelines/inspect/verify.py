@@ -129,9 +129,9 @@ def _misfits(folder: Path, info: dict[str, Any]) -> Iterator[str]:
         expected = PreprocessConfig.from_dict(info["config"]).fingerprint
         if fingerprint != expected:
             yield (
-                f"{path}: the crops have fingerprint {fingerprint}, this version of the package makes "
-                f"{expected} from the same settings and will not train on them. Run `dfdetect "
-                "preprocess` again."
+                f"{path}: the crops have fingerprint {fingerprint}, this version of the package "
+                f"makes {expected} from the same settings and will not train on them. Run "
+                "`dfdetect preprocess` again."
             )
     except (TypeError, ValueError) as error:
         yield f"{path}: its config cannot be used: {error} Run `dfdetect preprocess` again."

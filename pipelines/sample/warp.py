@@ -1,4 +1,4 @@
-"""Smooth warps: sums of bumps, each moving one part of the picture and fading out around it."""
+"""Smooth image warps: sums of bumps, each moving one part of the picture, fading out around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layout of a data set's folder: names of its files, and which shard a video is in, in what order."""
+"""Layout of a data set's folder: names of its files; the shard of a video, and its place in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a video of one split is, about, a video of another: by perceptual hashes of frames.
+"""Near-duplicate videos across splits, detected by perceptual hashes of frames.
 
 The hash is that of Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash
 Functions": the signs of the lowest frequencies of a small grey picture. It survives another

@@ -46,7 +46,7 @@ class VideoInfo:
       any of it may show in the frame, so several threads are trusted with a frame only once its
       horizon has come out whole.
     timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
-      frames are known by their place in the order, and pts are made up from it.
+      frames are identified by their place in the order, and pts are made up from it.
     """
 
     path: str

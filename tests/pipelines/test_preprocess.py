@@ -344,7 +344,7 @@ def test_progress_shows_what_is_done_and_rejected(tmp_path, terminal, monkeypatc
     (tmp_path / "earlier.tfrecord").touch()
     (tmp_path / "of-other-settings.tfrecord").touch()
     keys = {"earlier", "now", "bad", "later"}
-    with progress.shown(str(tmp_path), keys, ".tfrecord", 0, console):
+    with progress.display(str(tmp_path), keys, ".tfrecord", 0, console):
         (tmp_path / "now.tfrecord").touch()
         (tmp_path / "bad.tfrecord.reject").touch()
         time.sleep(0.3)

@@ -148,6 +148,25 @@ def test_paths_of_this_machine_are_refused_where_workers_run_elsewhere(flags, el
         engine.require_reachable(chosen, {"--output": "runs/data"})
 
 
+@pytest.mark.parametrize("before", ["/usr/bin:/bin", "", None])
+def test_workers_find_this_python_and_path_is_as_before_when_the_run_is_over(before, monkeypatch):
+    if before is None:
+        monkeypatch.delenv("PATH")
+    else:
+        monkeypatch.setenv("PATH", before)
+
+    class Failing:
+        options = engine.parse(["@direct"])
+
+        def run(self):
+            assert os.environ["PATH"].split(os.pathsep)[0] == os.path.dirname(sys.executable)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        engine.run(Failing())
+    assert os.environ.get("PATH") == before
+
+
 def test_a_worker_process_computes_with_one_thread_where_there_are_several():
     threads = {name: engine.worker_threads(engine.parse([name])) for name in ("@direct", "@spark")}
     assert threads == {"@direct": 0, "@spark": 1}

@@ -25,7 +25,7 @@ FRAMES = 40
 B_FRAMES = {"g": "12", "bf": "3", "x264-params": "b-adapt=0:scenecut=0"}
 OPEN_GOP = {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-adapt=0:scenecut=0"}
 ONE_GOP = {"g": "250", "bf": "3", "x264-params": "b-pyramid=strict:b-adapt=0:scenecut=0"}
-# Refreshed bit by bit: one real key frame, and others that only claim to be.
+# Refreshed bit by bit: one real keyframe, and others that only claim to be.
 REFRESH = {"x264-params": "intra-refresh=1:bframes=0"}
 HEVC = {"x265-params": "log-level=none:keyint=12:bframes=3:open-gop=0"}
 HEVC_OPEN = {"x265-params": "log-level=none:keyint=12:min-keyint=12:bframes=3:b-adapt=0:open-gop=1"}
@@ -193,7 +193,7 @@ def demuxed(monkeypatch) -> list[int]:
     return times
 
 
-def test_decoding_starts_at_the_nearest_key_frame(b_frames, demuxed):
+def test_decoding_starts_at_the_nearest_keyframe(b_frames, demuxed):
     info = probe(str(b_frames))
     assert [info.pts.index(when) for when in info.keyframes] == [0, 12, 24, 36]
     demuxed.clear()
@@ -263,7 +263,7 @@ def test_an_absurd_rate_is_taken_as_25(tmp_path, numbered):
     assert probe(str(path)).fps == 25
 
 
-def test_a_file_that_begins_between_key_frames_gives_the_frames_to_be_shown(tmp_path, b_frames):
+def test_a_file_that_begins_between_keyframes_gives_the_frames_to_be_shown(tmp_path, b_frames):
     # Cut without encoding anew: what comes before the cut is kept to decode from, not shown.
     path = tmp_path / "cut.mp4"
     with av.open(str(b_frames)) as source, av.open(str(path), "w") as container:
@@ -353,7 +353,7 @@ def test_a_damaged_frame_is_none_and_all_others_come(tmp_path, numbered, encode)
 
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory, encode, astronaut) -> Path:
-    """A face that wanders, 120 frames with B-frames and few key frames."""
+    """A face that wanders, 120 frames with B-frames and few keyframes."""
     frames = [np.roll(astronaut, (2 * t, int(20 * np.sin(t / 9))), (1, 0)) for t in range(120)]
     path = tmp_path_factory.mktemp("moving") / "moving.mp4"
     options = {"movflags": "faststart"}
@@ -378,7 +378,7 @@ def test_the_number_of_threads_does_not_change_what_is_made_of_damage(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "b_frames.ts", "hevc.mp4", "vp9.webm"])
-def test_damage_ends_with_the_next_key_frame(tmp_path, make, name):
+def test_damage_ends_with_the_next_keyframe(tmp_path, make, name):
     every, hit = decode_all(make(name)), _packets(make(name))[15]
     data = bytearray(make(name).read_bytes())
     data[hit.pos + hit.size // 2 : hit.pos + hit.size] = bytes(hit.size - hit.size // 2)
@@ -403,7 +403,7 @@ def test_a_frame_that_the_decoder_patched_up_is_none(tmp_path, make):
 def test_a_frame_that_claims_to_be_huge_is_none(tmp_path, numbered, encode):
     path = encode(tmp_path / "claims.webm", numbered, "libvpx", g="10")
     hit, data = _packets(path)[20], bytearray(path.read_bytes())
-    place = data.index(b"\x9d\x01\x2a", hit.pos) + 3  # where a key frame of VP8 gives its size
+    place = data.index(b"\x9d\x01\x2a", hit.pos) + 3  # where a keyframe of VP8 gives its size
     assert struct.unpack_from("<HH", data, place) == (96, 64)
     struct.pack_into("<HH", data, place, 8000, 8000)
     path.write_bytes(data)
@@ -690,104 +690,3 @@ def test_a_turned_recording_comes_upright(tmp_path, degrees):
 
 
 # --- sampling -------------------------------------------------------------------------------------
-
-COUNTS = {
-    "frames": st.integers(1, 500),
-    "clips": st.integers(1, 6),
-    "length": st.integers(1, 20),
-    "stride": st.integers(1, 5),
-}
-
-
-def steady(frames: int) -> np.ndarray:
-    return np.arange(frames) / 25
-
-
-@given(**COUNTS)
-def test_clips_lie_within_the_video_and_do_not_overlap(frames, clips, length, stride):
-    sampled = sample_clips(steady(frames), clips, length, stride)
-    assert 1 <= len(sampled) <= clips
-    joined = np.concatenate(sampled)
-    assert joined.min() >= 0 and joined.max() < frames
-    assert (np.diff(joined) > 0).all()
-    assert all((np.diff(clip) == stride).all() for clip in sampled)
-    span = (length - 1) * stride + 1
-    assert len(sampled) == max(1, min(clips, frames // span))
-    if frames >= span:
-        assert all(len(clip) == length for clip in sampled)
-    else:
-        assert len(sampled[0]) == len(range(0, frames, stride))
-
-
-@given(**COUNTS)
-def test_each_clip_lies_in_the_middle_of_its_slice(frames, clips, length, stride):
-    sampled = sample_clips(steady(frames), clips, length, stride)
-    if len(sampled[0]) == length:
-        for i, clip in enumerate(sampled):
-            middle = (i + 0.5) * frames / len(sampled)
-            assert abs((clip[0] + clip[-1] + 1) / 2 - middle) <= 1
-
-
-@given(**COUNTS)
-def test_all_visits_every_stride_th_frame_once(frames, clips, length, stride):
-    sampled = sample_clips(steady(frames), clips, length, stride, "all")
-    np.testing.assert_array_equal(np.concatenate(sampled), np.arange(0, frames, stride))
-    assert all(len(clip) == length for clip in sampled[:-1])
-    assert 1 <= len(sampled[-1]) <= length
-
-
-@given(**COUNTS)
-def test_uniform_clips_are_spread_evenly_over_a_steady_video(frames, clips, length, stride):
-    sampled = sample_clips(steady(frames), clips, length, stride, "uniform")
-    joined = np.concatenate(sampled)
-    assert (np.diff(joined) > 0).all()
-    assert len(sampled) == max(1, min(clips, frames // length))
-    if frames >= length:
-        assert all(len(clip) == length for clip in sampled)
-        step = frames / len(joined)
-        assert np.abs(joined + 0.5 - (np.arange(len(joined)) + 0.5) * step).max() <= 0.5 + 1e-6
-    else:
-        np.testing.assert_array_equal(joined, np.arange(frames))
-
-
-@given(
-    st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=200),
-    COUNTS["clips"],
-    COUNTS["length"],
-)
-def test_uniform_clips_follow_time_where_the_rate_varies(gaps, clips, length):
-    times_s = np.cumsum(gaps) - gaps[0]
-    sampled = sample_clips(times_s, clips, length, 1, "uniform")
-    joined = np.concatenate(sampled)
-    assert joined.min() >= 0 and joined.max() < len(times_s)
-    assert (np.diff(joined) >= 0).all()
-    for clip in sampled:
-        assert 1 <= len(clip) <= length and (np.diff(clip) > 0).all()
-    # Each moment between two samples is less than a slice away from one of them.
-    step = (times_s[-1] - times_s[0]) / len(times_s) + times_s[-1] / (len(sampled) * length)
-    shown = [times_s[0], *times_s[joined], times_s[-1]]
-    gap = max(gaps)
-    assert np.diff(shown).max() <= 2 * step + gap
-
-
-def test_uniform_sampling_spends_as_many_frames_on_a_slow_half_as_on_a_fast_one():
-    times_s = np.concatenate([np.arange(100) / 100, 1 + np.arange(900) / 900])
-    (clip,) = sample_clips(times_s, 1, 10, 1, "uniform")
-    assert (times_s[clip] < 1).sum() == 5
-
-
-@pytest.mark.parametrize("sampling", ["consecutive", "uniform", "all"])
-def test_a_video_of_one_frame_gives_one_clip_of_it(sampling):
-    sampled = sample_clips(np.zeros(1), 4, 16, 2, sampling)
-    assert [clip.tolist() for clip in sampled] == [[0]]
-
-
-@pytest.mark.parametrize("frames, clips, length, stride", [(10, 0, 4, 1), (0, 1, 4, 1)])
-def test_sampling_refuses_a_count_below_one(frames, clips, length, stride):
-    with pytest.raises(ValueError, match="each must be at least 1"):
-        sample_clips(steady(frames), clips, length, stride)
-
-
-def test_sampling_refuses_a_way_it_does_not_know():
-    with pytest.raises(ValueError, match="'random'; use consecutive, uniform or all"):
-        sample_clips(steady(10), 1, 4, 1, "random")
