@@ -41,8 +41,8 @@ def main() -> None:
     from trainer.evaluation.evaluate import evaluate
     from trainer.evaluation.predictions import BATCH
     from trainer.evaluation.robustness import CONDITIONS
-    from trainer.exporting.export import load_run
     from trainer.input.clips import clips_dataset
+    from trainer.trained_model import load_run
 
     with tempfile.TemporaryDirectory() as folder:
         data = _copies(args.data, args.split, args.copies, Path(folder))

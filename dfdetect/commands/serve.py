@@ -15,6 +15,7 @@ from typing import Any
 
 from dfdetect.commands import make_parser
 from pipelines.flags import add_flags, from_flags
+from pipelines.model_contract import model_folder
 from serving.model_server.settings import Settings
 
 
@@ -28,7 +29,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config(args: argparse.Namespace, settings: Settings) -> Any:
     """Raises ValueError, OSError."""
-    from serving.client import model_folder
     from serving.model_server.config_files import read_models
     from serving.model_server.version_policy import one_model
 

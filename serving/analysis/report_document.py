@@ -95,21 +95,21 @@ def _of_file(facts: VideoFacts) -> dict[str, Any]:
 
 def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
     name, _, version = result.model.rpartition("/")
-    facts = config.facts
+    provenance = config.provenance
     return {
         "name": name,
         "version": version,
         "fingerprint": result.fingerprint,
-        "trained_on": list(facts.trained_on),
-        "tested_on": list(facts.tested_on),
-        "false_alarm_rate": facts.false_alarm_rate,
-        "test_videos": facts.test_videos,
+        "trained_on": list(provenance.trained_on),
+        "tested_on": list(provenance.tested_on),
+        "false_alarm_rate": provenance.false_alarm_rate,
+        "test_videos": provenance.test_videos,
     }
 
 
 def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | None:
     """The bin of the model's test that holds the score; a bin ends before the next begins."""
-    bins = config.facts.reliability
+    bins = config.provenance.reliability
     if score is None or not bins:
         return None
     below = [b for b in bins if b.low <= score]
@@ -118,7 +118,7 @@ def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | N
 
 def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
     result, thresholds = said.result, said.config.thresholds
-    if said.config.facts.sample_data:
+    if said.config.provenance.sample_data:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."

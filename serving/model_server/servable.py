@@ -11,6 +11,7 @@ import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from pipelines.model_contract import SAVED_MODEL_NAME
 from serving.model_server.status import StatusError, invalid
 
 Tensors = dict[str, np.ndarray]  # strings are arrays of `bytes` objects
@@ -20,7 +21,7 @@ DEFAULT_SIGNATURE = "serving_default"
 def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
     """As the file has them, with `__saved_model_init_op`: clients are told all of it."""
     saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    saved.ParseFromString((path / SAVED_MODEL_NAME).read_bytes())
     found = {}
     for name, signature in saved.meta_graphs[0].signature_def.items():
         found[name] = meta_graph_pb2.SignatureDef()
@@ -38,8 +39,8 @@ class Servable:
 
     def __init__(self, name: str, version: int, path: Path):
         """Loads the SavedModel in `path`. Raises OSError, tf.errors.OpError."""
-        if not (path / "saved_model.pb").is_file():
-            raise FileNotFoundError(f"{path}: holds no saved_model.pb.")
+        if not (path / SAVED_MODEL_NAME).is_file():
+            raise FileNotFoundError(f"{path}: holds no {SAVED_MODEL_NAME}.")
         self.name, self.version, self.path = name, version, path
         self._loaded = tf.saved_model.load(str(path))  # holds the variables
         self._functions: dict[str, Any] = dict(self._loaded.signatures)

@@ -21,10 +21,11 @@ from pathlib import Path
 from grpc import StatusCode
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
+from pipelines.model_contract import numbered_versions
 from serving.model_server.metrics import Metrics
 from serving.model_server.servable import Servable
 from serving.model_server.status import StatusError, as_status, invalid
-from serving.model_server.version_policy import check_config, choose, list_versions
+from serving.model_server.version_policy import check_config, choose
 from serving.model_server.warmup import warm_up
 
 log = logging.getLogger(__name__)
@@ -236,14 +237,14 @@ class Models:
         wanted: dict[int, Path] = {}
         if model.config is not None:
             try:
-                found = list_versions(Path(model.config.base_path))
+                versions = numbered_versions(Path(model.config.base_path))
             except OSError as error:  # a disk that is away for a moment: all stays as it is
                 if not model.unreadable:
                     log.error("%s: cannot look for versions: %s", model.config.base_path, error)
                 model.unreadable = True
                 return
             model.unreadable = False
-            wanted = choose(model.config.model_version_policy, found)
+            wanted = choose(model.config.model_version_policy, versions)
         for number in sorted(wanted):
             with self._lock:
                 version = _to_load(model, number, wanted[number])

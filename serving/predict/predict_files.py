@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.model_contract import model_folder
 from serving.analysis.video_result import VideoResult
-from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect, model_folder
+from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
 from serving.predict.csv_table import check_place, write_csv
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video

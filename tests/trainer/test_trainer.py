@@ -20,11 +20,12 @@ from pipelines.config import PreprocessConfig
 from pipelines.shards import schema
 from trainer import run as runs
 from trainer.config import TrainConfig
-from trainer.errors import TrainError
+from trainer.errors import ExportError, TrainError
 from trainer.evaluation import evaluate, metrics
 from trainer.exporting import export
 from trainer.input.clips import clips_dataset, load_dataset_info, shard_paths
 from trainer.report.notes import SAMPLE_NOTE
+from trainer.trained_model import load_model
 from trainer.training import train
 
 SIDE, T = 32, 4
@@ -256,7 +257,7 @@ def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, o
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answers = pickle.loads((tmp_path / "out").read_bytes())
-    expected = export.load_model(run / "model.keras")(batch, training=False)
+    expected = load_model(run / "model.keras")(batch, training=False)
     for name in ("serving_default", "tensors", "examples"):
         got = answers[name]
         np.testing.assert_allclose(got["logit"], expected["logit"], atol=1e-4)
@@ -267,7 +268,8 @@ def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, o
     facts = json.loads(answers["config"]["preprocess_json"][0])
     assert PreprocessConfig.from_dict(facts["config"]).fingerprint == facts["fingerprint"]
     assert json.loads((saved / "assets.extra" / "preprocess.json").read_text()) == facts
-    assert json.loads(answers["config"]["verdict_json"][0]) == export.VERDICT
+    uncalibrated = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
+    assert json.loads(answers["config"]["verdict_json"][0]) == uncalibrated
 
 
 def test_a_served_clip_without_any_frame_is_an_error(saved):
@@ -301,10 +303,10 @@ def test_a_served_clip_with_more_frames_than_trained_is_an_error(saved, data):
 
 def test_an_export_that_fails_its_check_leaves_nothing(run, tmp_path, monkeypatch):
     def wrong(*given):
-        raise export.ExportError("off by 1")
+        raise ExportError("off by 1")
 
     monkeypatch.setattr(export, "check_outputs", wrong)
-    with pytest.raises(export.ExportError, match="off by 1"):
+    with pytest.raises(ExportError, match="off by 1"):
         export.export(run, tmp_path)
     assert list((tmp_path / "dfdetect").iterdir()) == []
 

@@ -48,8 +48,8 @@ def calibrate(
     trained on or without both classes, and FileNotFoundError or ValueError where run or data
     cannot be used.
     """
-    from trainer.exporting.export import load_run
     from trainer.input.clips import clip_counts, load_dataset_info
+    from trainer.trained_model import load_run
 
     if split != SPLIT:
         why = _WHY_NOT.get(split, "there is no such split")

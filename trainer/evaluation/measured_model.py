@@ -1,4 +1,4 @@
-"""A model that can be measured: a training run, a .keras file or an exported SavedModel."""
+"""A detector for evaluation, from a training run, a .keras file or an exported SavedModel."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import TENSORS
 from pipelines.verdict import Thresholds
 from trainer.calibration import apply, load_calibration
-from trainer.exporting.export import PREPROCESS_NAME, VERDICT_NAME, load_model, load_run, verdict_of
 from trainer.run import CONFIG_NAME, MODEL_NAME
-
-SAVED_MODEL = "saved_model.pb"
+from trainer.trained_model import load_model, load_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,23 +53,15 @@ def load_detector(model: str | os.PathLike) -> Detector:
         config = json.loads(beside.read_text()) if beside.is_file() else {}
         # What a run was calibrated with belongs to its finished model only.
         return _of_keras(path, load_model(path), config, path.name == MODEL_NAME)
-    if saved := _saved_model(path):
-        return _of_saved_model(saved)
-    return _of_keras(path, *load_run(path), calibrated=True)
-
-
-def _saved_model(path: Path) -> Path | None:
-    """The folder of the SavedModel in `path`; None where there is none."""
-    if (path / SAVED_MODEL).is_file():
-        return path
-    versions = [
-        int(p.parent.name) for p in path.glob(f"*/{SAVED_MODEL}") if p.parent.name.isdigit()
-    ]
-    return path / str(max(versions)) if versions else None
+    try:
+        exported = ExportedModel.open(path)
+    except FileNotFoundError:  # a run, then, or nothing
+        return _of_keras(path, *load_run(path), calibrated=True)
+    return _of_exported(exported)
 
 
 def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) -> Detector:
-    import tensorflow as tf
+    import tensorflow as tf  # takes seconds
 
     folder = path if path.is_dir() else path.parent
     calibration = load_calibration(folder) if calibrated else None
@@ -91,7 +83,7 @@ def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) 
     return Detector(
         name=str(path),
         predict=predict,
-        thresholds=Thresholds.from_dict(verdict_of(calibration)),
+        thresholds=calibration.thresholds if calibration else Thresholds(),
         calibration=calibration.to_dict() if calibration else None,
         config=config,
         folder=folder,
@@ -100,20 +92,11 @@ def _of_keras(path: Path, model: Any, config: dict[str, Any], calibrated: bool) 
     )
 
 
-def _of_saved_model(folder: Path) -> Detector:
-    import tensorflow as tf
+def _of_exported(exported: ExportedModel) -> Detector:
+    import tensorflow as tf  # takes seconds
 
-    extra = folder / "assets.extra"
-    for name in (PREPROCESS_NAME, VERDICT_NAME):
-        if not (extra / name).is_file():
-            raise FileNotFoundError(
-                f"{extra / name} is missing: {folder} is no model of `dfdetect export`."
-            )
-    preprocess = json.loads((extra / PREPROCESS_NAME).read_text())
-    verdict = json.loads((extra / VERDICT_NAME).read_text())
-    config = extra / CONFIG_NAME
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures["tensors"]
+    description = exported.description
+    signature = exported.graph.signatures[TENSORS.name]
 
     def predict(clips, mask):
         # The signature refuses a clip without a frame; its score is not used.
@@ -121,14 +104,14 @@ def _of_saved_model(folder: Path) -> Detector:
         outputs = signature(clips=clips, mask=mask)
         return outputs["probability_fake"].numpy(), outputs["frame_probability"].numpy()
 
-    crops = preprocess["config"]
+    crops = description.preprocess
     return Detector(
-        name=str(folder),
+        name=str(exported.folder),
         predict=predict,
-        thresholds=Thresholds.from_dict(verdict),
-        calibration=verdict.get("calibration"),
-        config=json.loads(config.read_text()) if config.is_file() else {},
-        folder=extra,
-        fingerprint=preprocess["fingerprint"],
-        shape=(crops["frames_per_clip"], crops["crop_size"]),
+        thresholds=description.thresholds,
+        calibration=dict(description.calibration) if description.calibration else None,
+        config=exported.training,
+        folder=exported.extra,
+        fingerprint=description.fingerprint,
+        shape=(crops.frames_per_clip, crops.crop_size),
     )

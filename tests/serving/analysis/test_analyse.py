@@ -21,7 +21,7 @@ from serving.client import (
     InProcessModel,
     InvalidRequest,
     ModelConfig,
-    ModelFacts,
+    ModelProvenance,
     ModelServerError,
     Prediction,
     ReliabilityBin,
@@ -182,7 +182,7 @@ def test_a_score_between_the_thresholds_is_inconclusive_and_the_report_says_why(
 def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
     class Sample(Scores):
         def config(self):
-            return ModelConfig(CONFIG, THRESHOLDS, ModelFacts(sample_data=True))
+            return ModelConfig(CONFIG, THRESHOLDS, ModelProvenance(sample_data=True))
 
     reasons = analyse(path, Faces([clip()]), Sample([0.9] * 4)).document["reasons"]
     assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
@@ -303,7 +303,7 @@ def test_the_report_names_the_bin_of_the_models_test_that_holds_the_score(path):
 
     class Tested(Scores):
         def config(self):
-            facts = ModelFacts(("ff",), ("ff", "dfd"), 145, 0.02, bins)
+            facts = ModelProvenance(("ff",), ("ff", "dfd"), 145, 0.02, bins)
             return ModelConfig(CONFIG, THRESHOLDS, facts)
 
     document = analyse(path, Faces([clip()]), Tested([0.85] * 4)).document

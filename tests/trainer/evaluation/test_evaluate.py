@@ -377,8 +377,8 @@ def test_a_video_without_a_face_is_counted_and_an_unreadable_one_is_named(report
 def test_predictions_say_what_serving_would_have_said(report, trained_run, data):
     import tensorflow as tf
 
-    from trainer.exporting.export import load_run
     from trainer.input.clips import clips_dataset
+    from trainer.trained_model import load_run
 
     model, _ = load_run(trained_run)
     expected: dict[str, float] = {}

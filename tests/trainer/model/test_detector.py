@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from tests.fixtures import ROOT
 from trainer.config import TrainConfig
-from trainer.exporting.export import load_model
 from trainer.model.backbones import BACKBONE
 from trainer.model.detector import build_model
+from trainer.trained_model import load_model
 from trainer.training.losses import ClipAUC, clip_loss, compile_model, frame_loss
 from trainer.training.optimizer import make_optimizer
 

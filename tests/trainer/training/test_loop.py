@@ -24,7 +24,7 @@ from tests.fixtures import ROOT
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, TrainError
-from trainer.exporting import export
+from trainer.trained_model import load_model
 from trainer.training import callbacks, checkpoint, train
 from trainer.training.loop import Segment, segments
 
@@ -42,7 +42,7 @@ CONFIG = TrainConfig(
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
-    return export.load_model(folder / run.MODEL_NAME).get_weights()
+    return load_model(folder / run.MODEL_NAME).get_weights()
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_frozen_backbone_stays_as_it_was(sample_shards, tmp_path):
     # Validation gets no better after the frozen epoch, because then only the backbone could learn.
     config = dataclasses.replace(CONFIG, ema=0.0, backbone_rate=0.0, learning_rate=0.01)
     out = train.train(sample_shards, tmp_path / "run", config, verbose=False)
-    trained = export.load_model(out / run.MODEL_NAME)
+    trained = load_model(out / run.MODEL_NAME)
     keras.utils.set_random_seed(config.seed)
     untrained = build_model(config, 48, 4)
     before, after = (model.get_layer(BACKBONE) for model in (untrained, trained))
