@@ -77,8 +77,8 @@ def _serve(args: argparse.Namespace, settings: Settings, ending: socket.socket) 
 
     server = ModelServer(settings, _config(args, settings))
     server.start()
-    where = server.addresses
-    print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
+    addresses = server.addresses
+    print(f"REST at {addresses.rest}/v1/models, gRPC at {addresses.grpc or 'no port'}", flush=True)
     ending.recv(1)
     if server.stop():
         logging.info("%d requests were answered", server.metrics.requests())

@@ -331,7 +331,8 @@ def test_every_request_that_warms_a_server_up_is_answered(saved):
 def test_an_export_without_the_protocols_messages_says_so(
     run, tmp_path, monkeypatch, capsys, unchecked
 ):
-    monkeypatch.setattr(export, "can_write_warmup", lambda: False)
+    for module in ("export", "warmup"):  # the command asks the second
+        monkeypatch.setattr(f"trainer.exporting.{module}.can_write_warmup", lambda: False)
     assert main(["export", "--run", str(run), "--out", str(tmp_path)]) == 0
     assert "without requests to warm a server up" in capsys.readouterr().out
     assert not (
