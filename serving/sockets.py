@@ -1,4 +1,4 @@
-"""Sockets that servers of ours listen at."""
+"""Listening sockets of our servers."""
 
 from __future__ import annotations
 

@@ -174,3 +174,9 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def trained_on_of(record: Mapping[str, Any]) -> list[str]:
+    """Names of the data sets in the training split of a config.json; none where it has none."""
+    train = record.get("splits", {}).get("train") or {}
+    return sorted(train.get("datasets", {}))

@@ -43,12 +43,12 @@ def main(argv: list[str]) -> int:
         print(export_litert(args.run, args.out, args.name, args.metrics))
         return 0
 
+    from pipelines.model_contract import EXTRA_FOLDER, WARMUP_NAME
     from trainer.exporting.export import export
-    from trainer.exporting.warmup import WARMUP_NAME
 
     version = export(args.run, args.out, args.name, args.metrics, args.precision)
     print(f"wrote {version}")
-    if not (version / "assets.extra" / WARMUP_NAME).is_file():
+    if not (version / EXTRA_FOLDER / WARMUP_NAME).is_file():
         print(
             "note: without requests to warm a server up, whose first answers will take longer; "
             "for these `pip install 'dfdetect[serving]'` and export again."

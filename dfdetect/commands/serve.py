@@ -15,6 +15,7 @@ from typing import Any
 
 from dfdetect.commands import make_parser
 from pipelines.flags import add_flags, from_flags
+from pipelines.model_contract import model_folder
 from serving.model_server.settings import Settings
 
 
@@ -28,7 +29,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config(args: argparse.Namespace, settings: Settings) -> Any:
     """Raises ValueError, OSError."""
-    from serving.client import model_folder
     from serving.model_server.config_files import read_models
     from serving.model_server.version_policy import one_model
 
@@ -77,8 +77,8 @@ def _serve(args: argparse.Namespace, settings: Settings, ending: socket.socket) 
 
     server = ModelServer(settings, _config(args, settings))
     server.start()
-    where = server.addresses
-    print(f"REST at {where.rest}/v1/models, gRPC at {where.grpc or 'no port'}", flush=True)
+    addresses = server.addresses
+    print(f"REST at {addresses.rest}/v1/models, gRPC at {addresses.grpc or 'no port'}", flush=True)
     ending.recv(1)
     if server.stop():
         logging.info("%d requests were answered", server.metrics.requests())

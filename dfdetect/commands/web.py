@@ -9,7 +9,9 @@ import signal
 from pathlib import Path
 
 from dfdetect.commands import make_parser
+from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
+from pipelines.model_contract import model_folder
 from serving.web.settings import Settings
 
 
@@ -23,13 +25,12 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
 
-    from serving.client import model_folder, newest_version
     from serving.sockets import address, listen
     from serving.web.app import create_app, server
 
     if settings.model:
-        version = newest_version(model_folder(Path(settings.model), settings.model_name))
-        settings = dataclasses.replace(settings, model=str(version))
+        model = ExportedModel.open(model_folder(Path(settings.model), settings.model_name))
+        settings = dataclasses.replace(settings, model=str(model.folder))
     app = create_app(settings)
     listener = listen(settings.host, settings.port, "--port")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")

@@ -48,18 +48,21 @@ class FaceExtractor:
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
 
-    def metadata(self, path: str) -> VideoMetadata:
-        """What the file is and which of its frames `clips` looks at. Raises VideoError."""
-        return VideoMetadata.of(*self._plan(path))
+    def open(self, path: str) -> ProbedVideo:
+        """Probes a local video file, for its metadata and for its clips. Raises VideoError."""
+        return ProbedVideo(self, *self._plan(path))
 
     def extract(self, path: str) -> list[Clip]:
         """All of `clips` at once."""
         return list(self.clips(path))
 
-    def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
+    def clips(
+        self, path: str, watch: Stopwatch | None = None, video: ProbedVideo | None = None
+    ) -> Generator[Clip, None, None]:
         """The face clips of a local video file, by clip index and track.
 
-        watch: times the stages decode, detect and crop, and counts frames and faces.
+        watch: times the stages decode, detect and crop, and counts frames and faces. video: the
+        file by `open`, where it was probed before.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
@@ -68,7 +71,8 @@ class FaceExtractor:
         any_face = False
         watch = watch or Stopwatch()
         places: dict[int, Face] = {}
-        with contextlib.closing(watched(self._decode(path, watch), self._time_limit_s)) as batches:
+        decoded = self._decode(path, watch, video)
+        with contextlib.closing(watched(decoded, self._time_limit_s)) as batches:
             try:
                 for batch in batches:
                     for clip in self._faces(batch, places, watch):
@@ -97,10 +101,12 @@ class FaceExtractor:
             config.sampling,
         )
 
-    def _decode(self, path: str, watch: Stopwatch) -> Iterator[list[_Sampled]]:
+    def _decode(
+        self, path: str, watch: Stopwatch, video: ProbedVideo | None
+    ) -> Iterator[list[_Sampled]]:
         """The sampled clips of a video, in batches that fit in memory."""
         with watch.running("decode"):
-            info, sampled = self._plan(path)
+            info, sampled = (video.info, video.sampled) if video else self._plan(path)
         batch: list[_Sampled] = []
         frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
         with contextlib.closing(frames):
@@ -173,6 +179,24 @@ class FaceExtractor:
             return cv2.imencode(".png", bgr)[1].tobytes()
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.jpeg_quality]
         return cv2.imencode(".jpg", bgr, quality + _JPEG_444)[1].tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbedVideo:
+    """A video file whose packets were read once. sampled: indices of the frames of each clip."""
+
+    extractor: FaceExtractor
+    info: VideoInfo
+    sampled: list[np.ndarray]
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """What the file is, and which of its frames are looked at."""
+        return VideoMetadata.of(self.info, self.sampled)
+
+    def clips(self, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
+        """As `FaceExtractor.clips`."""
+        return self.extractor.clips(self.info.path, watch, self)
 
 
 @dataclasses.dataclass(frozen=True)

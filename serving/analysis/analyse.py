@@ -1,4 +1,4 @@
-"""A video -> all that is said of it: verdict, reasons, timeline, faces, and where it is from."""
+"""Analysis of a video: verdict, reasons, timeline, faces and provenance, in one report."""
 
 from __future__ import annotations
 
@@ -18,33 +18,40 @@ import numpy as np
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.video.probe import VideoMetadata
-from serving.analysis.crops import Crop, ShownCrops
-from serving.analysis.report_document import Said, build
+from serving.analysis.crops import Crop, CropSelection
+from serving.analysis.report_document import ReportInputs, build
 from serving.analysis.video_result import (
     ClipScore,
     VideoResult,
-    ask,
     by_one_version,
     clip_score,
     judge,
+    predictions,
 )
 from serving.client import BATCH, InvalidRequest, Model, Prediction
 
 
+class FaceVideo(Protocol):
+    """A video file that was probed, and the faces in it."""
+
+    @property
+    def metadata(self) -> VideoMetadata: ...
+
+    def clips(self) -> Generator[Clip]: ...
+
+
 class FaceSource(Protocol):
-    """Where the faces of a video come from: a FaceExtractor, or a process that has one."""
+    """Where the faces of videos come from: a FaceExtractor, or a process that has one."""
 
     @property
     def config(self) -> PreprocessConfig: ...
 
-    def metadata(self, path: str) -> VideoMetadata: ...
-
-    def clips(self, path: str) -> Generator[Clip]: ...
+    def open(self, path: str) -> FaceVideo: ...
 
 
-# Told of the stage (decode, faces, model or report), the share of it that is done where that is
-# known, 0 to 1, and a word on it.
-Progress = Callable[[str, float | None, str], None]
+# Called with the stage (decode, faces, model or report), the share of it that is done where that
+# can be told, 0 to 1, and a word on it.
+OnProgress = Callable[[str, float | None, str], None]
 
 
 class Cancelled(Exception):
@@ -65,22 +72,22 @@ class Analysis:
     heat_maps: list[np.ndarray | None]
 
 
-class Collected:
-    """What is kept of a video's clips as they go by: numbers, and the crops that are shown."""
+class ScoredClips:
+    """What is kept of a video's clips as they go by: numbers, and the crops of the report."""
 
     def __init__(self) -> None:
         self.scores: list[ClipScore] = []
-        self.shown = ShownCrops()
+        self.crops = CropSelection()
         self.detail = ""  # why there is no clip
         # By track: time of each frame with the face -> P(fake) of that frame.
         self.frames: defaultdict[int, dict[float, float]] = defaultdict(dict)
 
     def add(self, clip: Clip, prediction: Prediction) -> None:
         self.scores.append(clip_score(clip, prediction))
-        self.shown.add(clip, prediction)
+        self.crops.add(clip, prediction)
         for frame in clip.has_crop.nonzero()[0].tolist():
-            when = round(float(clip.times_s[frame]), 3)
-            self.frames[clip.track][when] = prediction.frame_probability[frame]
+            time_s = round(float(clip.times_s[frame]), 3)
+            self.frames[clip.track][time_s] = prediction.frame_probability[frame]
 
 
 def analyse(
@@ -90,26 +97,27 @@ def analyse(
     *,
     name: str | None = None,
     sha256: str | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Analysis:
-    """All that there is to say of a video, by the rule and the code that `predict_video` uses.
+    """The report on a video, by the rule and the code that `predict_video` uses.
 
-    name: what the file is called in the report. sha256: of the file, where it is known. cancelled:
-    asked between batches of clips. Holds a few clips and the crops of the report, however long the
-    video is. Raises VideoError for a video that cannot be read, ModelServerError for a model that
-    does not answer or is replaced meanwhile, Cancelled. A video without a usable face is a
-    result: NO_FACE.
+    name: what the file is called in the report. sha256: of the file, where the caller has it.
+    cancelled: asked between batches of clips. Holds a few clips and the crops of the report,
+    however long the video is. Raises VideoError for a video that cannot be read, ModelServerError
+    for a model that does not answer or is replaced meanwhile, Cancelled. A video without a usable
+    face is a result: NO_FACE.
     """
-    run = _Run(progress or (lambda *_: None), cancelled or (lambda: False))
+    run = _Run(on_progress or (lambda *_: None), cancelled or (lambda: False))
     with by_one_version(model, faces.config) as (config, version):
         run.enter("decode")
-        facts = faces.metadata(path)
-        found = run.collect(faces, path, model, sum(map(len, facts.sampled)))
-        chosen = found.shown.chosen()
-        heat_maps = run.explained(model, [crop for _, crop in chosen])
+        video = faces.open(path)
+        metadata = video.metadata
+        clips = run.score_clips(video, model, path, sum(map(len, metadata.sampled)))
+        crops = clips.crops.chosen()
+        heat_maps = run.explained(model, [crop for _, crop in crops])
     result = judge(
-        path, found.scores, config.thresholds, version, faces.config.fingerprint, found.detail
+        path, clips.scores, config.thresholds, version, faces.config.fingerprint, clips.detail
     )
     run.enter("report")
     file = {
@@ -117,16 +125,17 @@ def analyse(
         "sha256": sha256 or sha256_of(path),
         "bytes": os.path.getsize(path),
     }
-    said = Said(result, found.frames, chosen, heat_maps, facts, file, config, run.times())
-    crops = [jpeg(crop.image) for _, crop in chosen]
-    return Analysis(build(said), result, crops, heat_maps)
+    document = build(
+        ReportInputs(result, clips.frames, crops, heat_maps, metadata, file, config, run.times())
+    )
+    return Analysis(document, result, [jpeg(crop.image) for _, crop in crops], heat_maps)
 
 
 class _Run:
     """The clock, the caller's wishes and the progress of one analysis."""
 
-    def __init__(self, progress: Progress, cancelled: Callable[[], bool]):
-        self._progress, self._cancelled = progress, cancelled
+    def __init__(self, on_progress: OnProgress, cancelled: Callable[[], bool]):
+        self._on_progress, self._cancelled = on_progress, cancelled
         self._started = time.monotonic()
         self._model_s = self._faces_s = 0.0
 
@@ -134,36 +143,37 @@ class _Run:
         """Raises Cancelled."""
         if self._cancelled():
             raise Cancelled
-        self._progress(stage, done, detail)
+        self._on_progress(stage, done, detail)
 
-    def collect(self, faces: FaceSource, path: str, model: Model, frames: int) -> Collected:
-        found = Collected()
+    def score_clips(self, video: FaceVideo, model: Model, path: str, frames: int) -> ScoredClips:
+        """frames: how many are sampled from the video. Raises VideoError, Cancelled."""
+        scored = ScoredClips()
         try:
-            with contextlib.closing(faces.clips(path)) as clips:
-                timed = self._faces(clips, frames)
-                for clip, prediction in ask(_Timed(self, model), timed):
-                    found.add(clip, prediction)
+            with contextlib.closing(video.clips()) as clips:
+                timed = self._timed_clips(clips, frames)
+                for clip, prediction in predictions(_TimedModel(self, model), timed):
+                    scored.add(clip, prediction)
         except VideoError as error:
             if error.reason != "no_face":
                 raise
-            found.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
-        return found
+            scored.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
+        return scored
 
-    def _faces(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:
+    def _timed_clips(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:
         """The clips; the time that they keep us waiting is counted."""
-        seen: dict[int, int] = {}
+        frames_of_clip: dict[int, int] = {}
         while True:
             started = time.monotonic()
             clip = next(clips, None)
             self._faces_s += time.monotonic() - started
             if clip is None:
                 return
-            seen[clip.index] = len(clip.images)
-            done = sum(seen.values())
+            frames_of_clip[clip.index] = len(clip.images)
+            done = sum(frames_of_clip.values())
             self.enter("faces", done / frames, f"{done} of {frames} frames")
             yield clip
 
-    def asking(self, call: Callable[[], Any], clips: int) -> Any:
+    def timed_inference(self, call: Callable[[], Any], clips: int) -> Any:
         """The answer of the model; the time that it takes is counted."""
         self.enter("model", None, f"{clips} clip{'' if clips == 1 else 's'}")
         started = time.monotonic()
@@ -179,10 +189,10 @@ class _Run:
         for start in range(0, len(clips), BATCH):
             batch = clips[start : start + BATCH]
             try:
-                found = self.asking(functools.partial(model.explain, batch), len(batch))
+                heat = self.timed_inference(functools.partial(model.explain, batch), len(batch))
             except InvalidRequest:  # a model that was exported before there was this signature
                 return [None] * len(crops)
-            maps.update(zip(map(id, batch), found, strict=True))
+            maps.update(zip(map(id, batch), heat, strict=True))
         return [maps[id(crop.images)][crop.frame] for crop in crops]
 
     def times(self) -> dict[str, float]:
@@ -191,14 +201,14 @@ class _Run:
         return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
-class _Timed:
+class _TimedModel:
     """A model whose predictions are timed, and not asked for once the caller wants none."""
 
     def __init__(self, run: _Run, model: Model):
         self._run, self._model = run, model
 
     def predict(self, clips: Any) -> list[Prediction]:
-        return self._run.asking(lambda: self._model.predict(clips), len(clips))
+        return self._run.timed_inference(lambda: self._model.predict(clips), len(clips))
 
 
 def jpeg(image: bytes) -> bytes:

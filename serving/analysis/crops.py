@@ -1,4 +1,4 @@
-"""Which crops of a video a report shows: a few, kept while the video goes by."""
+"""Selection of the crops of a report: a few of a video's, kept while it goes by."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Crop:
         return self.images[self.frame]
 
 
-class ShownCrops:
+class CropSelection:
     """The best crop of each track, and the most and least suspicious ones of all tracks.
 
     Holds the crops of the clips that these are from, of however many it is given.

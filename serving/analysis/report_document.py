@@ -1,4 +1,4 @@
-"""The report document (`dfdetect-report/1`): JSON for programs, pages and files."""
+"""Report document (`dfdetect-report/1`): JSON for programs, pages and files."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ LIMITS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Said:
+class ReportInputs:
     """All that a report is made of."""
 
     result: VideoResult
     frames: Mapping[int, Mapping[float, float]]  # track -> time of a frame with it -> P(fake)
-    shown: Sequence[tuple[Kind, Crop]]
+    crops: Sequence[tuple[Kind, Crop]]
     heat_maps: Sequence[np.ndarray | None]
-    facts: VideoMetadata
+    metadata: VideoMetadata
     file: Mapping[str, Any]  # name, sha256, bytes
     config: ModelConfig
     seconds: Mapping[str, float]  # by stage, and in total
 
 
-def build(said: Said) -> dict[str, Any]:
+def build(inputs: ReportInputs) -> dict[str, Any]:
     """The document."""
-    result, thresholds = said.result, said.config.thresholds
-    times_s = sorted({time for clip in said.facts.sampled for time in clip})
-    with_face = {time for seen in said.frames.values() for time in seen}
+    result, thresholds = inputs.result, inputs.config.thresholds
+    times_s = sorted({time for clip in inputs.metadata.sampled for time in clip})
+    with_face = {time for seen in inputs.frames.values() for time in seen}
     return {
         "schema": SCHEMA,
         "verdict": str(result.verdict),
         "probability_fake": result.probability_fake,
         "calibrated": thresholds.calibrated,
         "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
-        "reliability": _reliability(result.probability_fake, said.config),
-        "reasons": list(_reasons(said, len(with_face), len(times_s))),
+        "reliability": _reliability(result.probability_fake, inputs.config),
+        "reasons": list(_reasons(inputs, len(with_face), len(times_s))),
         "detail": result.detail,
         "frames_sampled": len(times_s),
         "frames_with_face": len(with_face),
         "median_face_px": result.median_face_px,
-        "tracks": [_track(track, said, times_s) for track in result.tracks],
-        "peaks": peaks(said.frames, said.facts.sampled, thresholds.fake_above),
+        "tracks": [_track(track, inputs, times_s) for track in result.tracks],
+        "peaks": peaks(inputs.frames, inputs.metadata.sampled, thresholds.fake_above),
         "faces": [
             {
                 "n": n,
@@ -77,48 +77,48 @@ def build(said: Said) -> dict[str, Any]:
                 "heat_map": heat_map is not None,
             }
             for n, ((kind, crop), heat_map) in enumerate(
-                zip(said.shown, said.heat_maps, strict=True)
+                zip(inputs.crops, inputs.heat_maps, strict=True)
             )
         ],
-        "file": {**said.file, **_of_file(said.facts)},
-        "model": _model(result, said.config),
-        "processing_s": dict(said.seconds),
+        "file": {**inputs.file, **_of_file(inputs.metadata)},
+        "model": _model(result, inputs.config),
+        "processing_s": dict(inputs.seconds),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "limits": list(LIMITS),
     }
 
 
-def _of_file(facts: VideoMetadata) -> dict[str, Any]:
+def _of_file(metadata: VideoMetadata) -> dict[str, Any]:
     names = ("duration_s", "container", "codec", "width", "height", "fps")
-    return {name: getattr(facts, name) for name in names}
+    return {name: getattr(metadata, name) for name in names}
 
 
 def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
     name, _, version = result.model.rpartition("/")
-    facts = config.facts
+    provenance = config.provenance
     return {
         "name": name,
         "version": version,
         "fingerprint": result.fingerprint,
-        "trained_on": list(facts.trained_on),
-        "tested_on": list(facts.tested_on),
-        "false_alarm_rate": facts.false_alarm_rate,
-        "test_videos": facts.test_videos,
+        "trained_on": list(provenance.trained_on),
+        "tested_on": list(provenance.tested_on),
+        "false_alarm_rate": provenance.false_alarm_rate,
+        "test_videos": provenance.test_videos,
     }
 
 
 def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | None:
     """The bin of the model's test that holds the score; a bin ends before the next begins."""
-    bins = config.facts.reliability
+    bins = config.provenance.reliability
     if score is None or not bins:
         return None
     below = [b for b in bins if b.low <= score]
     return dataclasses.asdict(max(below, key=lambda b: b.low)) if below else None
 
 
-def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
-    result, thresholds = said.result, said.config.thresholds
-    if said.config.facts.sample_data:
+def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str]:
+    result, thresholds = inputs.result, inputs.config.thresholds
+    if inputs.config.provenance.sample_data:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
@@ -135,17 +135,17 @@ def _reasons(said: Said, with_face: int, sampled: int) -> Iterator[str]:
         )
 
 
-def _track(track: TrackResult, said: Said, times_s: Sequence[float]) -> dict[str, Any]:
-    seen = said.frames[track.track]
+def _track(track: TrackResult, inputs: ReportInputs, times_s: Sequence[float]) -> dict[str, Any]:
+    seen = inputs.frames[track.track]
     best = [
         n
-        for n, (kind, crop) in enumerate(said.shown)
+        for n, (kind, crop) in enumerate(inputs.crops)
         if (kind, crop.track) == ("best", track.track)
     ]
     return {
         **dataclasses.asdict(track),
         "verdict": str(track.verdict),
-        "decides": track.track == said.result.decides,
+        "decides": track.track == inputs.result.decides,
         "face": best[0],
         "times_s": list(times_s),
         "frame_probability": [seen.get(time) for time in times_s],
@@ -159,13 +159,13 @@ def peaks(
 ) -> list[dict[str, Any]]:
     """Runs of sampled frames of a clip in which a face scores `fake_above` or more, by their
     highest score: {"track", "start_s", "end_s", "probability_fake"}."""
-    found = []
+    runs = []
     for track, seen in frames.items():
         for clip in sampled:
             for high, run in groupby(clip, key=lambda time: seen.get(time, -1.0) >= fake_above):
                 times_s = list(run)
                 if high:
-                    found.append(
+                    runs.append(
                         {
                             "track": track,
                             "start_s": times_s[0],
@@ -173,5 +173,5 @@ def peaks(
                             "probability_fake": max(seen[time] for time in times_s),
                         }
                     )
-    found.sort(key=lambda peak: (-peak["probability_fake"], peak["track"], peak["start_s"]))
-    return found[:MAX_PEAKS]
+    runs.sort(key=lambda peak: (-peak["probability_fake"], peak["track"], peak["start_s"]))
+    return runs[:MAX_PEAKS]

@@ -1,4 +1,4 @@
-"""A report document (`dfdetect-report/1`) as HTML: a file of its own, or a part of a page.
+"""HTML of a report document (`dfdetect-report/1`): a file of its own, or a part of a page.
 
 Both are the same template, so that a person reads the same everywhere.
 """
@@ -38,7 +38,7 @@ HEAT_OPACITY = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
-class Face:
+class FacePicture:
     """A crop as the page shows it. image, heat: data URLs; heat is "" where there is none."""
 
     number: int
@@ -113,7 +113,7 @@ def _view(
     word, tone = WORDS[document["verdict"]]
     numbers = {track["track"]: number for number, track in enumerate(document["tracks"], 1)}
     faces = {
-        face["n"]: Face(
+        face["n"]: FacePicture(
             number=numbers[face["track"]],
             kind=face["kind"],
             time_s=face["time_s"],
@@ -140,27 +140,27 @@ def _view(
 
 def _meaning(document: Mapping[str, Any]) -> list[str]:
     """How far the number is to be believed."""
-    said = [] if document["calibrated"] else [UNCALIBRATED]
+    sentences = [] if document["calibrated"] else [UNCALIBRATED]
     held_out = document["reliability"]
     if held_out is not None and held_out["videos"]:
         low, high = round(100 * held_out["low"]), round(100 * held_out["high"])
-        said.append(
+        sentences.append(
             f"Of held-out videos scored {low}–{high}{NBSP}%, {held_out['fake']} of "
             f"{held_out['videos']} were fake."
         )
     elif document["calibrated"] and document["probability_fake"] is not None:
-        said.append(
+        sentences.append(
             "How many held-out videos with such a score were fake is not known: "
             "the model has no test figures for it."
         )
-    return said
+    return sentences
 
 
-def _extremes(faces: Mapping[int, Face]) -> list[tuple[str, list[Face]]]:
+def _extremes(faces: Mapping[int, FacePicture]) -> list[tuple[str, list[FacePicture]]]:
     """The most and the least suspicious crops, each kind with its title."""
     most = sorted((f for f in faces.values() if f.kind == "most"), key=lambda f: -f.probability)
     least = sorted((f for f in faces.values() if f.kind == "least"), key=lambda f: f.probability)
-    return [(KINDS[kind], found) for kind, found in (("most", most), ("least", least)) if found]
+    return [(KINDS[k], group) for k, group in (("most", most), ("least", least)) if group]
 
 
 def _false_alarms(model: Mapping[str, Any]) -> str:

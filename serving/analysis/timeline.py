@@ -1,4 +1,4 @@
-"""The timeline of a report: P(fake) of each tracked face over the video's seconds.
+"""Timeline of a report: P(fake) of each tracked face over the video's seconds.
 
 The page draws it with uPlot, the report on its own as SVG; both from the same values.
 """
@@ -44,7 +44,7 @@ class Timeline:
     ticks: tuple[float, ...]
 
     def at(self, seconds: float) -> float:
-        """Where on the axis, in percent of its length."""
+        """The place on the axis, in percent of its length."""
         return round(100 * seconds / self.duration_s, 3) if self.duration_s else 0.0
 
     def data(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -27,8 +27,8 @@ from serving.client import (
 class ClipScore:
     """All that is kept of a clip once the model has seen it; times in seconds of the video.
 
-    found: of each frame that was looked at whether the face was found. face_px: median of the face
-    box's shorter side over these, px of the video; None where it was not kept.
+    has_face: of each frame that was looked at whether the face is in it. face_px: median over
+    these of the face box's shorter side, px of the video; None where it was not kept.
     """
 
     clip: int
@@ -36,14 +36,25 @@ class ClipScore:
     probability_fake: float
     start_s: float
     end_s: float
-    found: Sequence[bool]
+    has_face: Sequence[bool]
     face_px: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON, in which `has_face` has the name of earlier versions, whose files are read."""
+        values = dataclasses.asdict(self)
+        return {**values, "found": values.pop("has_face")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClipScore:
+        """The inverse of `to_dict`."""
+        rest = dict(values)
+        return cls(has_face=rest.pop("found"), **rest)
 
     @property
     def evidence(self) -> ClipEvidence:
         """What of it the verdict rests on."""
         return ClipEvidence(
-            self.clip, self.track, self.probability_fake, sum(self.found), self.face_px
+            self.clip, self.track, self.probability_fake, sum(self.has_face), self.face_px
         )
 
 
@@ -94,8 +105,8 @@ class Predictor(Protocol):
     def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]: ...
 
 
-def ask(model: Predictor, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Prediction]]:
-    """Each clip with what the model says of it; a batch of clips is held at a time."""
+def predictions(model: Predictor, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Prediction]]:
+    """Each clip with the model's prediction; a batch of clips is held at a time."""
     waiting = iter(clips)
     while batch := list(islice(waiting, BATCH)):
         yield from zip(batch, model.predict([clip.images for clip in batch]), strict=True)
@@ -136,14 +147,9 @@ def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
         probability_fake=prediction.probability_fake,
         start_s=round(float(times_s.min()), 3),
         end_s=round(float(times_s.max()), 3),
-        found=tuple(clip.has_crop.tolist()),
+        has_face=tuple(clip.has_crop.tolist()),
         face_px=round(float(np.median(face_sizes(clip))), 1),
     )
-
-
-def clip_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) -> list[ClipScore]:
-    """The scores of clips, which each hold a face. Raises ValueError if the lengths differ."""
-    return [clip_score(clip, p) for clip, p in zip(clips, predictions, strict=True)]
 
 
 def judge(
@@ -159,10 +165,10 @@ def judge(
     detail: why there is no clip.
     """
     video = judge_tracks((score.evidence for score in scores), thresholds)
-    has_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
+    any_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
     for score in scores:
-        pairs = zip(has_face.get(score.clip, score.found), score.found, strict=True)
-        has_face[score.clip] = [before or now for before, now in pairs]
+        pairs = zip(any_face.get(score.clip, score.has_face), score.has_face, strict=True)
+        any_face[score.clip] = [before or now for before, now in pairs]
     deciding = video.deciding
     return VideoResult(
         path=path,
@@ -170,8 +176,8 @@ def judge(
         probability_fake=video.score,
         model=model,
         fingerprint=fingerprint,
-        frames_sampled=sum(map(len, has_face.values())),
-        frames_with_face=sum(map(sum, has_face.values())),
+        frames_sampled=sum(map(len, any_face.values())),
+        frames_with_face=sum(map(sum, any_face.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),
         tracks=tuple(_track_result(track, scores) for track in video.tracks),

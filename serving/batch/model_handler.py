@@ -1,4 +1,4 @@
-"""A trained model inside a Beam job: segments of videos in, scores of their clips out.
+"""Inference in a Beam job: groups of clips in, scores of the clips out, by RunInference.
 
 Beam's own TensorFlow handlers expect a Keras model and cannot load an exported SavedModel.
 """
@@ -16,7 +16,7 @@ from pipelines import storage
 from pipelines.beam import job_metrics
 from pipelines.clip import Clip
 from pipelines.video.stopwatch import Stopwatch
-from serving.analysis.video_result import ClipScore, clip_scores
+from serving.analysis.video_result import ClipScore, clip_score
 from serving.client import (
     BATCH,
     InProcessModel,
@@ -31,19 +31,11 @@ RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
 PERMANENT = (InvalidRequest, NotFound, ValueError)  # what asking again does not mend
 
 
-def _worth_saying(record: logging.LogRecord) -> bool:
-    """Beam 2.77 says this wherever its model manager, which nobody asked for, lacks a package."""
-    return "memory usage cannot be fetched" not in record.getMessage()
-
-
-logging.getLogger().addFilter(_worth_saying)  # here, so that workers have it as well
-
-
 @dataclasses.dataclass(frozen=True)
-class Segment:
+class ClipGroup:
     """Some clips of a video on their way to the model.
 
-    key: names the video's results. index: the place of this segment among the video's. last:
+    key: names the video's results. index: the place of this group among the video's. last:
     whether it ends the video. detail: why a video has no clip.
     """
 
@@ -56,8 +48,8 @@ class Segment:
 
 
 @dataclasses.dataclass(frozen=True)
-class SegmentScores:
-    """A segment once the model has seen it: a few numbers a clip."""
+class GroupScores:
+    """A group of clips once the model has seen it: a few numbers a clip."""
 
     key: str
     uri: str
@@ -67,14 +59,15 @@ class SegmentScores:
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """What a part's file holds."""
+        return {**dataclasses.asdict(self), "scores": [score.to_dict() for score in self.scores]}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> SegmentScores:
-        return cls(**{**values, "scores": tuple(ClipScore(**s) for s in values["scores"])})
+    def from_dict(cls, values: dict[str, Any]) -> GroupScores:
+        return cls(**{**values, "scores": tuple(map(ClipScore.from_dict, values["scores"]))})
 
 
-def handler(model: str, name: str) -> ModelHandler[Segment, SegmentScores, Model]:
+def handler(model: str, name: str) -> ModelHandler[ClipGroup, GroupScores, Model]:
     """For a SavedModel's folder, or for the address of a model server and a name there."""
     return ServedModel(model, name) if is_server(model) else LoadedModel(model)
 
@@ -87,43 +80,53 @@ def open_model(model: str, name: str) -> Model:
         return InProcessModel(folder)
 
 
-def _score(batch: Sequence[Segment], model: Model) -> list[SegmentScores]:
-    """Clips of several videos in one request, dealt back to their segments."""
+def _score(batch: Sequence[ClipGroup], model: Model) -> list[GroupScores]:
+    """Clips of several videos in one request, dealt back to their groups."""
     watch = Stopwatch()
     with watch.running("model"):
-        predictions = iter(model.predict([c.images for segment in batch for c in segment.clips]))
+        predictions = iter(model.predict([c.images for group in batch for c in group.clips]))
     job_metrics.record(watch)
     return [
-        SegmentScores(
-            segment.key,
-            segment.uri,
-            segment.index,
-            segment.last,
-            tuple(clip_scores(segment.clips, [next(predictions) for _ in segment.clips])),
-            segment.detail,
+        GroupScores(
+            group.key,
+            group.uri,
+            group.index,
+            group.last,
+            tuple(clip_score(clip, next(predictions)) for clip in group.clips),
+            group.detail,
         )
-        for segment in batch
+        for group in batch
     ]
 
 
-class _OfSegments:
+def _not_of_memory_usage(record: logging.LogRecord) -> bool:
+    return "memory usage cannot be fetched" not in record.getMessage()
+
+
+class _ClipGroupHandler:
     """What Beam asks of either handler."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a worker, before Beam measures its memory around the loading of the model: Beam 2.77
+        warns twice where its model manager, which is not used here, lacks a package."""
+        self.__dict__.update(state)
+        logging.getLogger().addFilter(_not_of_memory_usage)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         """As many clips at a time as the model's client sends, whatever videos they are of."""
         return {
             "min_batch_size": BATCH,
             "max_batch_size": BATCH,
-            "element_size_fn": lambda segment: max(1, len(segment.clips)),
+            "element_size_fn": lambda group: max(1, len(group.clips)),
         }
 
-    def get_num_bytes(self, batch: Sequence[Segment]) -> int:
+    def get_num_bytes(self, batch: Sequence[ClipGroup]) -> int:
         """Beam would otherwise pickle every batch to learn its size."""
-        images = (image for segment in batch for clip in segment.clips for image in clip.images)
+        images = (image for group in batch for clip in group.clips for image in clip.images)
         return sum(map(len, images))
 
 
-class LoadedModel(_OfSegments, ModelHandler[Segment, SegmentScores, Model]):
+class LoadedModel(_ClipGroupHandler, ModelHandler[ClipGroup, GroupScores, Model]):
     """A SavedModel, loaded once in each worker process."""
 
     def __init__(self, folder: str):
@@ -135,14 +138,14 @@ class LoadedModel(_OfSegments, ModelHandler[Segment, SegmentScores, Model]):
 
     def run_inference(
         self,
-        batch: Sequence[Segment],
+        batch: Sequence[ClipGroup],
         model: Model,
         inference_args: dict[str, Any] | None = None,
-    ) -> Iterable[SegmentScores]:
+    ) -> Iterable[GroupScores]:
         return _score(batch, model)
 
 
-class ServedModel(_OfSegments, RemoteModelHandler[Segment, SegmentScores, Model]):
+class ServedModel(_ClipGroupHandler, RemoteModelHandler[ClipGroup, GroupScores, Model]):
     """A model behind TensorFlow Serving's protocol, asked again after a while when it fails.
 
     Not asked again where the request itself is wrong. Workers slow down while the server fails.
@@ -161,8 +164,8 @@ class ServedModel(_OfSegments, RemoteModelHandler[Segment, SegmentScores, Model]
 
     def request(
         self,
-        batch: Sequence[Segment],
+        batch: Sequence[ClipGroup],
         model: Model,
         inference_args: dict[str, Any] | None = None,
-    ) -> Iterable[SegmentScores]:
+    ) -> Iterable[GroupScores]:
         return _score(batch, model)

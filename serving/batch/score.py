@@ -1,4 +1,4 @@
-"""The Beam job that scores an archive: videos and an exported model in, verdicts out."""
+"""Batch scoring of an archive, as a Beam job: videos and an exported model in, verdicts out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from serving.batch.settings import ScoreSettings
 from serving.batch.transforms import (
     INFO_NAME,
     LAST,
-    ExtractSegments,
+    ExtractClipGroups,
     ReadKept,
     SaveScores,
     ScoreTask,
@@ -41,10 +41,13 @@ from serving.client import ModelConfig, ModelServerError, is_server
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What the launcher learns of the model before any work."""
+class ScoringModel:
+    """The model that scores, as the launcher learns of it before any work.
 
-    model: str
+    address: its folder, or that of a model server. version: NAME/VERSION.
+    """
+
+    address: str
     version: str
     config: ModelConfig
 
@@ -53,7 +56,7 @@ def score(
     inputs: Sequence[str],
     model: str,
     output: str,
-    job: ScoreSettings | None = None,
+    settings: ScoreSettings | None = None,
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -63,74 +66,76 @@ def score(
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
     versions, or the address of a model server, http(s):// or grpc://.
 
-    Run again after a crash it goes on with what is not finished. Raises ValueError (EngineError),
+    Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder
     cannot be used, and JobError where the work stops, as when a model server is gone for good.
     """
-    job = job or ScoreSettings()
+    settings = settings or ScoreSettings()
     options = engine.parse(beam_flags)
     places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
     engine.require_reachable(options, {**places, "--model": model})
     files = find_files(inputs)
-    asked = _ask(model, job.model_name)
+    scoring_model = _describe(model, settings.model_name)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, output, asked, job)
+    build(pipeline, output, scoring_model, settings)
     if engine.is_dry_run(options):
         engine.rehearse(pipeline, console)
         return {}
-    prepare(output, INFO_NAME, (PARTS,), job.overwrite, job.update)
+    prepare(output, INFO_NAME, (PARTS,), settings.overwrite, settings.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = _plan(files, asked, output, job)
+    tasks = _plan(files, scoring_model, output, settings)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
     keys = {task.key for task in tasks if not task.done}
     run(pipeline, output, keys, f"{LAST}.json", len(tasks) - len(keys), console)
     return _finish(output)
 
 
-def _ask(model: str, name: str) -> _Asked:
+def _describe(address: str, name: str) -> ScoringModel:
     try:
-        with contextlib.closing(open_model(model, name)) as opened:
-            return _Asked(model, opened.version(), opened.config())
+        with contextlib.closing(open_model(address, name)) as opened:
+            return ScoringModel(address, opened.version(), opened.config())
     except ModelServerError as error:
         raise JobError(str(error)) from error
 
 
-def build(pipeline: beam.Pipeline, output: str, asked: _Asked, job: ScoreSettings) -> None:
+def build(
+    pipeline: beam.Pipeline, output: str, model: ScoringModel, settings: ScoreSettings
+) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
-    options, preprocess = pipeline.options, asked.config.preprocess
-    threads = job.threads or engine.worker_threads(options)
-    faces = beam.ParDo(ExtractSegments(output, preprocess, threads, job.time_limit))
-    model = RunInference(handler(asked.model, job.model_name))
+    options, preprocess = pipeline.options, model.config.preprocess
+    threads = settings.threads or engine.worker_threads(options)
+    faces = beam.ParDo(ExtractClipGroups(output, preprocess, threads, settings.time_limit))
+    inference = RunInference(handler(model.address, settings.model_name))
     # Both, or crops would have to travel from one kind of worker to the other.
-    faces, model = (engine.with_face_hints(step, options) for step in (faces, model))
+    faces, inference = (engine.with_face_hints(step, options) for step in (faces, inference))
     tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
     kept = (
         tasks
         | "Done" >> beam.Filter(lambda task: task.done)
         | "ReadKept" >> beam.ParDo(ReadKept(output))
     )
-    segments = (
+    groups = (
         tasks
         | "ToDo" >> beam.Filter(lambda task: not task.done)
-        | "ExtractSegments" >> faces.with_outputs(REJECTS, main="segments")
+        | "ExtractClipGroups" >> faces.with_outputs(REJECTS, main="groups")
     )
     scored = (
-        segments["segments"] | "Score" >> model | "SaveScores" >> beam.ParDo(SaveScores(output))
+        groups["groups"] | "Score" >> inference | "SaveScores" >> beam.ParDo(SaveScores(output))
     )
     written = (
         (scored, kept)
         | "Flatten" >> beam.Flatten()
         | "WriteScores"
         >> WriteScores(
-            output, job.shards, asked.config.thresholds, asked.version, preprocess.fingerprint
+            output, settings.shards, model.config.thresholds, model.version, preprocess.fingerprint
         )
     )
     header = {
-        "model": asked.version,
+        "model": model.version,
         "fingerprint": preprocess.fingerprint,
-        "thresholds": dataclasses.asdict(asked.config.thresholds),
+        "thresholds": dataclasses.asdict(model.config.thresholds),
     }
-    _ = (written, segments[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
+    _ = (written, groups[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
 
 
 def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
@@ -142,41 +147,41 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
     files: dict[str, FileMetadata] = {}
     for name in inputs:
         if os.path.isfile(name):
-            found = [storage.describe(name)]
+            videos = [storage.describe(name)]
         else:
             within = [] if "*" in name else storage.listing(name.rstrip("/"))
-            there = within or storage.matching(name)
-            found = [file for file in there if file.path == name or is_video(file.path)]
-        if not found:
+            matches = within or storage.matching(name)
+            videos = [file for file in matches if file.path == name or is_video(file.path)]
+        if not videos:
             raise JobError(
                 f"--input {name}: no video there. Give a file, a folder or a pattern such as "
                 "'FOLDER/**.mp4', in quotes."
             )
-        files.update((f.path, f) for f in found)
+        files.update((f.path, f) for f in videos)
     return [files[path] for path in sorted(files)]
 
 
 def _plan(
-    files: Sequence[FileMetadata], asked: _Asked, output: str, job: ScoreSettings
+    files: Sequence[FileMetadata], model: ScoringModel, output: str, settings: ScoreSettings
 ) -> list[ScoreTask]:
     """The tasks of the job, with what is left of earlier runs."""
-    facts = json.dumps(
-        [asked.version, asked.config.preprocess.fingerprint, _identity(asked.model)]
-        + [dataclasses.asdict(asked.config.thresholds)]
+    model_identity = json.dumps(
+        [model.version, model.config.preprocess.fingerprint, _identity(model.address)]
+        + [dataclasses.asdict(model.config.thresholds)]
     )
-    earlier = storage.listing(output, "scores-*.jsonl") if job.update else []
+    earlier = storage.listing(output, "scores-*.jsonl") if settings.update else []
     results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
     parts = finished_parts(storage.names(storage.join(output, PARTS), "*.json"))
     tasks = []
     for file in files:
-        known = [file.path, file.size_in_bytes, file.last_updated_in_seconds, facts]
-        key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+        identity = [file.path, file.size_in_bytes, file.last_updated_in_seconds]
+        key = hashlib.sha256(json.dumps([*identity, model_identity]).encode()).hexdigest()[:32]
         tasks.append(ScoreTask(file.path, key, results.get(key), parts.get(key, ())))
     return tasks
 
 
 def _identity(model: str) -> list[Any]:
-    """What tells a model's folder from another's of the same name and version."""
+    """What a model's folder is identified by, among those of the same name and version."""
     if is_server(model):
         return []
     root = model.rstrip("/") + "/"

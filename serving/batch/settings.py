@@ -1,4 +1,4 @@
-"""The settings of a scoring job. Loads no Beam."""
+"""Settings of batch scoring; its flags are derived from them. Loads no Beam."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The Beam steps from videos to verdicts, and the files that verdicts are written to.
+"""Beam transforms of batch scoring, videos -> verdicts, and the files of the results.
 
 As with shards, a finished piece of work is a file of its own until all is done: the scores of a
-segment of a video, a few numbers a clip.
+group of a video's clips, a few numbers each.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pipelines.shards.layout import shard_of
 from pipelines.verdict import Thresholds
 from pipelines.video.stopwatch import Stopwatch
 from serving.analysis.video_result import judge
-from serving.batch.model_handler import Segment, SegmentScores
+from serving.batch.model_handler import ClipGroup, GroupScores
 
 INFO_NAME = "scores_info.json"  # written last: its presence marks a finished job
 # What travels together from the face step to the model. A clip of 16 crops takes 0.25 MB.
-SEGMENT_CLIPS, SEGMENT_BYTES = 16, 16 << 20
+GROUP_CLIPS, GROUP_BYTES = 16, 16 << 20
 LAST = ".last"  # in the name of a video's last part
 _TRACK = pyarrow.struct(
     [
@@ -109,10 +109,10 @@ def finished_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     }
 
 
-class ExtractSegments(FaceStep):
-    """Task of which nothing is left -> its segments; rejects tagged apart.
+class ExtractClipGroups(FaceStep):
+    """Task of which nothing is left -> its groups of clips; rejects tagged apart.
 
-    A video without a face has one segment, without clips: that is a result.
+    A video without a face has one group, without clips: that is a result.
     """
 
     def __init__(self, output: str, config: PreprocessConfig, threads: int, time_limit_s: float):
@@ -123,7 +123,7 @@ class ExtractSegments(FaceStep):
         watch = Stopwatch()
         try:
             with watch.running("video"):
-                yield from self._segments(task, watch)
+                yield from self._groups(task, watch)
             watch.count("videos")
         except VideoError as error:
             watch.count(f"rejects/{error.reason}")
@@ -133,48 +133,48 @@ class ExtractSegments(FaceStep):
             yield beam.pvalue.TaggedOutput(REJECTS, line)
         job_metrics.record(watch)
 
-    def _segments(self, task: ScoreTask, watch: Stopwatch) -> Iterator[Segment]:
+    def _groups(self, task: ScoreTask, watch: Stopwatch) -> Iterator[ClipGroup]:
         """Raises VideoError whatever is amiss with the video."""
         index = 0
         waiting: list[Clip] = []  # the last is known to be last when no other comes
         try:
             with any_error_rejects():
-                for clips in in_segments(read_clips(self._extractor, task.uri, watch)):
+                for clips in in_groups(read_clips(self._extractor, task.uri, watch)):
                     if waiting:
-                        yield Segment(task.key, task.uri, index, False, tuple(waiting))
+                        yield ClipGroup(task.key, task.uri, index, False, tuple(waiting))
                         index += 1
                     waiting = clips
         except VideoError as error:
             if error.reason != "no_face":
                 raise
             watch.count("videos without a face")
-            yield Segment(task.key, task.uri, 0, True, (), error.detail)
+            yield ClipGroup(task.key, task.uri, 0, True, (), error.detail)
             return
-        yield Segment(task.key, task.uri, index, True, tuple(waiting))
+        yield ClipGroup(task.key, task.uri, index, True, tuple(waiting))
 
 
-def in_segments(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """The clips in lists of up to SEGMENT_CLIPS and SEGMENT_BYTES; a larger clip is alone."""
-    segment: list[Clip] = []
+def in_groups(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """The clips in lists of up to GROUP_CLIPS and GROUP_BYTES; a larger clip is alone."""
+    group: list[Clip] = []
     size = 0
     for clip in clips:
         own = sum(map(len, clip.images))
-        if segment and (len(segment) == SEGMENT_CLIPS or size + own > SEGMENT_BYTES):
-            yield segment
-            segment, size = [], 0
-        segment.append(clip)
+        if group and (len(group) == GROUP_CLIPS or size + own > GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(clip)
         size += own
-    if segment:
-        yield segment
+    if group:
+        yield group
 
 
 class SaveScores(beam.DoFn):
-    """Writes each segment's scores to a part, so that a crash does not lose them."""
+    """Writes each group's scores to a part, so that a crash does not lose them."""
 
     def __init__(self, output: str):
         self._output = output
 
-    def process(self, scores: SegmentScores) -> Iterator[SegmentScores]:
+    def process(self, scores: GroupScores) -> Iterator[GroupScores]:
         name = part_name(scores.key, scores.index, scores.last)
         storage.write_json(storage.join(self._output, PARTS, name), scores.to_dict())
         yield scores
@@ -186,13 +186,13 @@ class ReadKept(beam.DoFn):
     def __init__(self, output: str):
         self._output = output
 
-    def process(self, task: ScoreTask) -> Iterator[SegmentScores | dict[str, Any]]:
+    def process(self, task: ScoreTask) -> Iterator[GroupScores | dict[str, Any]]:
         job_metrics.count("videos done before")
         if task.result is not None:
             yield task.result
         for name in task.parts:
             part = storage.read_json(storage.join(self._output, PARTS, name))
-            yield SegmentScores.from_dict(part)
+            yield GroupScores.from_dict(part)
 
 
 class WriteScores(beam.PTransform):
@@ -208,11 +208,11 @@ class WriteScores(beam.PTransform):
         self._output, self._shards, self._thresholds = output, shards, thresholds
         self._model, self._fingerprint = model, fingerprint
 
-    def expand(self, found: beam.PCollection) -> beam.PCollection:
-        empty = found.pipeline | "NameShards" >> beam.Create(
+    def expand(self, scored: beam.PCollection) -> beam.PCollection:
+        empty = scored.pipeline | "NameShards" >> beam.Create(
             [(i, None) for i in range(self._shards)]
         )
-        dealt = found | "Deal" >> beam.Map(lambda some: (self._shard(some), some))
+        dealt = scored | "Deal" >> beam.Map(lambda one: (self._shard(one), one))
         return (
             (dealt, empty)
             | "WithEmpty" >> beam.Flatten()
@@ -220,21 +220,21 @@ class WriteScores(beam.PTransform):
             | "WriteShard" >> beam.MapTuple(self._write)
         )
 
-    def _shard(self, found: SegmentScores | dict[str, Any]) -> int:
-        uri = found.uri if isinstance(found, SegmentScores) else found["path"]
+    def _shard(self, scored: GroupScores | dict[str, Any]) -> int:
+        uri = scored.uri if isinstance(scored, GroupScores) else scored["path"]
         return shard_of(uri, self._shards)
 
     def _write(
-        self, index: int, found: Iterable[SegmentScores | dict[str, Any] | None]
+        self, index: int, scored: Iterable[GroupScores | dict[str, Any] | None]
     ) -> tuple[str, dict[str, int]]:
         results: list[dict[str, Any]] = []
-        segments: dict[str, list[SegmentScores]] = defaultdict(list)
-        for some in found:
-            if isinstance(some, SegmentScores):
-                segments[some.key].append(some)
-            elif some is not None:
-                results.append(some)
-        results += [self._result(of_video) for of_video in segments.values()]
+        groups: dict[str, list[GroupScores]] = defaultdict(list)
+        for one in scored:
+            if isinstance(one, GroupScores):
+                groups[one.key].append(one)
+            elif one is not None:
+                results.append(one)
+        results += [self._result(of_video) for of_video in groups.values()]
         results.sort(key=lambda result: result["path"])
         name = f"scores-{index:05d}-of-{self._shards:05d}"
         storage.write_lines(storage.join(self._output, f"{name}.jsonl"), results)
@@ -243,11 +243,11 @@ class WriteScores(beam.PTransform):
         storage.write_atomically(storage.join(self._output, f"{name}.parquet"), [table.getvalue()])
         return name, dict(Counter(result["verdict"] for result in results))
 
-    def _result(self, segments: list[SegmentScores]) -> dict[str, Any]:
-        # A step that was done twice gives a segment twice.
-        unique = {segment.index: segment for segment in segments}
-        scores = [score for segment in unique.values() for score in segment.scores]
-        first = segments[0]
+    def _result(self, groups: list[GroupScores]) -> dict[str, Any]:
+        # A step that was done twice gives a group twice.
+        unique = {group.index: group for group in groups}
+        scores = [score for group in unique.values() for score in group.scores]
+        first = groups[0]
         result = judge(
             first.uri, scores, self._thresholds, self._model, self._fingerprint, first.detail
         )

@@ -1,9 +1,10 @@
-"""Asking a model: over TensorFlow Serving's REST or gRPC API, or loaded in this process.
+"""Inference by an exported model: over TensorFlow Serving's REST or gRPC API, or in process.
 
 Importing this loads neither TensorFlow nor gRPC; a RestClient never does.
 """
 
-from serving.client.config import ModelConfig, ModelFacts, ReliabilityBin
+from pipelines.model_contract import BATCH, ModelProvenance, ReliabilityBin
+from serving.client.config import ModelConfig
 from serving.client.connect import connect, is_server
 from serving.client.errors import (
     FingerprintMismatch,
@@ -15,8 +16,8 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.grpc import GrpcClient
-from serving.client.in_process import InProcessModel, model_folder, newest_version
-from serving.client.model import BATCH, Clips, Model, Prediction
+from serving.client.in_process import InProcessModel
+from serving.client.model import Clips, Model, Prediction
 from serving.client.rest import RestClient
 from serving.client.spec import ModelSpec
 
@@ -29,7 +30,7 @@ __all__ = [
     "InvalidRequest",
     "Model",
     "ModelConfig",
-    "ModelFacts",
+    "ModelProvenance",
     "ModelServerError",
     "ModelSpec",
     "NotFound",
@@ -41,6 +42,4 @@ __all__ = [
     "Unreachable",
     "connect",
     "is_server",
-    "model_folder",
-    "newest_version",
 ]

@@ -1,9 +1,9 @@
-"""From an address to the client that speaks its protocol."""
+"""Connection to a model server: the client for the protocol of an address."""
 
 from __future__ import annotations
 
+from pipelines.model_contract import BATCH
 from serving.client.grpc import GrpcClient
-from serving.client.model import BATCH
 from serving.client.remote import RemoteModel
 from serving.client.rest import RestClient
 from serving.client.retry import RETRIES, TIMEOUT_S

@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and a model: an exception for each answer to "what now?"."""
+"""Errors of inference, an exception for each thing that the caller can do about it."""
 
 from __future__ import annotations
 

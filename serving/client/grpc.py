@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC API, by the stubs of `tensorflow-serving-api`.
+"""gRPC client of TensorFlow Serving, by the stubs of `tensorflow-serving-api`.
 
 They bring TensorFlow along, which takes seconds to load; both are imported when a client is made.
 https://github.com/tensorflow/serving/blob/master/tensorflow_serving/apis/prediction_service.proto
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipelines.model_contract import Signature
 from serving.client.errors import (
     InvalidRequest,
     ModelServerError,
@@ -88,13 +89,14 @@ class GrpcClient(RemoteModel):
         response = self._call(self._predictions.GetModelMetadata, request, left_s)
         return response.model_spec.version.value
 
-    def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
+    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
         self._address_to(request.model_spec)
-        request.model_spec.signature_name = signature
+        request.model_spec.signature_name = signature.name
+        (name,) = signature.inputs
         request.inputs[name].CopyFrom(tf.make_tensor_proto(strings, tf.string))
         response = persist(
             lambda left_s: self._call(self._predictions.Predict, request, left_s),

@@ -1,64 +1,60 @@
-"""A SavedModel loaded in this process, by TensorFlow."""
+"""In-process inference: an exported model loaded by TensorFlow, without a server."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.client.errors import InvalidRequest
-from serving.client.model import BATCH, SignatureModel
-
-
-def model_folder(base: Path, name: str) -> Path:
-    """The folder of the model `name`: that within `base`, or `base` where there is none."""
-    return base / name if (base / name).is_dir() else base
-
-
-def newest_version(folder: Path) -> Path:
-    """`folder` itself if it is a version of a model, else its version with the highest number.
-
-    Raises FileNotFoundError where there is none.
-    """
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    versions = [p for p in folder.glob("[0-9]*") if p.name.isdigit() and p.is_dir()]
-    if not versions:
-        raise FileNotFoundError(
-            f"{folder}: holds neither saved_model.pb nor a numbered version of a model. "
-            "Make one with `dfdetect export`."
-        )
-    return max(versions, key=lambda p: int(p.name))
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import BATCH, Signature
+from serving.client.errors import InvalidRequest, ModelServerError
+from serving.client.model import SignatureModel
 
 
 class InProcessModel(SignatureModel):
     """A SavedModel loaded in this process. Loading takes seconds: keep one per process.
 
-    folder: a version of a model, or of its versions, of which the newest is taken.
+    model: opened, or the folder of a version of a model, or of its versions, of which the newest
+    is taken. name: of the model, where it is not that of its folder. Raises FileNotFoundError
+    where there is none. Threads may share it.
     """
 
-    def __init__(self, folder: str | Path, batch: int = BATCH):
+    def __init__(self, model: ExportedModel | str | Path, batch: int = BATCH, name: str = ""):
         super().__init__(batch)
-        version = newest_version(Path(folder))
-        import tensorflow as tf
-
-        self._version = f"{version.parent.name}/{version.name}"
-        self._loaded = tf.saved_model.load(str(version))
+        self._model = model if isinstance(model, ExportedModel) else ExportedModel.open(model)
+        self._signatures = self._model.graph.signatures
+        self._version = f"{name}/{self._model.folder.name}" if name else self._model.name
 
     def version(self) -> str:
         return self._version
 
-    def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
-        import tensorflow as tf
+    def warm_up(self) -> None:
+        """Does what TensorFlow does only once, so that the first caller need not wait for it."""
+        import tensorflow as tf  # not at the top: who asks a server needs none
 
-        signatures = self._loaded.signatures
-        if signature not in signatures:
+        crops = self.config().preprocess
+        black = tf.zeros((crops.crop_size, crops.crop_size, 3), tf.uint8)
+        clip = [tf.io.encode_jpeg(black).numpy()] * crops.frames_per_clip
+        for clips in (1, self._batch):  # the smallest and the fullest request
+            self.predict([clip] * clips)
+        with contextlib.suppress(InvalidRequest):  # not of earlier exports
+            self.explain([clip])
+
+    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+        import tensorflow as tf  # not at the top: who asks a server needs none
+
+        if signature.name not in self._signatures:
             raise InvalidRequest(
-                f"{self._version}: no signature {signature!r}; there are {sorted(signatures)}. "
-                "Export the model again."
+                f"{self._version}: no signature {signature.name!r}; there are "
+                f"{sorted(self._signatures)}. Export the model again."
             )
+        (name,) = signature.inputs
         try:
-            outputs = signatures[signature](**{name: tf.constant(strings, tf.string)})
+            outputs = self._signatures[signature.name](**{name: tf.constant(strings, tf.string)})
         except (tf.errors.InvalidArgumentError, ValueError) as error:
             raise InvalidRequest(f"{self._version}: {str(error)[:500]}") from error
+        except tf.errors.OpError as error:
+            raise ModelServerError(f"{self._version}: {str(error)[:500]}") from error
         return {key: value.numpy() for key, value in outputs.items()}

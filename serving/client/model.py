@@ -1,4 +1,4 @@
-"""What can be asked of a model, wherever it runs, and how it is put to the model's signatures."""
+"""The interface of a model for inference, wherever it runs, over the signatures of an export."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipelines.model_contract import BATCH, CONFIG, EXPLAIN, SERVING_DEFAULT, Signature
 from serving.client.config import ModelConfig
 from serving.client.errors import ModelServerError
-
-BATCH = 8  # clips in a request
 
 Clips = Sequence[Sequence[bytes]]  # of each clip its encoded crops, b"" for no face in that frame
 
@@ -54,14 +53,14 @@ class SignatureModel(abc.ABC):
         if batch < 1:
             raise ValueError(f"batch is {batch}; it must be at least 1 clip.")
         self._batch = batch
-        self._known: tuple[str, ModelConfig] | None = None
+        self._config: tuple[str, ModelConfig] | None = None  # with the version that it is of
 
     @abc.abstractmethod
     def version(self) -> str: ...
 
     @abc.abstractmethod
-    def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
-        """The signature's outputs, by name, for its one input `name` of strings, [B] or [B, T]."""
+    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+        """The signature's outputs, by name, for its one input of strings, [B] or [B, T]."""
 
     def close(self) -> None:  # noqa: B027 (not every model holds something)
         """Lets go of what a subclass holds."""
@@ -74,17 +73,17 @@ class SignatureModel(abc.ABC):
 
     def config(self) -> ModelConfig:
         version = self.version()  # another one may have been rolled out since
-        if not self._known or self._known[0] != version:
-            outputs = self._run("config", "query", [b""])
-            names = ["preprocess_json", "verdict_json"]
-            names += ["facts_json"] if "facts_json" in outputs else []  # not of earlier exports
+        if not self._config or self._config[0] != version:
+            outputs = self._run(CONFIG, [b""])
+            # Earlier exports do not tell of their provenance.
+            names = [n for n in CONFIG.outputs if n != "facts_json" or n in outputs]
             texts = [_text(_output(outputs, name, 1)[0]) for name in names]
-            self._known = version, ModelConfig.from_json(*texts)
-        return self._known[1]
+            self._config = version, ModelConfig.from_json(*texts)
+        return self._config[1]
 
     def predict(self, clips: Clips) -> list[Prediction]:
         predictions = []
-        for batch, outputs in self._ask("serving_default", clips):
+        for batch, outputs in self._ask(SERVING_DEFAULT, clips):
             probabilities = _output(outputs, "probability_fake", len(batch))
             frames = _output(outputs, "frame_probability", len(batch))
             for clip, probability, of_frames in zip(batch, probabilities, frames, strict=True):
@@ -95,21 +94,21 @@ class SignatureModel(abc.ABC):
     def explain(self, clips: Clips) -> list[np.ndarray]:
         return [
             np.asarray(heat_map, np.float32)[: len(clip)]
-            for batch, outputs in self._ask("explain", clips)
+            for batch, outputs in self._ask(EXPLAIN, clips)
             for clip, heat_map in zip(batch, _output(outputs, "heat_map", len(batch)), strict=True)
         ]
 
-    def _ask(self, signature: str, clips: Clips) -> Iterator[tuple[Clips, Mapping[str, Any]]]:
+    def _ask(self, signature: Signature, clips: Clips) -> Iterator[tuple[Clips, Mapping[str, Any]]]:
         """The clips a request at a time, with what the signature says of them.
 
         They are padded to the length that the model was trained with: a server puts requests of
         several callers into one batch only if their shapes agree.
         """
-        length = (self._known[1] if self._known else self.config()).preprocess.frames_per_clip
+        length = (self._config[1] if self._config else self.config()).preprocess.frames_per_clip
         for start in range(0, len(clips), self._batch):
             batch = clips[start : start + self._batch]
             padded = [[*clip, *[b""] * (length - len(clip))] for clip in batch]
-            yield batch, self._run(signature, "frames", padded)
+            yield batch, self._run(signature, padded)
 
 
 def _output(outputs: Mapping[str, Any], name: str, rows: int) -> Any:

@@ -1,4 +1,4 @@
-"""What clients of a model server share: which versions it has, and waiting for one."""
+"""A model on a server, over REST or gRPC: states of its versions, and waiting for one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
+from pipelines.model_contract import BATCH
 from serving.client.errors import (
     InvalidRequest,
     ModelServerError,
@@ -15,7 +16,7 @@ from serving.client.errors import (
     Timeout,
     Unreachable,
 )
-from serving.client.model import BATCH, SignatureModel
+from serving.client.model import SignatureModel
 from serving.client.retry import RETRIES, TIMEOUT_S, persist
 from serving.client.spec import ModelSpec
 
@@ -96,9 +97,9 @@ class RemoteModel(SignatureModel):
     def _require_available(self, states: Sequence[VersionState]) -> None:
         if any(state.state == "AVAILABLE" for state in states):
             return
-        found = f"{self._address}: of the model {self._spec} there are: " + (
+        listed = f"{self._address}: of the model {self._spec} there are: " + (
             ", ".join(map(str, states)) or "none"
         )
         if states and all(state.state == "END" and state.problem for state in states):
-            raise ModelServerError(f"{found}. The server could load none of them.")
-        raise NotFound(f"{found}. None is AVAILABLE yet.")
+            raise ModelServerError(f"{listed}. The server could load none of them.")
+        raise NotFound(f"{listed}. None is AVAILABLE yet.")

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API, by httpx alone: neither TensorFlow nor gRPC is imported.
+"""REST client of TensorFlow Serving, by httpx alone: neither TensorFlow nor gRPC is imported.
 
 https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from pipelines.model_contract import SERVING_DEFAULT, Signature
 from serving.client.errors import (
     InvalidRequest,
     ModelServerError,
@@ -65,10 +66,11 @@ class RestClient(RemoteModel):
         with self._expecting(body):
             return int(body["model_spec"]["version"])
 
-    def _run(self, signature: str, name: str, strings: Sequence) -> Mapping[str, Any]:
+    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+        (name,) = signature.inputs
         request: dict[str, Any] = {"inputs": {name: _encoded(strings)}}
-        if signature != "serving_default":  # which it is when it is left out
-            request["signature_name"] = signature
+        if signature != SERVING_DEFAULT:  # which it is when it is left out
+            request["signature_name"] = signature.name
         content, address = json.dumps(request).encode(), f"{self._models}/{self._spec}:predict"
         body = persist(
             lambda left_s: self._send("POST", address, content, left_s),

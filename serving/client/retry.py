@@ -1,4 +1,4 @@
-"""Asking a server again: pauses that grow at random, and one deadline for all of it."""
+"""Retries of a request: exponential backoff with jitter, under one deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model is asked, and which version of it."""
+"""The address of a model on a server: its name, with a version or a label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both protocols tell about models: their versions' states and their signatures."""
+"""Status and metadata responses, as both protocols give them: versions' states, signatures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def status(
 
 
 def signature_map(servable: Servable) -> get_model_metadata_pb2.SignatureDefMap:
-    found = get_model_metadata_pb2.SignatureDefMap()
+    signatures = get_model_metadata_pb2.SignatureDefMap()
     for name, signature in servable.signatures.items():
-        found.signature_def[name].CopyFrom(signature)
-    return found
+        signatures.signature_def[name].CopyFrom(signature)
+    return signatures

@@ -1,4 +1,4 @@
-"""Requests of several callers, computed as one batch.
+"""Dynamic batching: requests of several callers, computed as one batch.
 
 The knobs are those of TensorFlow Serving (`config_files.Batching`):
 https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching/README.md
@@ -21,7 +21,7 @@ import numpy as np
 from grpc import StatusCode
 
 from serving.model_server.config_files import Batching
-from serving.model_server.metrics import Metrics
+from serving.model_server.prometheus import Metrics
 from serving.model_server.servable import Servable, Tensors
 from serving.model_server.status import StatusError, invalid
 
@@ -166,7 +166,7 @@ class Batcher:
 
     def _compute(self, batch: _Batch, tasks: list[_Task]) -> None:
         try:
-            found = self._run(batch, tasks)
+            outputs_of_tasks = self._run(batch, tasks)
         except Exception as error:
             if len(tasks) == 1:
                 tasks[0].outputs.set_exception(error)
@@ -174,7 +174,7 @@ class Batcher:
             for task in tasks:
                 self._compute(batch, [task])
             return
-        for task, outputs in zip(tasks, found, strict=True):
+        for task, outputs in zip(tasks, outputs_of_tasks, strict=True):
             task.outputs.set_result(outputs)
 
     def _run(self, batch: _Batch, tasks: list[_Task]) -> list[Tensors]:

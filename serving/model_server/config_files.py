@@ -1,4 +1,4 @@
-"""TensorFlow Serving's configuration files: text protos of models, batching and monitoring.
+"""Configuration files of TensorFlow Serving: text protos of models, batching and monitoring.
 
 https://www.tensorflow.org/tfx/serving/serving_config
 

@@ -1,4 +1,4 @@
-"""What the two protocols share: the models, how they are run, and the figures."""
+"""Request handling that REST and gRPC share: deadlines, batching, metrics, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from serving.model_server.batching import Batcher
 from serving.model_server.methods import Run
-from serving.model_server.metrics import Metrics
+from serving.model_server.prometheus import Metrics
 from serving.model_server.servable import Servable, Tensors
 from serving.model_server.status import StatusError, as_status
 from serving.model_server.versions import Models

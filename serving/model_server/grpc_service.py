@@ -1,4 +1,4 @@
-"""The gRPC API: PredictionService, ModelService and the standard health service.
+"""gRPC API of the model server: PredictionService, ModelService, the standard health service.
 
 prediction_service.proto and model_service.proto of the package tensorflow-serving-api;
 https://github.com/grpc/grpc/blob/master/doc/health-checking.md

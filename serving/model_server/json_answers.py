@@ -1,4 +1,4 @@
-"""Tensors -> JSON of the Predict API; the format's rules are in json_tensors.py."""
+"""JSON responses of the Predict API, from tensors; the format's rules are in json_tensors.py."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def _plain(name: str, array: np.ndarray) -> Any:
 
 
 def _mapped(array: np.ndarray, convert: Callable[[Any], Any]) -> Any:
-    found = np.empty(array.size, object)
-    found[:] = [convert(value) for value in array.ravel().tolist()]
-    return found.reshape(array.shape).tolist()
+    converted = np.empty(array.size, object)
+    converted[:] = [convert(value) for value in array.ravel().tolist()]
+    return converted.reshape(array.shape).tolist()
 
 
 def _as_text(value: bytes) -> str:

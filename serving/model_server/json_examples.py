@@ -22,15 +22,15 @@ _WORDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 def read_examples(document: Mapping[str, Any]) -> input_pb2.Input:
     """The request's examples, with their context if there is one. Raises StatusError."""
-    found = input_pb2.Input()
-    into: Any = found.example_list
+    request_input = input_pb2.Input()
+    into: Any = request_input.example_list
     if "context" in document:
-        into = found.example_list_with_context
+        into = request_input.example_list_with_context
         into.context.CopyFrom(_example(document["context"]))
     if "examples" not in document:
         raise invalid(
             f"JSON Value: {show(document)} When method is classify, key 'examples' is "
-            "expected and was not found"
+            "expected and was not request_input"
         )
     examples = document["examples"]
     if not isinstance(examples, list):
@@ -40,7 +40,7 @@ def read_examples(document: Mapping[str, Any]) -> input_pb2.Input:
     if not examples:
         raise invalid(f"JSON Value: {show(document)} 'examples' value is an empty array")
     into.examples.extend(_example(value) for value in examples)
-    return found
+    return request_input
 
 
 def _example(value: Any) -> example_pb2.Example:

@@ -1,4 +1,4 @@
-"""JSON -> tensors of the Predict API; the way back is in json_answers.py.
+"""JSON requests of the Predict API -> tensors; the way back is in json_answers.py.
 
 The format is documented at https://www.tensorflow.org/tfx/serving/api_rest; where that is silent,
 rules and error texts follow TensorFlow Serving's json_tensor.cc and its tests. In short:
@@ -289,18 +289,18 @@ def _lossy(value: int | float, dtype: tf.DType) -> StatusError:
 
 
 def _strings(flat: list[Any], types: set[type]) -> np.ndarray:
-    found = np.empty(len(flat), object)
+    strings = np.empty(len(flat), object)
     if types == {dict}:
-        found[:] = [decode_base64(value) for value in flat]
-        return found
+        strings[:] = [decode_base64(value) for value in flat]
+        return strings
     for index, value in enumerate(flat):
         if isinstance(value, str):
-            found[index] = value.encode()
+            strings[index] = value.encode()
         elif isinstance(value, dict):
-            found[index] = decode_base64(value)
+            strings[index] = decode_base64(value)
         else:
             raise _type_error(value, tf.string)
-    return found
+    return strings
 
 
 def decode_base64(value: dict[str, Any]) -> bytes:

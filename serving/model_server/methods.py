@@ -1,4 +1,4 @@
-"""What can be asked of a loaded version: Predict, Classify, Regress and MultiInference.
+"""The inference methods of a loaded version: Predict, Classify, Regress, MultiInference.
 
 Rules and error texts follow TensorFlow Serving's predict_util.cc, classifier.cc, regressor.cc and
 multi_inference.cc. As its releases do by default (`enable_signature_method_name_check` off), a
@@ -45,12 +45,12 @@ def predict(
 ) -> Tensors:
     """The outputs that the filter names, or all. Raises StatusError, tf.errors.OpError."""
     servable.check(signature, inputs)
-    known = servable.signatures[signature].outputs
+    outputs = servable.signatures[signature].outputs
     for index, name in enumerate(output_filter):
-        if name not in known:
+        if name not in outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {name} Outputs expected to be in "
-                f"the set {{{','.join(sorted(known))}}}."
+                f"the set {{{','.join(sorted(outputs))}}}."
             )
         if name in output_filter[:index]:
             raise invalid(f"duplicate output tensor alias: {name}")
@@ -179,9 +179,9 @@ def _serialized(input: input_pb2.Input) -> np.ndarray:
         examples, context = input.example_list.examples, b""
     if not examples:
         raise invalid("Input is empty.")
-    found = np.empty(len(examples), object)
-    found[:] = [context + example.SerializeToString() for example in examples]
-    return found
+    serialized = np.empty(len(examples), object)
+    serialized[:] = [context + example.SerializeToString() for example in examples]
+    return serialized
 
 
 def multi_inference(

@@ -1,4 +1,4 @@
-"""The REST API: https://www.tensorflow.org/tfx/serving/api_rest
+"""REST API of the model server: https://www.tensorflow.org/tfx/serving/api_rest
 
 Paths are matched, and what matches none is refused, by the two patterns of TensorFlow Serving's
 http_rest_api_util.cc; the order of checks is that of its http_rest_api_handler.cc. All errors are
@@ -28,9 +28,9 @@ from serving.model_server import (
     json_examples,
     json_tensors,
     methods,
-    metrics,
 )
 from serving.model_server.core import Core
+from serving.model_server.prometheus import CONTENT_TYPE
 from serving.model_server.servable import DEFAULT_SIGNATURE
 from serving.model_server.status import HTTP_STATUS, StatusError, as_status, invalid
 
@@ -73,7 +73,7 @@ class RestApi:
         return not futures.wait(list(self._works), timeout_s).not_done
 
     async def _metrics_page(self, request: Request) -> Response:
-        return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
+        return Response(self._core.metrics.page(), media_type=CONTENT_TYPE)
 
     async def _api(self, request: Request) -> Response:
         started = time.monotonic()
@@ -179,22 +179,22 @@ class RestApi:
                     return self._predict(run, servable, signature, document)
             examples = json_examples.read_examples(document)
             with self._core.models.use(name, number, label) as servable:
-                asked = signature or DEFAULT_SIGNATURE
+                signature_name = signature or DEFAULT_SIGNATURE
                 if api == "classify":
-                    classes = methods.classify(run, servable, asked, examples)
+                    classes = methods.classify(run, servable, signature_name, examples)
                     return json_answers.dumps(json_examples.write_classes(classes))
-                values = methods.regress(run, servable, asked, examples)
+                values = methods.regress(run, servable, signature_name, examples)
                 return json_answers.dumps(json_examples.write_values(values))
 
     def _predict(
         self, run: methods.Run, servable: Any, signature: str, document: dict[str, Any]
     ) -> bytes:
-        asked = signature or DEFAULT_SIGNATURE
-        if asked not in servable.signatures:
-            raise invalid(f'Serving signature name: "{asked}" not found in signature def')
-        specs = servable.signatures[asked].inputs
+        signature_name = signature or DEFAULT_SIGNATURE
+        if signature_name not in servable.signatures:
+            raise invalid(f'Serving signature name: "{signature_name}" not found in signature def')
+        specs = servable.signatures[signature_name].inputs
         inputs, by_row = json_tensors.read_request(document, signature, specs)
-        outputs = methods.predict(run, servable, asked, inputs)
+        outputs = methods.predict(run, servable, signature_name, inputs)
         return json_answers.dumps(json_answers.write_response(outputs, by_row))
 
     def _look(self, name: str, number: int | None, label: str | None, metadata: bool) -> bytes:
@@ -234,11 +234,11 @@ def _unzip(body: bytes, limit: int) -> bytes:
     """Raises _TooLarge, StatusError."""
     unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        found = unpacker.decompress(body, limit + 1)
+        unzipped = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
         raise invalid(f"Failed to uncompress the gzipped body: {error}") from error
-    if len(found) > limit:
+    if len(unzipped) > limit:
         raise _TooLarge
     if not unpacker.eof:
         raise invalid("Failed to uncompress the gzipped body: it ends too early")
-    return found
+    return unzipped

@@ -1,4 +1,4 @@
-"""A loaded version of a model: named signatures, tensors -> tensors."""
+"""Servable: one loaded version of a model, named signatures, tensors -> tensors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from pipelines.model_contract import SAVED_MODEL_NAME
 from serving.model_server.status import StatusError, invalid
 
 Tensors = dict[str, np.ndarray]  # strings are arrays of `bytes` objects
@@ -20,12 +21,12 @@ DEFAULT_SIGNATURE = "serving_default"
 def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
     """As the file has them, with `__saved_model_init_op`: clients are told all of it."""
     saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    found = {}
+    saved.ParseFromString((path / SAVED_MODEL_NAME).read_bytes())
+    definitions = {}
     for name, signature in saved.meta_graphs[0].signature_def.items():
-        found[name] = meta_graph_pb2.SignatureDef()
-        found[name].CopyFrom(signature)
-    return found
+        definitions[name] = meta_graph_pb2.SignatureDef()
+        definitions[name].CopyFrom(signature)
+    return definitions
 
 
 def type_name(dtype: tf.DType) -> str:
@@ -38,8 +39,8 @@ class Servable:
 
     def __init__(self, name: str, version: int, path: Path):
         """Loads the SavedModel in `path`. Raises OSError, tf.errors.OpError."""
-        if not (path / "saved_model.pb").is_file():
-            raise FileNotFoundError(f"{path}: holds no saved_model.pb.")
+        if not (path / SAVED_MODEL_NAME).is_file():
+            raise FileNotFoundError(f"{path}: holds no {SAVED_MODEL_NAME}.")
         self.name, self.version, self.path = name, version, path
         self._loaded = tf.saved_model.load(str(path))  # holds the variables
         self._functions: dict[str, Any] = dict(self._loaded.signatures)
@@ -88,10 +89,10 @@ def _no_signature(name: str) -> StatusError:
 
 def _check_tensor(index: int, key: str, value: np.ndarray, spec: meta_graph_pb2.TensorInfo) -> None:
     expected = tf.dtypes.as_dtype(spec.dtype)
-    found = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
-    if found != expected:
+    given = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
+    if given != expected:
         raise invalid(
-            f"Expects arg[{index}] to be {type_name(expected)} but {type_name(found)} is provided"
+            f"Expects arg[{index}] to be {type_name(expected)} but {type_name(given)} is provided"
         )
     shape = tf.TensorShape(spec.tensor_shape)
     if not shape.is_compatible_with(value.shape):

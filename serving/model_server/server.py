@@ -1,4 +1,4 @@
-"""The server: both APIs over one set of models, started and ended in good order."""
+"""Lifecycle of a model server: both APIs over one set of models, start, drain and stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.model_server.batching import Batcher
 from serving.model_server.config_files import read_models
 from serving.model_server.core import Core
 from serving.model_server.grpc_service import make_server, set_health
-from serving.model_server.metrics import Metrics
+from serving.model_server.prometheus import Metrics
 from serving.model_server.rest import RestApi
 from serving.model_server.settings import Settings
 from serving.model_server.status import StatusError
@@ -152,14 +152,14 @@ class ModelServer:
 
     def _watch_config(self) -> None:
         """Serves what --model-config-file says when it changes."""
-        path, known = self._settings.model_config_file, self._config
+        path, served = self._settings.model_config_file, self._config
         while not self._ending.wait(self._settings.model_config_file_poll_wait_seconds):
             try:
                 config = read_models(path)
-                if config != known:
+                if config != served:
                     self.models.reload(config)
                     log.info("%s: read again", path)
-                known = config
+                served = config
             except (OSError, ValueError, StatusError) as error:
                 log.error("%s: not taken over: %s", path, error)
 

@@ -1,4 +1,4 @@
-"""The options of a model server; its flags are derived from them."""
+"""Settings of a model server; its flags are derived from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong with a request, in the codes that both protocols share.
+"""Status codes and errors of a request, in the numbering that both protocols share.
 
 TensorFlow's errors, gRPC's codes and `error_code` in a status are one numbering (google.rpc.Code);
 REST turns it into an HTTP status (`ToHTTPStatusCode` in TensorFlow Serving's http_server.cc).

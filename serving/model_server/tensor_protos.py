@@ -1,4 +1,4 @@
-"""TensorProto <-> arrays.
+"""TensorProto <-> NumPy arrays.
 
 Values are written into the field of their type (`float_val`, ...), as TensorFlow Serving does
 (AsProtoField in predict_util.cc): there are clients that read nothing else. Both forms are read.

@@ -1,4 +1,4 @@
-"""Which versions of a model are to be served: numbered folders, and the policy that picks.
+"""Version policy of a model server: which versions of a model, numbered folders, are served.
 
 https://www.tensorflow.org/tfx/serving/serving_config, file_system_storage_path_source.cc
 """
@@ -14,30 +14,15 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.model_server.status import invalid
 
 
-def list_versions(base: Path) -> dict[int, Path]:
-    """Number -> folder, the highest first; a folder that is a SavedModel is its only version.
-
-    A number beyond 64 bits, such as a date with microseconds, is none: the protocol has no place
-    for it.
-
-    Raises OSError where the base folder cannot be read.
-    """
-    if (base / "saved_model.pb").is_file():
-        return {int(base.name) if base.name.isdecimal() else 1: base}
-    folders = sorted(p for p in base.iterdir() if p.name.isdecimal() and p.is_dir())
-    found = {int(p.name): p for p in folders if p.name.isascii() and int(p.name) < 2**63}
-    return {number: found[number] for number in sorted(found, reverse=True)}
-
-
-def choose(policy: Any, found: Mapping[int, Path]) -> dict[int, Path]:
+def choose(policy: Any, versions: Mapping[int, Path]) -> dict[int, Path]:
     """Those that the config's `model_version_policy` wants; without one, the highest."""
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
-        return dict(found)
+        return dict(versions)
     if kind == "specific":
-        return {n: path for n, path in found.items() if n in policy.specific.versions}
+        return {n: path for n, path in versions.items() if n in policy.specific.versions}
     count = max(1, policy.latest.num_versions)
-    return dict(sorted(found.items(), reverse=True)[:count])
+    return dict(sorted(versions.items(), reverse=True)[:count])
 
 
 def one_model(name: str, base: Path) -> model_server_config_pb2.ModelServerConfig:

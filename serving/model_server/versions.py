@@ -1,4 +1,4 @@
-"""The models that are served, and the life of their versions.
+"""Lifecycle of the served models' versions: discovery, load, warm-up, roll-over, unload.
 
 A base folder is looked at again and again. A version that appears is loaded and warmed up, then
 becomes the one that answers, and only then are others unloaded, each after the last request that
@@ -21,10 +21,11 @@ from pathlib import Path
 from grpc import StatusCode
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
-from serving.model_server.metrics import Metrics
+from pipelines.model_contract import numbered_versions
+from serving.model_server.prometheus import Metrics
 from serving.model_server.servable import Servable
 from serving.model_server.status import StatusError, as_status, invalid
-from serving.model_server.version_policy import check_config, choose, list_versions
+from serving.model_server.version_policy import check_config, choose
 from serving.model_server.warmup import warm_up
 
 log = logging.getLogger(__name__)
@@ -120,16 +121,16 @@ class Models:
         Raises StatusError with the words of server_core.cc and basic_manager.cc.
         """
         with self._lock:
-            found = self._find(name, version, label)
-            found.users += 1
+            version_in_use = self._find(name, version, label)
+            version_in_use.users += 1
         try:
-            assert found.servable is not None
-            yield found.servable
+            assert version_in_use.servable is not None
+            yield version_in_use.servable
         finally:
             with self._lock:
-                found.users -= 1
-                if found.state is State.UNLOADING and not found.users:
-                    self._end(name, found)
+                version_in_use.users -= 1
+                if version_in_use.state is State.UNLOADING and not version_in_use.users:
+                    self._end(name, version_in_use)
 
     def _find(self, name: str, number: int | None, label: str | None) -> Version:
         if not name:
@@ -236,14 +237,14 @@ class Models:
         wanted: dict[int, Path] = {}
         if model.config is not None:
             try:
-                found = list_versions(Path(model.config.base_path))
+                versions = numbered_versions(Path(model.config.base_path))
             except OSError as error:  # a disk that is away for a moment: all stays as it is
                 if not model.unreadable:
                     log.error("%s: cannot look for versions: %s", model.config.base_path, error)
                 model.unreadable = True
                 return
             model.unreadable = False
-            wanted = choose(model.config.model_version_policy, found)
+            wanted = choose(model.config.model_version_policy, versions)
         for number in sorted(wanted):
             with self._lock:
                 version = _to_load(model, number, wanted[number])
@@ -294,10 +295,10 @@ class Models:
 
 def _to_load(model: _Model, number: int, path: Path) -> Version | None:
     """The version's entry where it must be loaded now."""
-    known = model.versions.get(number)
-    if known is not None:
-        if known.state is not State.END or time.monotonic() < known.retry_at:
+    earlier = model.versions.get(number)
+    if earlier is not None:
+        if earlier.state is not State.END or time.monotonic() < earlier.retry_at:
             return None
-    fresh = Version(number, path, failures=known.failures if known else 0)
+    fresh = Version(number, path, failures=earlier.failures if earlier else 0)
     model.versions[number] = fresh
     return fresh

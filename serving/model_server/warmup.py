@@ -1,4 +1,4 @@
-"""The requests that a model brings along, answered once before others may ask.
+"""Warm-up of a version: the requests that a model brings along, answered before any other.
 
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
@@ -10,18 +10,18 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from tensorflow_serving.apis import prediction_log_pb2
 
+from pipelines.model_contract import EXTRA_FOLDER, WARMUP_NAME
 from serving.model_server import methods
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.status import StatusError, invalid
 
-FILE = "assets.extra/tf_serving_warmup_requests"
 MOST = 1000  # records
 
 
 def warm_up(servable: Servable) -> int:
     """How many requests were answered. Raises StatusError, tf.errors.OpError; one request that
     fails makes the version unfit to serve."""
-    path = servable.path / FILE
+    path = servable.path / EXTRA_FOLDER / WARMUP_NAME
     if not path.is_file():
         return 0
     answered = 0

@@ -1,4 +1,4 @@
-"""Verdicts as a CSV table, a row a video."""
+"""CSV table of verdicts, a row a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person names on the command line to the video files to look at."""
+"""Input videos of a command line: files, folders and patterns -> video files, each once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Video files -> verdicts, by the same face code that made the training crops."""
+"""Inference on video files: verdicts, by the face code that made the training crops."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from pipelines.config import PreprocessConfig
 from serving.analysis.video_result import (
     ClipScore,
     VideoResult,
-    ask,
     by_one_version,
     clip_score,
     judge,
+    predictions,
 )
-from serving.client import (
-    Model,
-    ModelServerError,
-)
+from serving.client import Model, ModelServerError
 
 
 class Extractor(Protocol):
@@ -40,7 +37,8 @@ def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
     detail = ""
     with by_one_version(model, extractor.config) as (config, version):
         try:
-            scores = [clip_score(clip, said) for clip, said in ask(model, extractor.clips(path))]
+            scored = predictions(model, extractor.clips(path))
+            scores = [clip_score(clip, prediction) for clip, prediction in scored]
         except VideoError as error:
             if error.reason != "no_face":
                 raise

@@ -1,5 +1,4 @@
-"""What `dfdetect predict` does with the names it is given: opens the model, judges the videos one
-by one, tells people of each, and writes the table and the reports that were asked for."""
+"""Inference on the videos that `dfdetect predict` is given: a line each, a table, reports."""
 
 from __future__ import annotations
 
@@ -12,8 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.model_contract import model_folder
 from serving.analysis.video_result import VideoResult
-from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect, model_folder
+from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
 from serving.predict.csv_table import check_place, write_csv
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
@@ -80,7 +80,7 @@ def _judge_all(
     config = model.config()
     judge_video = _judge(model, config, reports)
     done = []
-    with progress(len(videos)) as advance:
+    with progress_bar(len(videos)) as advance:
         for outcome in outcomes(videos, judge_video):
             done.append(outcome)
             if outcome.result is None:
@@ -131,7 +131,7 @@ def describe(result: VideoResult, calibrated: bool) -> str:
 
 
 @contextlib.contextmanager
-def progress(videos: int) -> Iterator[Callable[[], None]]:
+def progress_bar(videos: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error if that is a terminal -> what to call after each video."""
     console = Console(stderr=True)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""A self-contained HTML report of each video that is judged."""
+"""HTML report files, a self-contained one for each video that is judged."""
 
 from __future__ import annotations
 

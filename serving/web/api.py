@@ -1,4 +1,4 @@
-"""The HTTP API: videos in, reports out. Its description is at /api/v1/openapi.json."""
+"""HTTP API of the web application: videos in, reports out; described at /api/v1/openapi.json."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
+from serving.web.analysis_job import AnalysisJob
 from serving.web.examples import JOB, REPORT
-from serving.web.job import Job
-from serving.web.jobs import Jobs
-from serving.web.metrics import Metrics
+from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals
+from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
 from serving.web.settings import Settings
 
@@ -70,7 +70,7 @@ class JobBody(BaseModel):
     links: dict[str, str]
 
 
-def body_of(job: Job) -> dict[str, Any]:
+def body_of(job: AnalysisJob) -> dict[str, Any]:
     """A job as the API shows it."""
     self = f"{PREFIX}/jobs/{job.id}"
     return {
@@ -89,13 +89,13 @@ def body_of(job: Job) -> dict[str, Any]:
     }
 
 
-async def _events(job: Job) -> AsyncIterator[ServerSentEvent]:
+async def _events(job: AnalysisJob) -> AsyncIterator[ServerSentEvent]:
     async for progress in job.follow():
         yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
-def router(jobs: Jobs, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
     answers = refusals("unauthorized", "not-found")
@@ -133,8 +133,8 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
                     request, body, jobs.folder, settings.max_bytes, settings.upload_timeout
                 )
                 job = jobs.add(upload)
-        shown = body_of(job)
-        return JSONResponse(shown, 202, {"Location": shown["links"]["self"]})
+        body_json = body_of(job)
+        return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
     @api.get("/{id}", response_model=JobBody, responses=answers)
     async def job_state(id: Id) -> Any:
@@ -186,8 +186,10 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
     async def report_html(id: Id) -> HTMLResponse:
         """The report as one file that loads nothing else."""
-        found = jobs.result(id)
-        html = await asyncio.to_thread(render, found.document, found.crops, found.heat_maps)
+        analysis = jobs.result(id)
+        html = await asyncio.to_thread(
+            render, analysis.document, analysis.crops, analysis.heat_maps
+        )
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)
 
@@ -199,11 +201,11 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
     @api.get("/{id}/faces/{n}/heat.png", response_class=Response, responses=_image("png", results))
     async def heat(id: Id, n: Number) -> Response:
         """Where the model looked in a face: to be laid over its crop, whose size it has."""
-        found = jobs.result(id)
-        heat_map = _nth(found.heat_maps, n)
+        analysis = jobs.result(id)
+        heat_map = _nth(analysis.heat_maps, n)
         if heat_map is None:
             raise not_found()
-        png = await asyncio.to_thread(heat_png, heat_map, found.crops[n])
+        png = await asyncio.to_thread(heat_png, heat_map, analysis.crops[n])
         return Response(png, media_type="image/png")
 
     return api
@@ -225,7 +227,7 @@ def _nth(items: list, n: int) -> Any:
     return items[n]
 
 
-def operations(jobs: Jobs, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
+def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
     """What whoever runs the server looks at: (health, which needs no token; metrics)."""
     health, inner = APIRouter(tags=["operations"]), APIRouter(tags=["operations"])
 

@@ -1,4 +1,4 @@
-"""The web application: pages, API, and the model server behind them in one command."""
+"""Web application: pages and API in one server, over a model server or a model loaded here."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from serving.client import RestClient
+from pipelines.exported_model import ExportedModel
+from serving.client import InProcessModel, Model, RestClient
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
-from serving.web.jobs import Jobs
-from serving.web.metrics import Metrics
+from serving.web.job_queue import JobQueue
+from serving.web.prometheus import Metrics
 from serving.web.settings import Settings
 
 SHUTDOWN_S = 5  # for streams of events to end
@@ -24,27 +25,20 @@ log = logging.getLogger("dfdetect.web")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. With --model it starts a model server of its own and ends it.
+    """The application. With --model it loads the model when it starts.
 
     Raises OSError and ValueError for a token file that cannot be used.
     """
     metrics = Metrics()
-    jobs = Jobs(settings, metrics)
+    jobs = JobQueue(settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with contextlib.ExitStack() as stack:
-            url = settings.model_server
-            if not url:
-                from serving.model_server.server import start_in_thread
-
-                server = start_in_thread(settings.model, settings.model_name)
-                url = await asyncio.to_thread(stack.enter_context, server)
-            await jobs.start(lambda: RestClient(url, settings.model_name, settings.model_timeout))
-            try:
-                yield
-            finally:
-                await jobs.stop()
+        await jobs.start(await asyncio.to_thread(_model_opener, settings))
+        try:
+            yield
+        finally:
+            await jobs.stop()
 
     app = FastAPI(
         title="dfdetect",
@@ -65,6 +59,19 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(pages.router(jobs, settings), dependencies=needs_token)
     app.add_middleware(Guard, metrics=metrics)
     return app
+
+
+def _model_opener(settings: Settings) -> Callable[[], Model]:
+    """How a job gets its model: a connection of its own, or the one that is loaded here.
+
+    Raises OSError, ModelServerError.
+    """
+    if settings.model_server:
+        server, name, timeout_s = settings.model_server, settings.model_name, settings.model_timeout
+        return lambda: RestClient(server, name, timeout_s)
+    model = InProcessModel(ExportedModel.open(settings.model), name=settings.model_name)
+    model.warm_up()
+    return lambda: model
 
 
 def server(app: FastAPI) -> uvicorn.Server:

@@ -1,4 +1,4 @@
-"""The process that opens strangers' files: it decodes, finds faces, and hands on crops.
+"""Decoding process for untrusted files: it probes, decodes, finds faces and hands on crops.
 
 Started by `FaceWorker`, which ends it when it takes too long or too much.
 """
@@ -8,24 +8,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import resource
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector
-from pipelines.faces.extract import FaceExtractor
+from pipelines.faces.extract import FaceExtractor, ProbedVideo
 from pipelines.video.probe import VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
 from serving.web import wire
+from serving.web.limits import (
+    MemoryBudget,
+    VideoLimits,
+    peak_resident_bytes,
+    too_much_memory,
+)
 
 # How files of the formats begin that are read; what begins otherwise is called unsupported.
 SIGNATURES = (
@@ -37,99 +41,85 @@ SIGNATURES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a video may be at most; known once its packets were counted."""
-
-    max_seconds: float
-    max_pixels: int
-    max_frames: int
-
-    def check(self, facts: VideoMetadata) -> None:
-        """Raises VideoError."""
-        pixels = facts.width * facts.height
-        if pixels > self.max_pixels:
-            size = f"{facts.width}x{facts.height} px, {pixels} in all"
-            raise _beyond("too_many_pixels", f"a frame is {size}; {self.max_pixels} are allowed")
-        if facts.duration_s > self.max_seconds:
-            long = f"it lasts {facts.duration_s:.1f} s; {self.max_seconds:g} s are allowed"
-            raise _beyond("too_long", long)
-        if facts.frames > self.max_frames:
-            many = f"it has {facts.frames} frames; {self.max_frames} are allowed"
-            raise _beyond("too_long", many)
-
-
-def _beyond(reason: str, what: str) -> VideoError:
-    return VideoError(reason, "decode", what + ".")
-
-
 def looks_like_video(head: bytes) -> bool:
     """Whether a file that begins so is of a format that is read."""
     return any(head.startswith(marks, offset) for offset, marks in SIGNATURES)
 
 
-class _Told(Stopwatch):
-    """A stopwatch that says which stage begins."""
+class _StageWatch(Stopwatch):
+    """A stopwatch that reports which stage begins, "decode" or "faces"."""
 
-    def __init__(self, tell: Any):
+    def __init__(self, report: Callable[[str], None]):
         super().__init__()
-        self._tell = tell
+        self._report = report
         self._stage = ""
 
     @contextlib.contextmanager
     def running(self, stage: str) -> Iterator[None]:
-        shown = "decode" if stage == "decode" else "faces"
-        if shown != self._stage:
-            self._stage = shown
-            self._tell(shown)
+        reported = "decode" if stage == "decode" else "faces"
+        if reported != self._stage:
+            self._stage = reported
+            self._report(reported)
         with super().running(stage):
             yield
 
 
 class Decoder:
-    """Answers requests for the facts and the clips of files."""
+    """Answers the requests "open", with the metadata of a file, and "clips", with its clips."""
 
-    def __init__(self, connection: Connection, extractor: FaceExtractor, limits: Limits):
-        self._connection, self._extractor, self._limits = connection, extractor, limits
-        self._lock = threading.Lock()  # stages are told from the thread that decodes, too
+    def __init__(
+        self,
+        connection: Connection,
+        extractor: FaceExtractor,
+        limits: VideoLimits,
+        memory: MemoryBudget,
+    ):
+        self._connection, self._extractor = connection, extractor
+        self._limits, self._memory = limits, memory
+        self._lock = threading.Lock()  # stages are reported from the thread that decodes, too
+        self._video: ProbedVideo | None = None  # the file that was opened last
 
     def send(self, message: bytes) -> None:
         with self._lock:
             self._connection.send_bytes(message)
 
     def answer(self, kind: str, path: str) -> None:
+        peak_bytes = peak_resident_bytes()
         try:
-            if kind == "facts":
-                self.send(wire.pack("facts", **dataclasses.asdict(self._facts(path))))
+            if kind == "open":
+                self.send(wire.pack("metadata", **dataclasses.asdict(self._open(path))))
                 return
-            watch = _Told(lambda stage: self.send(wire.pack("stage", stage=stage)))
-            for clip in self._extractor.clips(path, watch):
+            watch = _StageWatch(lambda stage: self.send(wire.pack("stage", stage=stage)))
+            if self._video is None or self._video.info.path != path:
+                self._open(path)
+            assert self._video is not None
+            for clip in self._video.clips(watch):
                 self.send(wire.pack_clip(clip))
             self.send(wire.pack("end"))
-        except (VideoError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
-                self._refuse(error)
-                return
-            self._refuse(VideoError("decoder_failed", "decode", "it takes too much memory."))
-            raise  # what else failed for want of memory is not known: end
-        except OSError:
-            raise  # nobody listens any more
-        except Exception as error:  # a file that finds a fault in us is a bad file all the same
-            traceback.print_exc()
-            what = f"reading it failed ({type(error).__name__})."
-            self._refuse(VideoError("decoder_failed", "decode", what))
+        except Exception as error:
+            if self._memory.explains(error, peak_bytes):
+                self._refuse(too_much_memory(self._memory.budget_bytes))
+                raise  # what else failed for want of memory cannot be told: end
+            if isinstance(error, OSError):
+                raise  # nobody listens any more
+            if not isinstance(error, VideoError):  # a fault in us: a bad file all the same
+                traceback.print_exc()
+                what = f"reading it failed ({type(error).__name__})."
+                error = VideoError("decoder_failed", "decode", what)
+            self._refuse(error)
 
-    def _facts(self, path: str) -> VideoMetadata:
+    def _open(self, path: str) -> VideoMetadata:
         try:
-            facts = self._extractor.metadata(path)
+            self._video = self._extractor.open(path)
         except VideoError as error:
             with open(path, "rb") as file:
-                known = looks_like_video(file.read(32))
-            if error.reason != "unreadable" or known:
+                is_video = looks_like_video(file.read(32))
+            if error.reason != "unreadable" or is_video:
                 raise
             raise VideoError("unsupported", error.stage, error.detail) from error
-        self._limits.check(facts)
-        return facts
+        metadata = self._video.metadata
+        self._limits.check(metadata)
+        return metadata
 
     def _refuse(self, error: VideoError) -> None:
         self.send(wire.pack("error", reason=error.reason, stage=error.stage, detail=error.detail))
@@ -142,21 +132,6 @@ def warm(config: PreprocessConfig, threads: int, time_limit_s: float) -> FaceExt
     detector.detect([frame])
     detector.refine([frame], np.array([0]), np.array([[200.0, 100.0, 300.0, 200.0]]))
     return FaceExtractor(config, detector, threads=threads, time_limit_s=time_limit_s)
-
-
-def limit_memory(budget: int) -> None:
-    """A limit for what the server, which looks on, may be too late for; no file, no core dump.
-
-    It is twice the budget, on top of what the process has now: FFmpeg takes a frame for damaged for
-    which it gets no memory. Of the limits that Linux has, RLIMIT_DATA is the one that counts memory
-    which can be written to; TensorFlow maps far more addresses than it uses.
-    """
-    with open("/proc/self/status") as status:
-        sizes = dict(line.split(":", 1) for line in status)
-    now = int(sizes["VmData"].split()[0]) * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (now + 2 * budget, now + 2 * budget))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _end_with_parent(parent: int) -> None:
@@ -172,8 +147,9 @@ def main(descriptor: int, parent: int) -> None:
     _, start, _ = wire.unpack(connection.recv_bytes())
     config = PreprocessConfig.from_dict(start["config"])
     extractor = warm(config, start["threads"], start["time_limit_s"])
-    limit_memory(start["memory"])
-    decoder = Decoder(connection, extractor, Limits(**start["limits"]))
+    memory = MemoryBudget(start["memory"])
+    memory.enforce()
+    decoder = Decoder(connection, extractor, VideoLimits(**start["limits"]), memory)
     decoder.send(wire.pack("ready"))
     while True:
         try:

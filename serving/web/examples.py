@@ -1,4 +1,4 @@
-"""Examples for the description of the API."""
+"""Examples for the OpenAPI description of the HTTP API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Around every request: security headers, the access log, and the token where one is asked for."""
+"""Middleware around every request: security headers, access log, and the token check."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.web.metrics import Metrics
 from serving.web.problems import Problem, internal
+from serving.web.prometheus import Metrics
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -95,8 +95,8 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
             raise Problem("unauthorized", "The request comes from a page of another site.")
         given = _given(request.headers.get("authorization", ""))
         if not hmac.compare_digest(given, token.encode()):
-            asked = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
-            raise Problem("unauthorized", "Send the token of this server.", asked)
+            challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
+            raise Problem("unauthorized", "Send the token of this server.", challenge)
 
     return check
 

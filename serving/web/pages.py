@@ -1,4 +1,4 @@
-"""The pages of the web application: for people; programs use the API."""
+"""HTML pages of the web application, for people; programs use the API."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fastapi.staticfiles import StaticFiles
 
 from serving.analysis.report_html import PageOf, environment, render_part
 from serving.web.api import PREFIX
-from serving.web.jobs import Jobs
+from serving.web.job_queue import JobQueue
 from serving.web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
 
-def router(jobs: Jobs, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     """GET / , /jobs/{id}, /jobs/{id}/result and /static/.
 
     The first two are the same page, which holds nothing of any job: its script asks for that.
@@ -46,10 +46,10 @@ def router(jobs: Jobs, settings: Settings) -> APIRouter:
 
     @routes.get("/jobs/{id}/result")
     async def result(id: str) -> HTMLResponse:
-        found = jobs.result(id)
+        analysis = jobs.result(id)
         of = PageOf(f"{PREFIX}/jobs/{id}", kept)
         html = await asyncio.to_thread(
-            render_part, found.document, found.crops, found.heat_maps, of
+            render_part, analysis.document, analysis.crops, analysis.heat_maps, of
         )
         return HTMLResponse(html)
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a user of the web application, as RFC 9457 problems."""
+"""Problems of users of the web application, as RFC 9457 has them."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Problem("http", said, code=422).response()
+        sentences = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Problem("http", sentences, code=422).response()
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""An upload -> a file on disk: read as a stream, its bytes counted and hashed on the way."""
+"""Upload of a video, streamed to a file on disk; its bytes are counted and hashed on the way."""
 
 from __future__ import annotations
 
@@ -156,10 +156,10 @@ def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY:
-        found = kind.decode("latin-1") or "not given"
+        given = kind.decode("latin-1") or "not given"
         raise Problem(
             "bad-upload",
-            f"The content type is {found}; expected multipart/form-data with its boundary.",
+            f"The content type is {given}; expected multipart/form-data with its boundary.",
         )
     return boundary
 
@@ -191,8 +191,8 @@ async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int) -> st
     except FormParserError as error:
         raise Problem("bad-upload", f"The body is not multipart/form-data: {error}.") from error
     if not form.complete:
-        found = "is not complete" if form.name else "is not there"
-        raise Problem("bad-upload", f"The field 'video' {found}; send the file as this field.")
+        problem = "is not complete" if form.name else "is not there"
+        raise Problem("bad-upload", f"The field 'video' {problem}; send the file as this field.")
     if not size:
         raise Problem("bad-upload", "The field 'video' is empty; send the file as this field.")
     return digest.hexdigest()

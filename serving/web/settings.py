@@ -1,4 +1,4 @@
-"""What the web application is told at its start; the flags of `dfdetect web` are derived."""
+"""Settings of the web application; the flags of `dfdetect web` are derived from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.flags import check_fields, option
 class Settings:
     """Raises ValueError for a value that cannot work."""
 
-    model: str = option("", "folder of an exported model; a model server is started for it")
+    model: str = option("", "folder of an exported model, to load in this process")
     model_server: str = option("", "address of a model server to ask instead of --model")
     model_name: str = option("dfdetect", "the model's name on the model server")
     host: str = option("127.0.0.1", "address to listen at")

@@ -1,4 +1,4 @@
-"""Uploads on disk: random names in a private folder, gone with the analysis or the next start."""
+"""Upload storage: random names in a private folder, gone with the analysis or the next start."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class UploadFolder:
 
     def __init__(self, base: Path):
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = base.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        info = base.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
             raise OSError(f"{base}: is not a folder of this user. Give another --folder.")
         base.chmod(0o700)
         with open(base / "start.lock", "w") as start:

@@ -1,4 +1,4 @@
-"""Messages between the web server and a process that decodes: JSON, then the bytes of crops.
+"""Wire format between the web server and a decoding process: JSON, then the bytes of crops.
 
 No pickle: what comes from a process that a hostile file may have taken over is numbers and images,
 never objects.
@@ -71,9 +71,9 @@ def clip_of(values: dict[str, Any], blobs: list[bytes]) -> Clip:
         raise ValueError(f"not a clip ({error!r})") from error
 
 
-def facts_of(values: dict[str, Any]) -> VideoMetadata:
+def metadata_of(values: dict[str, Any]) -> VideoMetadata:
     """Of a message with the fields of VideoMetadata. Raises ValueError."""
     names = {field.name for field in dataclasses.fields(VideoMetadata)}
     if set(values) != names:
-        raise ValueError(f"facts with {sorted(values)}; expected {sorted(names)}")
+        raise ValueError(f"metadata with {sorted(values)}; expected {sorted(names)}")
     return VideoMetadata(**{**values, "sampled": tuple(map(tuple, values["sampled"]))})

@@ -1,4 +1,4 @@
-"""The web server's side of the process that decodes: asks it, watches it, replaces it."""
+"""Worker process for decoding, seen from the web server: asked, watched, ended, replaced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.video.probe import VideoMetadata
 from serving.analysis.analyse import Cancelled
 from serving.web import wire
+from serving.web.limits import resident_bytes, too_much_memory
 from serving.web.settings import Settings
 
 TICK_S = 0.1  # how often the process is looked after while it works
@@ -61,7 +61,7 @@ class FaceWorker:
         if kind != "ready":
             self.stop()
             raise _failed(f"the process began with {kind!r}")
-        self._allowed_bytes = _resident(self.pid) + self._settings.worker_memory
+        self._allowed_bytes = resident_bytes(self.pid) + self._settings.worker_memory
         self.config, self.ready = config, True
 
     def _start(self, config: PreprocessConfig) -> None:
@@ -121,8 +121,8 @@ class FaceWorker:
                 limit_s = self._settings.job_timeout
                 what = f"decoding it and finding faces took longer than {limit_s:g} s."
                 raise VideoError("timeout", "decode", what)
-            if _resident(self.pid) > self._allowed_bytes:
-                raise _failed(f"it takes more than {self._settings.worker_memory} bytes of memory")
+            if resident_bytes(self.pid) > self._allowed_bytes:
+                raise too_much_memory(self._settings.worker_memory)
             if self._connection.poll(TICK_S):
                 return
 
@@ -145,32 +145,24 @@ def _failed(what: str) -> VideoError:
     return VideoError("decoder_failed", "decode", what + ".")
 
 
-def _resident(pid: int | None) -> int:
-    """Bytes of memory that a process holds; 0 of one that has ended."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
-
-
 @dataclasses.dataclass(frozen=True)
 class WorkerFaces:
     """A worker for the time of one job: a FaceSource.
 
-    deadline: on the monotonic clock. tell: of the stage that begins.
+    deadline: on the monotonic clock. on_stage: called with the stage that begins.
     """
 
     worker: FaceWorker
     config: PreprocessConfig
     deadline: float
     cancelled: Callable[[], bool]
-    tell: Callable[[str], None]
+    on_stage: Callable[[str], None]
 
-    def metadata(self, path: str) -> VideoMetadata:
-        self.worker.send("facts", path=path)
-        _, values, _ = self._answer("facts")
-        return self._made(lambda: wire.facts_of(values))
+    def open(self, path: str) -> WorkerVideo:
+        """Raises VideoError, Cancelled."""
+        self.worker.send("open", path=path)
+        _, values, _ = self._answer("metadata")
+        return WorkerVideo(self, path, self._made(lambda: wire.metadata_of(values)))
 
     def clips(self, path: str) -> Generator[Clip]:
         self.worker.send("clips", path=path)
@@ -196,7 +188,7 @@ class WorkerFaces:
             if kind in kinds:
                 return kind, values, blobs
             if kind == "stage":
-                self.tell(str(values.get("stage")))
+                self.on_stage(str(values.get("stage")))
             elif kind == "error":
                 raise VideoError(*(str(values.get(k)) for k in ("reason", "stage", "detail")))
             else:
@@ -209,3 +201,16 @@ class WorkerFaces:
         except ValueError as error:
             self.worker.stop()
             raise _failed(f"the process that decodes it sent {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerVideo:
+    """A video that a worker has opened."""
+
+    faces: WorkerFaces
+    path: str
+    metadata: VideoMetadata
+
+    def clips(self) -> Generator[Clip]:
+        """Raises VideoError, Cancelled."""
+        return self.faces.clips(self.path)

@@ -123,7 +123,7 @@ def healthy(service: str, url: str) -> bool:
     port = {"model": "8501", "web": "8080"}[service]
     command[-1] = command[-1].replace(port, url.rpartition(":")[2])
     command[0] = sys.executable if command[0] == "python" else command[0]
-    return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
 def test_the_models_health_check_waits_for_a_model_that_is_loading(exported):

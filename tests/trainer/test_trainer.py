@@ -21,7 +21,7 @@ from pipelines.shards.open import ClipDataset
 from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import run as runs
 from trainer.config import TrainConfig
-from trainer.errors import TrainError
+from trainer.errors import ExportError, TrainError
 from trainer.evaluation import evaluate, metrics
 from trainer.exporting import export
 from trainer.input.clips import read_clips
@@ -254,7 +254,8 @@ def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, o
     facts = json.loads(answers["config"]["preprocess_json"][0])
     assert PreprocessConfig.from_dict(facts["config"]).fingerprint == facts["fingerprint"]
     assert json.loads((saved / "assets.extra" / "preprocess.json").read_text()) == facts
-    assert json.loads(answers["config"]["verdict_json"][0]) == export.VERDICT
+    uncalibrated = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
+    assert json.loads(answers["config"]["verdict_json"][0]) == uncalibrated
 
 
 def test_a_served_clip_without_any_frame_is_an_error(saved):
@@ -288,10 +289,10 @@ def test_a_served_clip_with_more_frames_than_trained_is_an_error(saved, data):
 
 def test_an_export_that_fails_its_check_leaves_nothing(run, tmp_path, monkeypatch):
     def wrong(*given):
-        raise export.ExportError("off by 1")
+        raise ExportError("off by 1")
 
     monkeypatch.setattr(export, "check_outputs", wrong)
-    with pytest.raises(export.ExportError, match="off by 1"):
+    with pytest.raises(ExportError, match="off by 1"):
         export.export(run, tmp_path)
     assert list((tmp_path / "dfdetect").iterdir()) == []
 
@@ -316,7 +317,8 @@ def test_every_request_that_warms_a_server_up_is_answered(saved):
 def test_an_export_without_the_protocols_messages_says_so(
     run, tmp_path, monkeypatch, capsys, unchecked
 ):
-    monkeypatch.setattr(export, "can_write_warmup", lambda: False)
+    for module in ("export", "warmup"):  # the command asks the second
+        monkeypatch.setattr(f"trainer.exporting.{module}.can_write_warmup", lambda: False)
     assert main(["export", "--run", str(run), "--out", str(tmp_path)]) == 0
     assert "without requests to warm a server up" in capsys.readouterr().out
     assert not (

@@ -1,4 +1,4 @@
-"""A model that can be measured: a training run, a .keras file or an exported SavedModel."""
+"""A detector for evaluation, from a training run, a .keras file or an exported SavedModel."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import TENSORS
 from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration, apply
-from trainer.exporting.export import PREPROCESS_NAME, VERDICT_NAME, verdict_of
 from trainer.model.detector import load_model
 from trainer.run import CONFIG_NAME, MODEL_NAME, Run
-
-SAVED_MODEL = "saved_model.pb"
 
 
 class ClipScores(NamedTuple):
@@ -64,19 +65,11 @@ def load_detector(model: str | os.PathLike) -> Detector:
         beside = path.parent / CONFIG_NAME
         config = json.loads(beside.read_text()) if beside.is_file() else {}
         return _of_keras(path, load_model(path), config, None)
-    if saved := _saved_model(path):
-        return _of_saved_model(saved)
-    return of_run(Run.open(path))
-
-
-def _saved_model(path: Path) -> Path | None:
-    """The folder of the SavedModel in `path`; None where there is none."""
-    if (path / SAVED_MODEL).is_file():
-        return path
-    versions = [
-        int(p.parent.name) for p in path.glob(f"*/{SAVED_MODEL}") if p.parent.name.isdigit()
-    ]
-    return path / str(max(versions)) if versions else None
+    try:
+        exported = ExportedModel.open(path)
+    except FileNotFoundError:  # a run, then, or nothing
+        return of_run(Run.open(path))
+    return _of_exported(exported)
 
 
 def of_run(run: Run, calibrated: bool = True, name: str = "") -> Detector:
@@ -86,9 +79,8 @@ def of_run(run: Run, calibrated: bool = True, name: str = "") -> Detector:
 
 
 def _of_keras(
-    path: Path, model: Any, config: dict[str, Any], calibration: Calibration | None
+    path: Path, model: keras.Model, config: dict[str, Any], calibration: Calibration | None
 ) -> Detector:
-    import tensorflow as tf
 
     folder = path if path.is_dir() else path.parent
     temperature = calibration.temperature if calibration else 1.0
@@ -106,7 +98,7 @@ def _of_keras(
     return Detector(
         name=str(path),
         predict=predict,
-        thresholds=Thresholds.from_dict(verdict_of(calibration)),
+        thresholds=calibration.thresholds if calibration else Thresholds(),
         calibration=calibration.to_dict() if calibration else None,
         config=config,
         folder=folder,
@@ -115,20 +107,9 @@ def _of_keras(
     )
 
 
-def _of_saved_model(folder: Path) -> Detector:
-    import tensorflow as tf
-
-    extra = folder / "assets.extra"
-    for name in (PREPROCESS_NAME, VERDICT_NAME):
-        if not (extra / name).is_file():
-            raise FileNotFoundError(
-                f"{extra / name} is missing: {folder} is no model of `dfdetect export`."
-            )
-    preprocess = json.loads((extra / PREPROCESS_NAME).read_text())
-    verdict = json.loads((extra / VERDICT_NAME).read_text())
-    config = extra / CONFIG_NAME
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures["tensors"]
+def _of_exported(exported: ExportedModel) -> Detector:
+    description = exported.description
+    signature = exported.graph.signatures[TENSORS.name]
 
     def predict(clips, mask):
         # The signature refuses a clip without a frame; its score is not used.
@@ -136,14 +117,14 @@ def _of_saved_model(folder: Path) -> Detector:
         outputs = signature(clips=clips, mask=mask)
         return ClipScores(*(outputs[name].numpy() for name in ClipScores._fields))
 
-    crops = preprocess["config"]
+    crops = description.preprocess
     return Detector(
-        name=str(folder),
+        name=str(exported.folder),
         predict=predict,
-        thresholds=Thresholds.from_dict(verdict),
-        calibration=verdict.get("calibration"),
-        config=json.loads(config.read_text()) if config.is_file() else {},
-        folder=extra,
-        fingerprint=preprocess["fingerprint"],
-        shape=(crops["frames_per_clip"], crops["crop_size"]),
+        thresholds=description.thresholds,
+        calibration=dict(description.calibration) if description.calibration else None,
+        config=exported.training,
+        folder=exported.extra,
+        fingerprint=description.fingerprint,
+        shape=(crops.frames_per_clip, crops.crop_size),
     )

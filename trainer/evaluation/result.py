@@ -16,8 +16,8 @@ from trainer.evaluation.metrics import calibration_bins, score_metrics
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
 from trainer.evaluation.slices import measure_slice, slices
-from trainer.exporting.provenance import trained_on_of
 from trainer.leakage import leakage, read_seen
+from trainer.run import trained_on_of
 
 SCHEMA = "dfdetect-metrics/1"
 WORST = 10  # errors shown

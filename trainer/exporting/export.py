@@ -1,86 +1,18 @@
-"""A trained model -> a SavedModel that stock TensorFlow Serving runs, or a LiteRT file."""
+"""Export of a trained model as a SavedModel that stock TensorFlow Serving runs."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import shutil
 from pathlib import Path
-from typing import Any
 
-from pipelines.atomic import write_json
-from trainer.calibration import Calibration, apply
-from trainer.errors import ExportError
-from trainer.exporting.provenance import facts, read_metrics
+from pipelines.model_contract import EXPLAIN, EXTRA_FOLDER, SERVING_DEFAULT, TENSORS, WARMUP_NAME
+from trainer.exporting.serving_model import Network
+from trainer.exporting.signatures import save
+from trainer.exporting.source import Source
 from trainer.exporting.verify import check_ops, check_outputs, encoded, example_inputs
 from trainer.exporting.versions import write_version
-from trainer.exporting.warmup import WARMUP_NAME, can_write_warmup, write_warmup
-from trainer.leakage import SEEN_NAME
-from trainer.run import CONFIG_NAME, Run
-
-PREPROCESS_NAME = "preprocess.json"
-VERDICT_NAME = "verdict.json"
-FACTS_NAME = "facts.json"
-CARD_NAME = "model_card.md"
-# Of a model that is not calibrated. Between the two thresholds a verdict is INCONCLUSIVE.
-VERDICT = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
-
-
-def verdict_of(calibration: Calibration | None) -> dict[str, Any]:
-    """What verdict.json says: the two thresholds, and how they and the temperature were found."""
-    if calibration is None:
-        return VERDICT
-    thresholds = {name: getattr(calibration, name) for name in ("real_below", "fake_above")}
-    return {**thresholds, "calibration": calibration.to_dict()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A finished run and all that goes with its model, read and checked.
-
-    records: what travels with the model, by the name of its file.
-    """
-
-    run: Path
-    model: Any
-    config: dict[str, Any]
-    temperature: float
-    records: dict[str, dict[str, Any]]
-    metrics: dict[str, Any] | None
-
-
-def read_source(run: str | os.PathLike, metrics: str | os.PathLike | None) -> Source:
-    """Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported or
-    the metrics.json is not its own."""
-    from trainer.exporting.serving_model import in_float32
-
-    trained = Run.open(run)
-    preprocess = trained.preprocess
-    if preprocess.fingerprint != trained.fingerprint:
-        raise ExportError(
-            f"{run}: the model was trained on crops of fingerprint {trained.fingerprint}; this "
-            f"version makes {preprocess.fingerprint}. Preprocess and train again."
-        )
-    calibration = trained.calibration
-    verdict = verdict_of(calibration)
-    thresholds = {name: verdict[name] for name in ("real_below", "fake_above")}
-    measured = read_metrics(metrics, preprocess.fingerprint, thresholds) if metrics else None
-    return Source(
-        run=Path(run),
-        model=in_float32(trained.model),
-        config=trained.record,
-        temperature=calibration.temperature if calibration else 1.0,
-        records={
-            PREPROCESS_NAME: {
-                "config": preprocess.to_dict(),
-                "fingerprint": preprocess.fingerprint,
-            },
-            VERDICT_NAME: verdict,
-            FACTS_NAME: facts(trained.record, measured),
-        },
-        metrics=measured,
-    )
+from trainer.exporting.warmup import can_write_warmup, write_warmup
+from trainer.run import Run
 
 
 def export(
@@ -94,59 +26,41 @@ def export(
     """Writes the SavedModel `out`/`name`/<next number>/ and returns it; see docs/export.md.
 
     Probabilities are those of the run's calibration where it has one; the logit is the model's.
-    Beside the model go its card and facts, with the figures of `metrics`, a metrics.json of
+    Beside the model go its card and provenance, with the figures of `metrics`, a metrics.json of
     `dfdetect evaluate`; how it was trained and on whom, the latter as hashes; and requests to
     warm a server up, where the extra "serving" is installed.
     Raises FileNotFoundError, ValueError or ExportError where the run cannot be exported.
     """
-    source = read_source(run, metrics)
-    return write_version(
-        Path(out) / name, lambda folder: _write(folder, source, name, precision, verbose)
-    )
-
-
-def _write(folder: Path, source: Source, name: str, precision: str, verbose: bool) -> None:
-    from trainer.exporting.serving_model import Network
-    from trainer.exporting.signatures import save
-
+    source = Source.of(Run.open(run), metrics, name)
     network = Network.of(source.model)
+
+    def write(folder: Path) -> None:
+        texts = source.description.to_json()
+        save(folder, network.folded(precision), texts, source.temperature, verbose)
+        check_ops(folder)
+        _check_answers(folder, source, network, precision)
+        extra = folder / EXTRA_FOLDER
+        extra.mkdir()
+        source.write_records(extra)
+        if can_write_warmup():
+            write_warmup(extra / WARMUP_NAME, name, network.frames, network.side_px)
+
+    return write_version(Path(out) / name, write)
+
+
+def _check_answers(folder: Path, source: Source, network: Network, precision: str) -> None:
+    """Raises ExportError where the SavedModel answers otherwise than the trained model."""
     clips = example_inputs(network.frames, network.side_px)
-    inputs = {"tensors": clips, "serving_default": encoded(clips), "explain": encoded(clips)}
-    scores = expected_scores(source, clips)
-    heat = {"heat_map": network.heat_map(**clips)[0].numpy()}
-    expected = {"tensors": scores, "serving_default": scores, "explain": heat}
-    texts = {
-        file.replace(".json", "_json"): json.dumps(record)
-        for file, record in source.records.items()
+    scores = source.expected_scores(clips)
+    heat, _ = network.heat_map(**clips)
+    inputs = {
+        TENSORS.name: clips,
+        SERVING_DEFAULT.name: encoded(clips),
+        EXPLAIN.name: encoded(clips),
     }
-    save(folder, network.folded(precision), texts, source.temperature, verbose)
-    check_ops(folder)
+    expected = {
+        TENSORS.name: scores,
+        SERVING_DEFAULT.name: scores,
+        EXPLAIN.name: {"heat_map": heat.numpy()},
+    }
     check_outputs(folder, inputs, expected, precision)
-    extra = folder / "assets.extra"
-    extra.mkdir()
-    write_records(extra, source, name)
-    if can_write_warmup():
-        write_warmup(extra / WARMUP_NAME, name, network.frames, network.side_px)
-
-
-def expected_scores(source: Source, clips: dict[str, Any]) -> dict[str, Any]:
-    """What an export must say of clips (arrays `clips` and `mask`), by the name of the output."""
-    found = {k: v.numpy() for k, v in source.model(clips, training=False).items()}
-    return {
-        "probability_fake": apply(found["logit"], source.temperature),
-        "frame_probability": apply(found["frame_logit"], source.temperature) * clips["mask"],
-    }
-
-
-def write_records(folder: Path, source: Source, name: str) -> None:
-    """What travels with a model: how crops and verdicts are made, its card and facts, and what
-    `dfdetect evaluate` needs to know of its training."""
-    from trainer.report.model_card import model_card
-
-    for file, record in source.records.items():
-        write_json(folder / file, record)
-    (folder / CARD_NAME).write_text(model_card(source.metrics, name))
-    known = {k: v for k, v in source.config.items() if k != "data"}  # a path of no use elsewhere
-    write_json(folder / CONFIG_NAME, known)
-    if (source.run / SEEN_NAME).is_file():
-        shutil.copy(source.run / SEEN_NAME, folder / SEEN_NAME)

@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolutions before it, for a network that trains no more.
+"""Batch-norm folding: a network for inference with each norm in the convolution before it.
 
 At inference batch norm multiplies and shifts each channel by constants, which a kernel and a bias
 can do as well (Jacob et al. 2017, arXiv:1712.05877, section 3.2).

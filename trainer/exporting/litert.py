@@ -1,4 +1,7 @@
-"""A trained model -> a LiteRT file, for use at the edge. https://ai.google.dev/edge/litert"""
+"""Export of a trained model as a LiteRT file, for inference at the edge.
+
+https://ai.google.dev/edge/litert
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
+from pipelines.model_contract import TENSORS
 from trainer.errors import ExportError
-from trainer.exporting.export import expected_scores, read_source, write_records
 from trainer.exporting.serving_model import Network
+from trainer.exporting.signatures import Scoring
+from trainer.exporting.source import Source
 from trainer.exporting.verify import TOLERANCES, check_close, example_inputs
 from trainer.exporting.versions import write_version
+from trainer.run import Run
 
 FILE_NAME = "model.tflite"
-SIGNATURE = "tensors"
 ROUNDS = 5  # that the latency is the median of
 
 
@@ -55,17 +63,17 @@ def export_litert(
     """
     if importlib.util.find_spec("ai_edge_litert") is None:
         raise ExportError("LiteRT is missing, to check the file: pip install 'dfdetect[edge]'.")
-    source = read_source(run, metrics)
+    source = Source.of(Run.open(run), metrics, name)
     network = Network.of(source.model)
     clips = example_inputs(network.frames, network.side_px)
-    expected = expected_scores(source, clips)
+    expected = source.expected_scores(clips)
     threads = os.cpu_count() or 1
     latencies = []
 
     def write(folder: Path) -> None:
         (folder / FILE_NAME).write_bytes(convert(network, source.temperature))
         latencies.append(_check(folder / FILE_NAME, clips, expected, threads))
-        write_records(folder, source, name)
+        source.write_records(folder)
 
     path = write_version(Path(out) / name, write, prefix="litert-") / FILE_NAME
     return EdgeModel(path, path.stat().st_size / 1e6, network.frames, latencies[0], threads)
@@ -76,12 +84,6 @@ def convert(network: Network, temperature: float) -> bytes:
 
     Raises ExportError where it holds others.
     """
-    import keras
-    import tensorflow as tf
-    from tensorflow.lite.python.convert_phase import ConverterError
-
-    from trainer.exporting.signatures import Scoring
-
     # Steps instead of a loop: its lists of tensors are none of LiteRT's own operations.
     for layer in network.head._flatten_layers():
         if isinstance(layer, keras.layers.RNN):
@@ -103,9 +105,9 @@ def convert(network: Network, temperature: float) -> bytes:
 
     with tempfile.TemporaryDirectory() as saved:
         archive = keras.export.ExportArchive()
-        archive.add_endpoint(SIGNATURE, tensors)
+        archive.add_endpoint(TENSORS.name, tensors)
         archive.write_out(saved, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SIGNATURE])
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[TENSORS.name])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             return converter.convert()
@@ -119,15 +121,15 @@ def _check(
     path: Path, clips: dict[str, np.ndarray], expected: dict[str, np.ndarray], threads: int
 ) -> float:
     """Seconds that a clip takes. Raises ExportError where the file says something else."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter  # of the extra "edge"
 
-    run = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner(SIGNATURE)
+    run = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner(TENSORS.name)
     inputs = [{k: v[i : i + 1] for k, v in clips.items()} for i in range(len(clips["mask"]))]
     for number, one in enumerate(inputs):
-        found = run(**one)
+        outputs = run(**one)
         for name, value in expected.items():
             of = f"{path}: {name} of clip {number}"
-            check_close(found[name], value[number : number + 1], TOLERANCES["float32"][name], of)
+            check_close(outputs[name], value[number : number + 1], TOLERANCES["float32"][name], of)
     return statistics.median(_seconds(run, inputs[0]) for _ in range(ROUNDS))
 
 

@@ -1,4 +1,7 @@
-"""A trained detector as it is served: a network for frames, and a head for the clip over them."""
+"""The serving network: a trained detector in two parts, a trunk for frames, a head for clips.
+
+Grad-CAM looks between the two.
+"""
 
 from __future__ import annotations
 
@@ -78,15 +81,15 @@ class Network:
         The largest value of a clip is 1, or 0 where nothing speaks for fake; frames that the mask
         leaves out are 0.
         """
-        found = self.feature_map(clips)
-        features = tf.reduce_mean(found, [1, 2])
+        maps = self.feature_map(clips)
+        features = tf.reduce_mean(maps, [1, 2])
         with tf.GradientTape() as tape:
             tape.watch(features)
             logit = self.head([features, tf.convert_to_tensor(mask)], training=False)["logit"]
         # All places of a map have the same gradient: it passes through their mean alone.
         weights = tape.gradient(logit, features)
-        heat = tf.nn.relu(tf.einsum("nhwd,nd->nhw", found, weights))
-        heat = tf.reshape(heat, [-1, self.frames, *found.shape[1:3]])
+        heat = tf.nn.relu(tf.einsum("nhwd,nd->nhw", maps, weights))
+        heat = tf.reshape(heat, [-1, self.frames, *maps.shape[1:3]])
         heat *= tf.cast(mask, heat.dtype)[..., None, None]
         largest = tf.reduce_max(heat, [1, 2, 3], keepdims=True)
         return tf.math.divide_no_nan(heat, largest), logit

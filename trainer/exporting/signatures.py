@@ -1,4 +1,4 @@
-"""What can be asked of an exported model: a function with fixed inputs for each signature."""
+"""The signatures of an exported model, a TensorFlow function each, by pipelines.model_contract."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from pipelines.model_contract import CONFIG, EXAMPLES, EXPLAIN, SERVING_DEFAULT, TENSORS
 from pipelines.shards import schema
 from trainer.exporting.serving_model import Network
 from trainer.input.clips import decode_frames
@@ -73,11 +74,11 @@ def signatures(
         return {name: tf.fill(tf.shape(query), text) for name, text in texts.items()}
 
     return {
-        "serving_default": serving_default,
-        "tensors": tensors,
-        "examples": examples,
-        "explain": explain,
-        "config": config,
+        SERVING_DEFAULT.name: serving_default,
+        TENSORS.name: tensors,
+        EXAMPLES.name: examples,
+        EXPLAIN.name: explain,
+        CONFIG.name: config,
     }
 
 
@@ -105,11 +106,11 @@ class Scoring:
 
     def full_scores(self, clips: tf.Tensor, mask: tf.Tensor) -> Answer:
         """The same for clips of as many frames as the network takes, unchecked."""
-        found = self.network.logits(clips, mask)
-        frames = self._probability(found["frame_logit"]) * tf.cast(mask, tf.float32)
+        logits = self.network.logits(clips, mask)
+        frames = self._probability(logits["frame_logit"]) * tf.cast(mask, tf.float32)
         return {
-            "probability_fake": self._probability(found["logit"]),
-            "logit": tf.identity(found["logit"]),
+            "probability_fake": self._probability(logits["logit"]),
+            "logit": tf.identity(logits["logit"]),
             "frame_probability": frames,
         }
 

@@ -1,4 +1,4 @@
-"""Whether an exported model runs on a stock server and says what the trained model says."""
+"""Verification of an export: a stock server runs its graph, and its outputs are the model's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
 
+from pipelines.model_contract import SAVED_MODEL_NAME
 from trainer.errors import ExportError
 
 # By how much an output may be off from what Keras says, by the precision of the export. A heat
@@ -26,7 +30,7 @@ CLEAN_PROCESS = """
 import sys
 import numpy as np
 import tensorflow as tf
-folder, given, found = sys.argv[1:]
+folder, given, answers = sys.argv[1:]
 inputs = {}
 for name, value in np.load(given).items():
     signature, _, key = name.partition("/")
@@ -36,18 +40,15 @@ model = tf.saved_model.load(folder)
 for signature, arrays in inputs.items():
     for key, value in model.signatures[signature](**arrays).items():
         outputs[f"{signature}/{key}"] = value.numpy()
-np.savez(found, **outputs)
+np.savez(answers, **outputs)
 """
 Arrays = Mapping[str, np.ndarray]  # by the name of an input or output
 
 
 def check_ops(folder: Path) -> None:
     """Raises ExportError where a graph of the SavedModel holds what a stock server cannot run."""
-    from tensorflow.core.protobuf import saved_model_pb2
-    from tensorflow.python.framework import op_def_registry
-
     saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    saved.ParseFromString((folder / SAVED_MODEL_NAME).read_bytes())
     problems = set()
     for node, functions in _nodes(saved):
         if node.op in PYTHON_OPS:
@@ -81,8 +82,6 @@ def example_inputs(frames: int, side: int) -> dict[str, np.ndarray]:
 
 def encoded(inputs: Arrays) -> dict[str, np.ndarray]:
     """The same clips for a signature that takes encoded crops; as PNG, which loses nothing."""
-    import tensorflow as tf
-
     images = [
         tf.io.encode_png(image).numpy() if real else b""
         for clip, mask in zip(inputs["clips"], inputs["mask"], strict=True)
@@ -102,7 +101,7 @@ def check_outputs(
     inputs, expected: arrays by signature and name. Raises ExportError where the model does not
     load, or where an output is off by more than TOLERANCES allow for the precision.
     """
-    outputs = _asked(folder, inputs)
+    outputs = _run_apart(folder, inputs)
     for signature, arrays in expected.items():
         for name, value in arrays.items():
             check_close(
@@ -113,30 +112,30 @@ def check_outputs(
             )
 
 
-def _asked(folder: Path, inputs: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
-    """What the SavedModel answers in a process of its own, as SIGNATURE/OUTPUT."""
+def _run_apart(folder: Path, inputs: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
+    """The SavedModel's outputs in a process of its own, by SIGNATURE/OUTPUT."""
     with tempfile.TemporaryDirectory() as temporary:
-        given, found = f"{temporary}/given.npz", f"{temporary}/found.npz"
+        given, answers = f"{temporary}/given.npz", f"{temporary}/answers.npz"
         arrays: dict[str, Any] = {  # its stub has a flag among them
             f"{signature}/{name}": value
             for signature, values in inputs.items()
             for name, value in values.items()
         }
         np.savez(given, **arrays)
-        command = [sys.executable, "-c", CLEAN_PROCESS, str(folder), given, found]
+        command = [sys.executable, "-c", CLEAN_PROCESS, str(folder), given, answers]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise ExportError(
                 f"{folder}: does not run in a process of its own: {done.stderr.strip()[-2000:]}"
             )
-        return dict(np.load(found))
+        return dict(np.load(answers))
 
 
-def check_close(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
+def check_close(values: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
     """Raises ExportError where a number is off by more than the tolerance, or is none."""
-    if found.shape != np.shape(expected):
-        raise ExportError(f"{what} has shape {found.shape}, expected {np.shape(expected)}.")
-    off = float(np.abs(found - expected).max())
+    if values.shape != np.shape(expected):
+        raise ExportError(f"{what} has shape {values.shape}, expected {np.shape(expected)}.")
+    off = float(np.abs(values - expected).max())
     if not off <= tolerance:  # also where it is no number
         raise ExportError(
             f"{what} is off by {off:.2g} from what the trained model says; up to "

@@ -1,4 +1,4 @@
-"""Numbered folders of a model: written aside, and there at once when they are finished."""
+"""Numbered version folders of a model, written aside and renamed once they are finished."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.atomic import scratch_folder
+from pipelines.model_contract import version_number
 
 
 def write_version(base: Path, write: Callable[[Path], None], prefix: str = "") -> Path:
@@ -20,7 +21,7 @@ def write_version(base: Path, write: Callable[[Path], None], prefix: str = "") -
         folder.mkdir()
         write(folder)
         folder.chmod(0o755)
-        numbers = [path.name.removeprefix(prefix) for path in base.glob(f"{prefix}[0-9]*")]
-        taken = [int(number) for number in numbers if number.isdecimal()]
+        names = [path.name.removeprefix(prefix) for path in base.glob(f"{prefix}[0-9]*")]
+        taken = [number for name in names if (number := version_number(name)) is not None]
         # Numbered last, and never over another: a rename onto a folder with files fails.
         return folder.rename(base / f"{prefix}{max(taken, default=0) + 1}")

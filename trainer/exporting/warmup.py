@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving sends to a model itself before others may.
+"""Warm-up requests of an exported model, which a server answers before any other.
 
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from serving.client import BATCH
-
-WARMUP_NAME = "tf_serving_warmup_requests"
+from pipelines.model_contract import (
+    BATCH,
+    CONFIG,
+    EXAMPLES,
+    EXPLAIN,
+    SERVING_DEFAULT,
+    TENSORS,
+    Signature,
+)
 
 
 def can_write_warmup() -> bool:
@@ -28,34 +35,31 @@ def write_warmup(path: Path, name: str, frames: int, side: int) -> None:
     A server answers all of them before the version is AVAILABLE: what it does only once, such as
     choosing how to compute a convolution of a certain size, is done before the first caller.
     """
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # of an extra
 
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in _requests(frames, side):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name
-            request.model_spec.signature_name = signature
+            request.model_spec.signature_name = signature.name
             for key, value in inputs.items():
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
             log = prediction_log_pb2.PredictLog(request=request)
             writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
 
 
-def _requests(frames: int, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _requests(frames: int, side: int) -> Iterator[tuple[Signature, dict[str, Any]]]:
     """Signature and inputs; black frames."""
-    import tensorflow as tf
-
     pixels = np.zeros((side, side, 3), np.uint8)
     image = tf.io.encode_jpeg(pixels).numpy()
     images = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))] * frames
     lists = {"frame/image": tf.train.FeatureList(feature=images)}
     example = tf.train.SequenceExample(feature_lists=tf.train.FeatureLists(feature_list=lists))
-    yield "config", {"query": [""]}
-    yield "examples", {"examples": [example.SerializeToString()]}
+    yield CONFIG, {"query": [""]}
+    yield EXAMPLES, {"examples": [example.SerializeToString()]}
     # One clip: its pixels lie here as they are, 2.4 MB for 16 frames of 224 px.
     clips = np.zeros((1, frames, *pixels.shape), np.uint8)
-    yield "tensors", {"clips": clips, "mask": np.ones((1, frames), bool)}
-    yield "explain", {"frames": [[image] * frames]}
+    yield TENSORS, {"clips": clips, "mask": np.ones((1, frames), bool)}
+    yield EXPLAIN, {"frames": [[image] * frames]}
     for batch in (1, BATCH):  # the smallest and the fullest request of our client
-        yield "serving_default", {"frames": [[image] * frames] * batch}
+        yield SERVING_DEFAULT, {"frames": [[image] * frames] * batch}

@@ -359,8 +359,8 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
     """Or crops would travel between the two."""
     pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
     config = ModelConfig(PreprocessConfig(), Thresholds())
-    asked = score._Asked("gs://bucket/model", "dfdetect/1", config)
-    score.build(pipeline, "gs://bucket/scores", asked, ScoreSettings())
+    model = score.ScoringModel("gs://bucket/model", "dfdetect/1", config)
+    score.build(pipeline, "gs://bucket/scores", model, ScoreSettings())
     job = engine.rehearse(pipeline)
     environments = job.proto_pipeline.components.environments
     hinted = {
@@ -368,7 +368,7 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
         for name, step in steps(job).items()
         if step.environment_id and environments[step.environment_id].resource_hints
     }
-    assert hinted == {"ExtractSegments", "Score"}
+    assert hinted == {"ExtractClipGroups", "Score"}
 
 
 def test_the_console_of_a_runner_shows_how_crops_are_made(quick_dry_run):

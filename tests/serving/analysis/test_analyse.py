@@ -14,14 +14,14 @@ from pipelines.config import PreprocessConfig
 from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdict, decide
 from pipelines.video.probe import VideoMetadata
 from serving.analysis.analyse import Cancelled, analyse, jpeg, sha256_of
-from serving.analysis.crops import EXTREMES, ShownCrops
+from serving.analysis.crops import EXTREMES, CropSelection
 from serving.analysis.report_document import peaks
 from serving.analysis.video_result import ClipScore, judge
 from serving.client import (
     InProcessModel,
     InvalidRequest,
     ModelConfig,
-    ModelFacts,
+    ModelProvenance,
     ModelServerError,
     Prediction,
     ReliabilityBin,
@@ -59,12 +59,16 @@ class Faces:
     def __init__(self, clips, error=None):
         self._clips, self._error = clips, error
 
-    def metadata(self, path):
+    def open(self, path):
+        return self
+
+    @property
+    def metadata(self):
         starts = {c.index: c.times_s for c in self._clips}
         sampled = tuple(tuple(round(float(t), 3) for t in times) for times in starts.values())
         return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
 
-    def clips(self, path):
+    def clips(self):
         yield from self._clips
         if self._error:
             raise self._error
@@ -182,7 +186,7 @@ def test_a_score_between_the_thresholds_is_inconclusive_and_the_report_says_why(
 def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
     class Sample(Scores):
         def config(self):
-            return ModelConfig(CONFIG, THRESHOLDS, ModelFacts(sample_data=True))
+            return ModelConfig(CONFIG, THRESHOLDS, ModelProvenance(sample_data=True))
 
     reasons = analyse(path, Faces([clip()]), Sample([0.9] * 4)).document["reasons"]
     assert "trained on a generated set" in reasons[0] and "4 of 4" in reasons[1]
@@ -232,7 +236,7 @@ def test_progress_goes_through_the_stages_in_order(path):
         path,
         Faces([clip(), clip(1, start=1.0)]),
         Scores([0.5] * 4, [0.5] * 4),
-        progress=lambda stage, done, detail: told.append((stage, done)),
+        on_progress=lambda stage, done, detail: told.append((stage, done)),
     )
     expected = [("decode", None), ("faces", 0.5), ("faces", 1.0), ("model", None)]
     assert told == [*expected, ("model", None), ("report", None)]
@@ -258,7 +262,7 @@ def test_at_most_five_peaks_are_listed():
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=30))
 @settings(deadline=None, max_examples=50)
 def test_the_shown_crops_are_the_extremes_of_all_frames(of_clips):
-    shown = ShownCrops()
+    shown = CropSelection()
     for index, values in enumerate(of_clips):
         shown.add(clip(index, start=float(index)), Prediction(0.5, values))
     ordered = sorted(value for values in of_clips for value in values)
@@ -270,7 +274,7 @@ def test_the_shown_crops_are_the_extremes_of_all_frames(of_clips):
 
 
 def test_of_a_long_video_the_crops_of_a_few_clips_are_kept():
-    shown = ShownCrops()
+    shown = CropSelection()
     rng = np.random.default_rng(0)
     for index in range(500):
         shown.add(clip(index, start=float(index)), Prediction(0.5, rng.random(4).tolist()))
@@ -303,7 +307,7 @@ def test_the_report_names_the_bin_of_the_models_test_that_holds_the_score(path):
 
     class Tested(Scores):
         def config(self):
-            facts = ModelFacts(("ff",), ("ff", "dfd"), 145, 0.02, bins)
+            facts = ModelProvenance(("ff",), ("ff", "dfd"), 145, 0.02, bins)
             return ModelConfig(CONFIG, THRESHOLDS, facts)
 
     document = analyse(path, Faces([clip()]), Tested([0.85] * 4)).document

@@ -147,21 +147,21 @@ def test_a_process_loads_the_model_once(archive, exported, tmp_path, monkeypatch
     assert len(loaded) == 2  # by the launcher, to learn its settings, and by the worker
 
 
-def test_a_video_of_many_clips_travels_in_segments_and_ends_the_same(
+def test_a_video_of_many_clips_travels_in_groups_and_ends_the_same(
     scored, archive, exported, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(transforms, "SEGMENT_CLIPS", 1)
+    monkeypatch.setattr(transforms, "GROUP_CLIPS", 1)
     assert run(archive, exported, tmp_path / "out") == 0
     assert_same(results(tmp_path / "out"), results(scored))
 
 
-def test_segments_are_bounded_in_clips_and_in_bytes(monkeypatch):
+def test_groups_of_clips_are_bounded_in_clips_and_in_bytes(monkeypatch):
     def sizes(*clips: int) -> list[list[int]]:
         made = [SimpleNamespace(images=[bytes(size)]) for size in clips]
-        return [[len(clip.images[0]) for clip in part] for part in transforms.in_segments(made)]
+        return [[len(clip.images[0]) for clip in part] for part in transforms.in_groups(made)]
 
-    monkeypatch.setattr(transforms, "SEGMENT_CLIPS", 3)
-    monkeypatch.setattr(transforms, "SEGMENT_BYTES", 10)
+    monkeypatch.setattr(transforms, "GROUP_CLIPS", 3)
+    monkeypatch.setattr(transforms, "GROUP_BYTES", 10)
     assert sizes() == []
     assert sizes(1, 1, 1, 1) == [[1, 1, 1], [1]]
     assert sizes(5, 5, 1) == [[5, 5], [1]]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines.config import PreprocessConfig
+from pipelines.model_contract import Signature
 from pipelines.verdict import Thresholds
 from serving.client import (
     FingerprintMismatch,
@@ -20,7 +21,7 @@ from serving.client import (
     InProcessModel,
     InvalidRequest,
     ModelConfig,
-    ModelFacts,
+    ModelProvenance,
     ModelServerError,
     NotFound,
     Overloaded,
@@ -29,7 +30,6 @@ from serving.client import (
     Timeout,
     Unreachable,
     connect,
-    newest_version,
 )
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import Settings
@@ -163,7 +163,7 @@ def test_every_client_gives_a_heat_map_for_each_frame(model):
 
 def test_every_client_reads_crops_thresholds_and_facts_from_the_model(model):
     bins = (ReliabilityBin(0.0, 0.5, 10, 1),)
-    facts = ModelFacts(("sample",), ("sample", "other"), 18, 0.25, bins)
+    facts = ModelProvenance(("sample",), ("sample", "other"), 18, 0.25, bins)
     crops = dataclasses.replace(PREPROCESS, faces="all")
     assert model.config() == ModelConfig(crops, Thresholds(0.2, 0.7, True), facts)
     assert crops.fingerprint == PREPROCESS.fingerprint
@@ -408,8 +408,8 @@ def test_a_model_exported_without_facts_has_none():
     texts = {name: [text] for name, text in described().items() if name != "facts_json"}
     script = Script(metadata(1), answer(**texts))
     with scripted(script) as url, RestClient(url) as model:
-        assert model.config().facts == ModelFacts()
-    assert ModelFacts.from_dict({"reliability": None, "trained_on": None}) == ModelFacts()
+        assert model.config().provenance == ModelProvenance()
+    assert ModelProvenance.from_dict({"reliability": None, "trained_on": None}) == ModelProvenance()
 
 
 def test_a_model_trained_on_other_crops_is_refused_by_both_fingerprints():
@@ -501,12 +501,4 @@ def test_a_batch_of_no_clips_is_refused(saved):
 
 def test_a_model_without_a_signature_names_those_it_has(saved):
     with InProcessModel(saved) as model, pytest.raises(InvalidRequest, match="'explain'"):
-        model._run("tensors", "clips", [b""])
-
-
-def test_the_newest_version_is_the_highest_number_not_the_last_name(tmp_path):
-    for name in ("2", "10", "temp-11"):
-        (tmp_path / name).mkdir()
-    assert newest_version(tmp_path).name == "10"
-    with pytest.raises(FileNotFoundError, match="dfdetect export"):
-        newest_version(tmp_path / "2" / "none")
+        model._run(Signature("tensors", ("clips",), ()), [b""])

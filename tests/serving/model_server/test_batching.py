@@ -15,7 +15,7 @@ from serving.model_server.config_files import (
     read_metrics_path,
     read_models,
 )
-from serving.model_server.metrics import Metrics
+from serving.model_server.prometheus import Metrics
 from serving.model_server.servable import Servable
 from serving.model_server.status import StatusError
 from tests.fixtures import serving_models

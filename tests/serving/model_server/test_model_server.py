@@ -186,8 +186,8 @@ def test_the_health_service_says_serving_until_the_server_ends(base):
         states = health_pb2.HealthCheckResponse
         for service in ("", "tensorflow.serving.PredictionService"):
             request = health_pb2.HealthCheckRequest(service=service)
-            assert stub.Check(request, 10).status == states.SERVING
-        watched = stub.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+            assert stub.Check(request, 60).status == states.SERVING
+        watched = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert next(watched).status == states.SERVING
         ending = threading.Thread(target=server.stop)
         ending.start()
@@ -286,12 +286,12 @@ def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_
         assert spin(url, 10)[0] == 200
         with ThreadPoolExecutor(2) as pool, grpc.insecure_channel(address) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            slow = pool.submit(spin, url, 2000)
-            other = pool.submit(stub.Predict, predict_request("spin", milliseconds=[2000]), 60)
-            time.sleep(0.3)
+            slow = pool.submit(spin, url, 4000)
+            other = pool.submit(stub.Predict, predict_request("spin", milliseconds=[4000]), 60)
+            time.sleep(1.5)  # both are at work by then, on a busy machine too
             tgkill(process.pid, thread(process.pid), signal.SIGTERM)
-            assert slow.result() == (200, {"outputs": [2000]})
-            assert list(other.result().outputs["milliseconds"].int_val) == [2000]
+            assert slow.result() == (200, {"outputs": [4000]})
+            assert list(other.result().outputs["milliseconds"].int_val) == [4000]
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
     finally:

@@ -18,11 +18,12 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from pipelines.model_contract import numbered_versions
 from serving.model_server.config_files import read_models
 from serving.model_server.server import ModelServer, serve_in_thread
 from serving.model_server.settings import Settings
 from serving.model_server.status import StatusError
-from serving.model_server.version_policy import choose, list_versions, one_model
+from serving.model_server.version_policy import choose, one_model
 from tests.fixtures import serving_models
 
 NAME = serving_models.NAME
@@ -201,9 +202,9 @@ def test_versions_are_folders_with_numbers_the_highest_first(tmp_path, half_plus
     for name in ("2", "10", "007", "temp-11", "1.5", str(2**63), "٣"):
         (tmp_path / name).mkdir()
     (tmp_path / "12").write_text("a file")
-    assert list(list_versions(tmp_path)) == [10, 7, 2]
-    assert list(list_versions(half_plus_two / NAME / "2")) == [2]
-    found = list_versions(tmp_path)
+    assert list(numbered_versions(tmp_path)) == [10, 7, 2]
+    assert list(numbered_versions(half_plus_two / NAME / "2")) == [2]
+    found = numbered_versions(tmp_path)
 
     def chosen(**policy):
         config = model_server_config_pb2.ModelConfig(model_version_policy=policy)

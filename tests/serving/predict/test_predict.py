@@ -22,10 +22,10 @@ from pipelines.verdict import Thresholds
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
-from serving.predict import predict
 from serving.predict.csv_table import write_csv
 from serving.predict.inputs import Inputs, find_videos
-from serving.predict.predict import predict_video
+from serving.predict.predict import outcomes, predict_video
+from serving.predict.predict_files import describe
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def two_faces() -> VideoResult:
 
 
 def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
-    lines = predict.describe(two_faces(), calibrated=True).splitlines()
+    lines = describe(two_faces(), calibrated=True).splitlines()
     assert lines[0].startswith("a.mp4: FAKE, P(fake) = 0.90, 2 face(s)")
     assert lines[1:] == [
         "  face 1: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
@@ -139,7 +139,7 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     ]
     reason = "Only 2 frames."
     unsure = dataclasses.replace(two_faces(), reasons=(reason,))
-    assert predict.describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
+    assert describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
     write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
@@ -165,7 +165,7 @@ def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
     asked: list[int] = []
     paths = [str(path) for path in sorted(sample.rglob("*.mp4"))[:2]]
     model = Gone()
-    done = predict.outcomes(paths, lambda path: (predict_video(path, extractor, model), ""))
+    done = outcomes(paths, lambda path: (predict_video(path, extractor, model), ""))
     first, second = done
     assert first.to_dict() == {"path": paths[0], "error": "model_server", "detail": "gone"}
     assert second.result.verdict == "FAKE" and second.seconds > 0
@@ -192,11 +192,11 @@ def test_a_version_that_takes_over_meanwhile_gives_no_verdict_on_crops_or_clips_
     def judge(path):
         return predict_video(path, extractor, model), ""
 
-    first, across, second = predict.outcomes([path] * 3, judge)
+    first, across, second = outcomes([path] * 3, judge)
     assert first.result.model == "rolling/1" and second.result.model == "rolling/2"
     assert across.error == "model_server" and "took over from rolling/1" in across.detail
     model.crops = dataclasses.replace(small_config, margin=small_config.margin + 0.1)
-    (other,) = predict.outcomes([path], judge)
+    (other,) = outcomes([path], judge)
     assert other.result is None and model.crops.fingerprint in other.detail
 
 
@@ -204,8 +204,8 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     """Standard error is a terminal, standard output a pipe."""
     ours, theirs = pty.openpty()
     code = (
-        "from serving.predict.predict_files import progress\n"
-        "with progress(2) as advance:\n"
+        "from serving.predict.predict_files import progress_bar\n"
+        "with progress_bar(2) as advance:\n"
         "    print('a.mp4: REAL'); advance()"
     )
     process = subprocess.Popen(

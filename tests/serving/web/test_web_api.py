@@ -1,6 +1,7 @@
 """The web application's API, over real HTTP: a real server, real files, real processes."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
+from pipelines.faces import extract
 from serving.client import Unreachable
 from serving.sockets import listen
 from serving.web.app import create_app, server
@@ -114,7 +116,7 @@ def finished(client, response):
 
 
 def no_file_left(jobs):
-    wait_until(lambda: not jobs.folder.files(), 5)
+    wait_until(lambda: not jobs.folder.files())
 
 
 def events(client, job):
@@ -321,7 +323,7 @@ def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_is_done(
     wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
     pid = worker.pid
     assert client.delete(address).json()["state"] == "cancelled"
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 5)  # nothing works on it any more
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))  # nothing works on it any more
     assert events(client, answer.json()) == [("end", {"state": "cancelled"})]
     is_problem(client.get(f"{address}/report.json"), 410, "cancelled")
     no_file_left(jobs)
@@ -344,12 +346,12 @@ def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
 
 @pytest.fixture(scope="module")
 def worker(small_config):
-    started = FaceWorker(Settings(model="x", worker_memory=150_000_000, threads=1))
+    started = FaceWorker(Settings(model="x", threads=1))
     yield started
     started.stop()
 
 
-def faces_of(worker, config, limit_s=60.0):
+def faces_of(worker, config, limit_s=600.0):
     worker.prepare(config, lambda: False)
     deadline = time.monotonic() + limit_s
     return WorkerFaces(worker, config, deadline, lambda: False, lambda stage: None)
@@ -358,20 +360,56 @@ def faces_of(worker, config, limit_s=60.0):
 def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config, extractor, sample):
     path = str(sorted(sample.rglob("*.mp4"))[0])
     faces = faces_of(worker, small_config)
-    assert faces.metadata(path) == extractor.metadata(path)
-    for got, expected in zip(faces.clips(path), extractor.clips(path), strict=True):
+    video = faces.open(path)
+    assert video.metadata == extractor.open(path).metadata
+    for got, expected in zip(video.clips(), extractor.clips(path), strict=True):
         assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
         np.testing.assert_array_equal(got.times_s, expected.times_s)
         np.testing.assert_array_equal(got.boxes, expected.boxes)
 
 
-def test_a_process_that_takes_too_much_memory_is_ended(worker, small_config, encode, tmp_path):
+@pytest.fixture
+def large_video(encode, tmp_path):
+    """Eight frames of 75 MB."""
     frames = np.broadcast_to(np.zeros((1, 5000, 5000, 3), np.uint8), (8, 5000, 5000, 3))
-    path = encode(tmp_path / "large.avi", frames, "mjpeg")
-    faces = faces_of(worker, small_config)
+    return str(encode(tmp_path / "large.avi", frames, "mjpeg"))
+
+
+@pytest.fixture
+def worker_of_little_memory():
+    limits = {"worker_memory": 150_000_000, "max_pixels": 5000 * 5000}
+    started = FaceWorker(Settings(model="x", threads=1, **limits))
+    yield started
+    started.stop()
+
+
+def test_a_process_that_takes_too_much_memory_is_ended(
+    worker_of_little_memory, small_config, large_video
+):
+    faces = faces_of(worker_of_little_memory, small_config)
     with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
-        list(faces.clips(str(path)))
+        list(faces.open(large_video).clips())
     assert caught.value.reason == "decoder_failed"
+
+
+def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
+    worker_of_little_memory, small_config, large_video, monkeypatch
+):
+    monkeypatch.setattr("serving.web.worker.resident_bytes", lambda pid: 0)
+    faces = faces_of(worker_of_little_memory, small_config)
+    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+        list(faces.open(large_video).clips())
+    assert caught.value.reason == "decoder_failed"
+
+
+def test_a_file_is_probed_once(extractor, sample, monkeypatch):
+    probed = []
+    probe = extract.probe
+    monkeypatch.setattr(extract, "probe", lambda path: (probed.append(path), probe(path))[1])
+    path = str(sorted(sample.rglob("*.mp4"))[0])
+    video = extractor.open(path)
+    assert video.metadata.frames == 16 and list(video.clips())
+    assert probed == [path]
 
 
 def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, face_video):
@@ -379,7 +417,7 @@ def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, f
     pid = worker.pid
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(VideoError, match="took longer than") as caught:
-        faces.metadata(str(face_video))
+        faces.open(str(face_video))
     assert caught.value.reason == "timeout"
     assert not worker.ready and not os.path.exists(f"/proc/{pid}")
 
@@ -454,21 +492,19 @@ def test_a_folder_for_uploads_that_is_none_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def token_web(base):
-    """A server that asks for a token, and whose model server is down."""
+def token_settings(base):
+    """Those of a server that asks for a token, and whose model server is down."""
     (base / "token").write_text("a-token-of-20-letters\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    settings = Settings(
-        model_server=address,
-        folder=str(base),
-        token_file=str(base / "token"),
-        ttl=4.0,
-        results=1,
-        upload_timeout=1.0,
-    )
-    with running(settings) as (client, app):
+    token_file = str(base / "token")
+    return Settings(model_server=address, folder=str(base), token_file=token_file, results=1)
+
+
+@pytest.fixture(scope="module")
+def token_web(token_settings):
+    with running(token_settings) as (client, app):
         yield client, app.state.jobs
 
 
@@ -542,24 +578,28 @@ def test_results_end_with_their_time_and_the_oldest_when_there_are_too_many(
         finished(token_client, send(token_client, video))["links"]["self"] for _ in range(2)
     ]
     assert [token_client.get(address).status_code for address in addresses] == [404, 200]
-    wait_until(lambda: token_client.get(addresses[1]).status_code == 404, 10)
+    briefly = dataclasses.replace(token_web[1]._settings, ttl=1.0)
+    monkeypatch.setattr(token_web[1], "_settings", briefly)
+    wait_until(lambda: token_client.get(addresses[1]).status_code == 404)
 
 
-def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_web):
-    client, jobs = token_web
-    with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
-        slow.sendall(
-            f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN['authorization']}\r\n"
-            "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n"
-            "Expect: 100-continue\r\n\r\n".encode()
-        )
-        slow.settimeout(20)
-        said = b""
-        while b"upload-timeout" not in said:
-            part = slow.recv(4096)
-            assert part, said
-            said += part
-    assert b" 408 " in said and jobs.folder.files() == []
+def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_settings):
+    briefly = dataclasses.replace(token_settings, upload_timeout=1.0)
+    with running(briefly) as (client, app):
+        jobs = app.state.jobs
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
+            slow.sendall(
+                f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN['authorization']}\r\n"
+                "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n"
+                "Expect: 100-continue\r\n\r\n".encode()
+            )
+            slow.settimeout(60)
+            said = b""
+            while b"upload-timeout" not in said:
+                part = slow.recv(4096)
+                assert part, said
+                said += part
+        assert b" 408 " in said and jobs.folder.files() == []
 
 
 def test_a_file_that_the_disk_does_not_take_is_refused_and_leaves_nothing(client, jobs):
@@ -670,7 +710,7 @@ def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
     finally:
         server.kill()
         server.communicate()
-    wait_until(lambda: not at_work(child), 10)
+    wait_until(lambda: not at_work(child))
     assert len(list(tmp_path.glob("uploads-*/*"))) == 2  # its lock and the upload
     folder = UploadFolder(tmp_path)
     assert folder.removed == 1

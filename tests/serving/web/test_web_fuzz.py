@@ -119,7 +119,7 @@ def survives(web, contents):
         report = client.get(job["links"]["report_json"])
         assert report.status_code < 500, report.text
         assert report.status_code == (200 if job["state"] == "done" else job["problem"]["status"])
-    wait_until(lambda: not jobs.folder.files(), 5)
+    wait_until(lambda: not jobs.folder.files())
     assert jobs.waiting == jobs.running == 0
 
 

@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from dfdetect.__main__ import main
 from dfdetect.commands.export import FORMATS
-from trainer.exporting import export
+from pipelines.model_contract import SIGNATURES, Signature
 from trainer.exporting.serving_model import Network
+from trainer.exporting.source import Source
 from trainer.exporting.verify import encoded, example_inputs
+from trainer.run import Run
 
 T, SIDE = 4, 48
 CLIPS = example_inputs(T, SIDE)
@@ -28,8 +30,8 @@ def model(exported):
 
 
 @pytest.fixture(scope="module")
-def source(trained_run) -> export.Source:
-    return export.read_source(trained_run, None)
+def source(trained_run) -> Source:
+    return Source.of(Run.open(trained_run), None, "dfdetect")
 
 
 def test_the_signatures_take_and_give_what_is_documented(model):
@@ -63,8 +65,19 @@ def test_the_signatures_take_and_give_what_is_documented(model):
     }
 
 
+def test_the_signatures_are_those_of_the_contract(model):
+    def names(signature):
+        return signature.name, set(signature.inputs), set(signature.outputs)
+
+    written = [
+        Signature(name, f.structured_input_signature[1], f.structured_outputs)
+        for name, f in model.signatures.items()
+    ]
+    assert sorted(map(names, written)) == sorted(map(names, SIGNATURES))
+
+
 def test_the_signatures_agree_with_the_trained_model(model, source):
-    expected = export.expected_scores(source, CLIPS)
+    expected = source.expected_scores(CLIPS)
     heat, _ = Network.of(source.model).heat_map(**CLIPS)
     encoded_answer = model.signatures["serving_default"](frames=tf.constant(FRAMES))
     tensors = model.signatures["tensors"](**{k: tf.constant(v) for k, v in CLIPS.items()})

@@ -14,10 +14,12 @@ from ai_edge_litert.interpreter import Interpreter
 from dfdetect.__main__ import main
 from trainer.config import TEMPORALS, TrainConfig
 from trainer.errors import ExportError
-from trainer.exporting import export, litert
+from trainer.exporting import litert
 from trainer.exporting.serving_model import Network
+from trainer.exporting.source import Source
 from trainer.exporting.verify import example_inputs
 from trainer.model.detector import build_model
+from trainer.run import Run
 
 T, SIDE = 3, 16
 CLIPS = example_inputs(T, SIDE)
@@ -34,12 +36,12 @@ def test_the_command_writes_a_file_that_says_what_the_model_says(trained_run, tm
     names = {"model.tflite", "preprocess.json", "verdict.json", "facts.json", "model_card.md"}
     assert names <= {path.name for path in folder.iterdir()}
     fingerprint = json.loads((folder / "preprocess.json").read_text())["fingerprint"]
-    source = export.read_source(trained_run, None)
-    assert fingerprint == source.config["fingerprint"]
+    source = Source.of(Run.open(trained_run), None, "dfdetect")
+    assert fingerprint == source.training["fingerprint"]
     clips = example_inputs(4, 48)
     run = Interpreter(str(folder / "model.tflite")).get_signature_runner("tensors")
     found = run(**{name: value[1:] for name, value in clips.items()})
-    expected = export.expected_scores(source, clips)
+    expected = source.expected_scores(clips)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value[1:], atol=1e-4)
 
@@ -67,7 +69,7 @@ def test_every_model_of_time_converts_to_literts_own_operations(temporal):
 
 def test_a_file_that_says_something_else_is_no_export(trained_run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        litert, "expected_scores", lambda source, clips: {"probability_fake": np.array([2.0, 2.0])}
+        Source, "expected_scores", lambda *_: {"probability_fake": np.array([2.0, 2.0])}
     )
     with pytest.raises(ExportError, match="probability_fake of clip 0 is off by"):
         litert.export_litert(trained_run, tmp_path)

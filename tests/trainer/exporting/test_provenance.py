@@ -1,4 +1,4 @@
-"""What a model says of its own worth."""
+"""Provenance of an exported model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import json
 
 import pytest
 
+from pipelines.model_contract import ModelProvenance
+from pipelines.verdict import Thresholds
 from trainer.errors import ExportError
 from trainer.evaluation.metrics import calibration_bins
 from trainer.evaluation.result import SCHEMA
-from trainer.exporting.provenance import UNTESTED, facts, read_metrics
+from trainer.exporting.provenance import provenance, read_metrics
 
 CONFIG = {"splits": {"train": {"datasets": {"faceforensics": 5, "dfdc": 2}}}}
-THRESHOLDS = {"real_below": 0.3, "fake_above": 0.7}
+THRESHOLDS = Thresholds(0.3, 0.7)
+UNTESTED = {
+    "tested_on": [],
+    "test_videos": None,
+    "false_alarm_rate": None,
+    "reliability": None,
+}
 LABELS, SCORES = [0, 0, 1, 1, 1], [0.05, 0.75, 0.71, 0.72, 1.0]
 METRICS = {
     "schema": SCHEMA,
     "fingerprint": "abc",
-    "thresholds": THRESHOLDS,
+    "thresholds": {"real_below": 0.3, "fake_above": 0.7},
     "videos": 5,
     "sample_data": False,
     "video": {"false_alarm_rate": 0.5},
@@ -36,7 +44,7 @@ def file(tmp_path):
 
 
 def test_the_facts_are_those_of_the_evaluation(file):
-    found = facts(CONFIG, read_metrics(file, "abc", THRESHOLDS))
+    found = provenance(CONFIG, read_metrics(file, "abc", THRESHOLDS)).to_dict()
     bins = found.pop("reliability")
     assert found == {
         "trained_on": ["dfdc", "faceforensics"],
@@ -49,15 +57,20 @@ def test_the_facts_are_those_of_the_evaluation(file):
     assert [found["videos"] for found in bins] == [1, 0, 0, 0, 0, 0, 0, 3, 0, 1]
 
 
+def test_what_is_written_of_the_provenance_is_read_back():
+    written = provenance(CONFIG, METRICS)
+    assert ModelProvenance.from_dict(json.loads(json.dumps(written.to_dict()))) == written
+
+
 def test_without_an_evaluation_only_the_training_is_known():
     training = {"trained_on": ["dfdc", "faceforensics"], "sample_data": False}
-    assert facts(CONFIG, None) == {**training, **UNTESTED}
-    assert facts({"sample_data": True}, None)["sample_data"]
-    assert facts({}, None)["trained_on"] == []
+    assert provenance(CONFIG, None).to_dict() == {**training, **UNTESTED}
+    assert provenance({"sample_data": True}, None).sample_data
+    assert provenance({}, None).trained_on == ()
 
 
 def test_the_generated_set_is_not_taken_for_the_one_that_it_is_laid_out_like():
-    found = facts({**CONFIG, "sample_data": True}, {**METRICS, "sample_data": True})
+    found = provenance({**CONFIG, "sample_data": True}, {**METRICS, "sample_data": True}).to_dict()
     assert found["trained_on"] == ["dfdc (generated)", "faceforensics (generated)"]
     assert found["tested_on"] == ["celeb_df (generated)", "dfd (generated)"]
 
@@ -65,7 +78,7 @@ def test_the_generated_set_is_not_taken_for_the_one_that_it_is_laid_out_like():
 def test_a_test_on_videos_of_the_training_is_no_test():
     metrics = copy.deepcopy(METRICS)
     metrics["leakage"]["videos"]["seen"] = 1
-    assert facts(CONFIG, metrics)["test_videos"] is None
+    assert provenance(CONFIG, metrics).test_videos is None
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", "null", "\x00"])
@@ -91,7 +104,7 @@ def test_metrics_of_another_version_are_refused(file):
     ("fingerprint", "thresholds", "message"),
     [
         ("abd", THRESHOLDS, "measured with fingerprint abc, this model has abd"),
-        ("abc", {"real_below": 0.1, "fake_above": 0.7}, "measured with thresholds .*0.3"),
+        ("abc", Thresholds(0.1, 0.7), "measured with thresholds .*0.3"),
     ],
 )
 def test_metrics_of_another_model_are_refused(file, fingerprint, thresholds, message):

@@ -1,4 +1,4 @@
-"""One video on its way: its state, how far it is, and what came of it."""
+"""Analysis job: one video on its way, its state, progress and result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDED = ("done", "failed", "cancelled")
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far a job is. position: 1 for the next one in the queue. done: 0 to 1, of the stage."""
 
     stage: str  # queued, decode, faces, model or report
@@ -31,14 +31,14 @@ class Progress:
         return dataclasses.asdict(self)
 
 
-class Job:
+class AnalysisJob:
     """Changed by the event loop's thread only; other threads read `wanted`."""
 
     def __init__(self, upload: Upload):
         self.id = secrets.token_urlsafe(24)
         self.upload = upload
         self.state: State = "queued"
-        self.progress = Progress("queued")
+        self.progress = JobProgress("queued")
         self.analysis: Analysis | None = None
         self.problem: Problem | None = None
         self.ended_s: float | None = None  # on the monotonic clock
@@ -58,14 +58,14 @@ class Job:
     def wanted(self) -> bool:
         return not self._unwanted.is_set()
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: JobProgress) -> None:
         if not self.ended and progress != self.progress:
             self.progress = progress
-            self._tell()
+            self._notify()
 
     def start(self) -> None:
         self.state = "running"
-        self.report(Progress("decode"))
+        self.report(JobProgress("decode"))
 
     def end(
         self, state: State, analysis: Analysis | None = None, problem: Problem | None = None
@@ -76,25 +76,25 @@ class Job:
         self.state, self.analysis, self.problem = state, analysis, problem
         self.ended_s = time.monotonic()
         self._unwanted.set()
-        self._tell()
+        self._notify()
 
     def cancel(self) -> None:
         self.end("cancelled", problem=Problem("cancelled", "It was cancelled by its user."))
 
-    def _tell(self) -> None:
-        told, self._changed = self._changed, asyncio.Event()
-        told.set()
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
-    async def follow(self) -> AsyncIterator[Progress]:
+    async def follow(self) -> AsyncIterator[JobProgress]:
         """The progress now and whenever it changes, until the job has ended.
 
         Who is slow misses some of it, and holds up nobody.
         """
-        shown = None
+        reported = None
         while not self.ended:
             changed = self._changed
-            if self.progress != shown:
-                shown = self.progress
-                yield shown
+            if self.progress != reported:
+                reported = self.progress
+                yield reported
             if self._changed is changed:
                 await changed.wait()

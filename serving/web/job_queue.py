@@ -1,4 +1,4 @@
-"""All jobs: a bounded queue, the workers that empty it, and results until their time is over."""
+"""Job queue of the web application: bounded, emptied by workers; results until they expire."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pipelines.clip import VideoError
 from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
-from serving.web.job import Job, Progress
-from serving.web.metrics import Metrics
+from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.problems import Problem, internal, not_found, of_video
+from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
@@ -27,7 +27,7 @@ RETRY_S = 5.0  # from one attempt to start a worker to the next, while there is 
 log = logging.getLogger("dfdetect.web")
 
 
-class Jobs:
+class JobQueue:
     """Lives in one event loop, from `start` to `stop`.
 
     open_model: gives a connection to the model; each job opens and closes its own.
@@ -35,8 +35,8 @@ class Jobs:
 
     def __init__(self, settings: Settings, metrics: Metrics):
         self._settings, self._metrics = settings, metrics
-        self._jobs: dict[str, Job] = {}  # in the order in which they came
-        self._queue: deque[Job] = deque()
+        self._jobs: dict[str, AnalysisJob] = {}  # in the order in which they came
+        self._queue: deque[AnalysisJob] = deque()
         self._arrived = asyncio.Event()
         self._coming = 0  # uploads that are being received
         self._stopping = threading.Event()
@@ -87,16 +87,16 @@ class Jobs:
         finally:
             self._coming -= 1
 
-    def add(self, upload: Upload) -> Job:
+    def add(self, upload: Upload) -> AnalysisJob:
         """A job for a file, which is the job's from now on."""
-        job = Job(upload)
+        job = AnalysisJob(upload)
         self._jobs[job.id] = job
         self._queue.append(job)
         self._renumber()
         self._arrived.set()
         return job
 
-    def get(self, id: str) -> Job:
+    def get(self, id: str) -> AnalysisJob:
         """Raises Problem where there is none."""
         job = self._jobs.get(id)
         if job is None or self._is_over(job):
@@ -110,7 +110,7 @@ class Jobs:
             return job.analysis
         raise job.problem or Problem("not-done", f"It is {job.state}; ask again later.")
 
-    def delete(self, id: str) -> Job:
+    def delete(self, id: str) -> AnalysisJob:
         """Cancels a job that has not ended; forgets one that has."""
         job = self.get(id)
         if job.ended:
@@ -159,7 +159,7 @@ class Jobs:
                 job.upload.path.unlink(missing_ok=True)
             self._drop_beyond(self._settings.results)
 
-    async def _next(self, wait_s: float | None) -> Job | None:
+    async def _next(self, wait_s: float | None) -> AnalysisJob | None:
         """The job whose turn it is; None where there is none for so long."""
         while not self._queue:
             self._arrived.clear()
@@ -174,9 +174,9 @@ class Jobs:
 
     def _renumber(self) -> None:
         for position, job in enumerate(self._queue, 1):
-            job.report(Progress("queued", position))
+            job.report(JobProgress("queued", position))
 
-    async def _run(self, job: Job, worker: FaceWorker) -> None:
+    async def _run(self, job: AnalysisJob, worker: FaceWorker) -> None:
         started = time.monotonic()
         try:
             analysis = await self._loop.run_in_executor(self._threads, self._work, job, worker)
@@ -204,7 +204,7 @@ class Jobs:
         except Exception:  # jobs must go on; the next one says so to its user
             log.exception("no worker could be started")
 
-    def _work(self, job: Job, worker: FaceWorker) -> Analysis:
+    def _work(self, job: AnalysisJob, worker: FaceWorker) -> Analysis:
         """Runs in a thread. Raises Problem, or Cancelled."""
         path = str(job.upload.path)
         try:
@@ -223,30 +223,30 @@ class Jobs:
             log.exception("a job failed")
             raise internal() from error
 
-    def _analyse(self, job: Job, worker: FaceWorker, path: str) -> Analysis:
-        def tell(stage: str, done: float | None = None, detail: str = "") -> None:
+    def _analyse(self, job: AnalysisJob, worker: FaceWorker, path: str) -> Analysis:
+        def report(stage: str, done: float | None = None, detail: str = "") -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-                progress = Progress(stage, None, done, detail)
+                progress = JobProgress(stage, None, done, detail)
                 self._loop.call_soon_threadsafe(job.report, progress)
 
         with contextlib.closing(self._open_model()) as model:
             config = model.config().preprocess
             worker.prepare(config, lambda: not job.wanted)
             deadline = time.monotonic() + self._settings.job_timeout
-            faces = WorkerFaces(worker, config, deadline, lambda: not job.wanted, tell)
+            faces = WorkerFaces(worker, config, deadline, lambda: not job.wanted, report)
             return analyse(
                 path,
                 faces,
                 model,
                 name=job.name,
                 sha256=job.upload.sha256,
-                progress=tell,
+                on_progress=report,
                 cancelled=lambda: not job.wanted or time.monotonic() > deadline,
             )
 
     # The end of results.
 
-    def _is_over(self, job: Job) -> bool:
+    def _is_over(self, job: AnalysisJob) -> bool:
         return job.ended_s is not None and time.monotonic() - job.ended_s > self._settings.ttl
 
     def _drop_beyond(self, number: int) -> None:

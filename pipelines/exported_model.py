@@ -1,0 +1,87 @@
+"""An exported model, opened once: a version's folder, what lies in it, and its TensorFlow graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.model_contract import (
+    EXTRA_FOLDER,
+    FACTS_NAME,
+    PREPROCESS_NAME,
+    TRAINING_NAME,
+    VERDICT_NAME,
+    ModelContractError,
+    ModelDescription,
+    newest_version,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """A version of a model that `dfdetect export` wrote.
+
+    What it holds is read when it is first asked for, and once; a model server's clients, for
+    one, need its graph alone.
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> ExportedModel:
+        """folder: a version, or a folder of versions, of which the newest is taken.
+
+        Raises FileNotFoundError where there is none.
+        """
+        return cls(newest_version(Path(folder)))
+
+    @property
+    def name(self) -> str:
+        """NAME/VERSION, as a model server would call it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def extra(self) -> Path:
+        """The folder of what goes along with the graph."""
+        return self.folder / EXTRA_FOLDER
+
+    @functools.cached_property
+    def description(self) -> ModelDescription:
+        """What the model says of itself in its folder.
+
+        Raises FileNotFoundError where the folder holds a SavedModel of another maker, and
+        ModelContractError where the files are damaged.
+        """
+        texts = []
+        for name in (PREPROCESS_NAME, VERDICT_NAME):
+            if not (self.extra / name).is_file():
+                raise FileNotFoundError(
+                    f"{self.extra / name} is missing: {self.folder} is no model of "
+                    "`dfdetect export`."
+                )
+            texts.append((self.extra / name).read_text())
+        facts = self.extra / FACTS_NAME  # not of earlier exports
+        texts += [facts.read_text()] if facts.is_file() else []
+        try:
+            return ModelDescription.from_json(*texts)
+        except ModelContractError as error:
+            raise ModelContractError(f"{self.folder}: {error}") from error
+
+    @functools.cached_property
+    def training(self) -> Mapping[str, Any]:
+        """The config.json of its training; empty where it did not come along."""
+        path = self.extra / TRAINING_NAME
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    @functools.cached_property
+    def graph(self) -> Any:
+        """The SavedModel as TensorFlow loads it, with `signatures` from tensors to tensors by name;
+        takes seconds. Raises OSError where it cannot be loaded."""
+        import tensorflow as tf  # takes seconds, and who reads descriptions needs none
+
+        return tf.saved_model.load(str(self.folder))
