@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.config import PreprocessConfig
 from trainer.calibration import Calibration, apply, load_calibration
 from trainer.errors import ExportError
+from trainer.evaluation.result import EvaluationResult
 from trainer.exporting.provenance import facts, read_metrics
 from trainer.exporting.verify import check_ops, check_outputs, encoded, example_inputs
 from trainer.exporting.versions import write_version
@@ -65,7 +66,7 @@ class Source:
     config: dict[str, Any]
     temperature: float
     records: dict[str, dict[str, Any]]
-    metrics: dict[str, Any] | None
+    metrics: EvaluationResult | None
 
 
 def read_source(run: str | os.PathLike, metrics: str | os.PathLike | None) -> Source:
