@@ -1,4 +1,4 @@
-"""The metrics of P(fake) against labels: one table, METRICS, that all which lists them reads.
+"""Metrics of P(fake) against labels: METRICS, the one table that every list of them is made from.
 
 A metric is computed twice: of the scores as they are, by scikit-learn, and vectorised over the
 bootstrap's resamples, where scikit-learn would take minutes.

@@ -31,7 +31,7 @@ def measure_slice(
     bootstrap: Bootstrap,
 ) -> SliceMeasurement:
     """The metrics of a slice. own: its videos, with and without a score. compared: what is
-    measured, its own videos or, for fakes alone, these and the originals they are told from."""
+    measured, its own videos or, for fakes alone, these and the originals of their data set."""
     metrics = metrics_of_slices()
     scored = [video for video in compared if video.score is not None]
     labels = np.array([video.video.label for video in scored], int)
@@ -53,7 +53,7 @@ def measure_slice(
 
 def measure_slices(videos: Sequence[ScoredVideo], threshold: float, bootstrap: Bootstrap) -> Slices:
     """The videos cut by data set, method, compression, method and compression, split and face
-    size; of methods only fakes are slices, with the originals that they are told from."""
+    size; of methods only fakes are slices, compared with originals of their data set."""
     several = len({video.video.dataset for video in videos}) > 1
 
     def named(video: Video, name: str) -> str:
@@ -95,7 +95,7 @@ def _order(group: tuple[str, Any]) -> tuple[int, str]:
 
 
 def _originals(fakes: Sequence[ScoredVideo], videos: Sequence[ScoredVideo]) -> list[ScoredVideo]:
-    """The real videos that fakes are told from: of the same dataset and, where there are some,
+    """The real videos that fakes are compared with: of the same dataset and, where there are some,
     of the same compression, for else the compression could give the fakes away."""
     datasets = {video.video.dataset for video in fakes}
     coded = {(video.video.dataset, video.video.compression) for video in fakes}

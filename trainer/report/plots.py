@@ -64,7 +64,11 @@ def draw_plots(result: EvaluationResult, videos: Sequence[ScoredVideo]) -> dict[
 
 
 def _draw_curves(labels: np.ndarray, scores: np.ndarray, datasets: np.ndarray) -> dict[str, bytes]:
-    """ROC and precision-recall curves, of all videos and of each data set if there are several."""
+    """ROC and precision-recall curves, of all videos and of each data set if there are several.
+
+    Not by scikit-learn's displays: they draw through pyplot, and their labels, limits and legend
+    would have to be undone.
+    """
     names = sorted(set(datasets))
     groups = [("all videos", np.full(len(labels), True))]
     groups += [(name, datasets == name) for name in names] if len(names) > 1 else []
