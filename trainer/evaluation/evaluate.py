@@ -64,9 +64,9 @@ def evaluate(
 
 def check_out(out: Path) -> None:
     """Raises ValueError where nothing can be written to the folder, before the work is done."""
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ValueError(f"--out {out}: {there} is not a folder that can be written to.")
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise ValueError(f"--out {out}: {existing} is not a folder that can be written to.")
 
 
 def _error_crops(predictions: Predictions, errors: Sequence[WorstError]) -> list[list[bytes]]:

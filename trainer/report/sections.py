@@ -30,13 +30,12 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of the report. plots: names of images. points: a list under the text."""
+    """A part of the report. plots: names of images."""
 
     title: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     plots: Sequence[str] = ()
-    points: Sequence[str] = ()
 
 
 def sections(result: EvaluationResult, plots: Collection[str]) -> list[Section]:
