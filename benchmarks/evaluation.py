@@ -43,6 +43,7 @@ def main() -> None:
     from trainer.evaluation.predictions import BATCH
     from trainer.evaluation.robustness import CONDITIONS
     from trainer.input.clips import read_clips
+    from trainer.report.render import write_report
     from trainer.run import Run
 
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +57,8 @@ def main() -> None:
             model.predict(batches, verbose=0)
 
         def whole(data: Path = data, robustness: bool = False) -> None:
-            evaluate(args.run, data, Path(folder) / "out", args.split, robustness=robustness)
+            out = Path(folder) / "out"
+            write_report(out, evaluate(args.run, data, out, args.split, robustness=robustness))
 
         model.predict(batches.take(2), verbose=0)
         # Once before, so that neither imports nor the fonts' first use are counted.

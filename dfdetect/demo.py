@@ -24,7 +24,10 @@ from serving.predict.predict import predict_video
 from trainer.config import TrainConfig
 from trainer.evaluation.calibrate import calibrate, describe
 from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.metrics import ACCURACY, F1, PRECISION, RECALL, ROC_AUC
+from trainer.evaluation.result import EvaluationResult
 from trainer.exporting.export import export
+from trainer.report.render import write_report
 from trainer.training.train import train
 
 # All that a demo writes under its output folder; nothing else there is touched.
@@ -56,8 +59,8 @@ def _stage(console: Console, title: str, result: Path) -> Iterator[None]:
     console.print(f"  -> {result}  ({time.monotonic() - started:.0f} s)", highlight=False)
 
 
-def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
-    """Runs every stage and returns the metrics. Prints as it goes."""
+def demo(output: Path, identities: int, epochs: int, seed: int) -> EvaluationResult:
+    """Runs every stage and returns the result of the evaluation. Prints as it goes."""
     console = Console()
     started = time.monotonic()
     videos, data, run, models = (output / part for part in PARTS)
@@ -71,7 +74,8 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
         train(data, run, TrainConfig(**SETTINGS, epochs=epochs, seed=seed))
         console.print(describe(calibrate(run, data)))
     with _stage(console, "4. Evaluate on people the model has never seen", output / "report.html"):
-        metrics = evaluate(run, data, output, split="test")
+        evaluation = evaluate(run, data, output, split="test")
+        write_report(output, evaluation)
     with _stage(console, "5. Export a SavedModel for TensorFlow Serving", models):
         version = export(run, models, metrics=output / "metrics.json")
     with _stage(console, "6. Ask the served model about two unseen videos", version):
@@ -86,12 +90,12 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> dict:
                     highlight=False,
                     soft_wrap=True,
                 )
-    console.print(_table(metrics))
+    console.print(_table(evaluation.result))
     console.print(f"report: {output / 'report.html'}   metrics: {output / 'metrics.json'}")
     console.print(f"model:  {version}")
     console.print(NOTICE)
     console.print(f"all done in {time.monotonic() - started:.0f} s")
-    return metrics
+    return evaluation.result
 
 
 def _unseen(videos: Path, data: Path) -> list[tuple[str, Path]]:
@@ -109,13 +113,13 @@ def _unseen(videos: Path, data: Path) -> list[tuple[str, Path]]:
     return chosen
 
 
-def _table(metrics: dict) -> Table:
+def _table(result: EvaluationResult) -> Table:
     table = Table(title="Test set: people the model has never seen")
     table.add_column("level")
-    names = ("roc_auc", "accuracy", "precision", "recall", "f1")
-    for name in names:
-        table.add_column(name, justify="right")
+    metrics = (ROC_AUC, ACCURACY, PRECISION, RECALL, F1)
+    for metric in metrics:
+        table.add_column(metric.name, justify="right")
     for level in ("clip", "video"):
-        values = (metrics[level][name] for name in names)
+        values = (result.levels[level].value(metric) for metric in metrics)
         table.add_row(level, *("n/a" if v is None else f"{v:.3f}" for v in values))
     return table

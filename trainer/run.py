@@ -176,7 +176,7 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def trained_on_of(record: Mapping[str, Any]) -> list[str]:
+def training_datasets(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the data sets in the training split of a config.json; none where it has none."""
     train = record.get("splits", {}).get("train") or {}
-    return sorted(train.get("datasets", {}))
+    return tuple(sorted(train.get("datasets", {})))

@@ -17,8 +17,11 @@ def main(argv: list[str]) -> int:
     args = parse(parser, argv)
 
     from trainer.evaluation.compare import compare
+    from trainer.report.comparison import write_comparison
     from trainer.report.terminal import print_comparison
 
-    print_comparison(compare(args.a, args.b, args.data, args.out, args.split, args.seed))
+    comparison = compare(args.a, args.b, args.data, args.out, args.split, args.seed)
+    write_comparison(Path(args.out), comparison)
+    print_comparison(comparison)
     print(f"comparison: {Path(args.out) / 'comparison.md'}")
     return 0

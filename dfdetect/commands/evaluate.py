@@ -49,11 +49,13 @@ def main(argv: list[str]) -> int:
     args = parse(parser, argv)
 
     from trainer.evaluation.evaluate import evaluate
-    from trainer.report.terminal import print_metrics
+    from trainer.report.render import write_report
+    from trainer.report.terminal import print_result
 
-    metrics = evaluate(
+    evaluation = evaluate(
         args.run or args.model, args.data, args.out, args.split, args.robustness, args.seed
     )
-    print_metrics(metrics)
+    write_report(Path(args.out), evaluation)
+    print_result(evaluation.result)
     print(f"report: {Path(args.out) / 'report.html'}")
     return 0

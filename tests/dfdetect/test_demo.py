@@ -8,6 +8,7 @@ from dfdetect import demo
 from dfdetect.__main__ import main
 from trainer.config import TrainConfig
 from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.metrics import ROC_AUC
 from trainer.training.train import train
 
 
@@ -21,9 +22,9 @@ def test_the_demo_separates_unseen_people_and_shuffled_labels_do_not(tmp_path):
 
     config = TrainConfig(**demo.SETTINGS, epochs=10, shuffle_labels=True)
     train(out / "data", tmp_path / "shuffled", config, verbose=False)
-    shuffled = evaluate(tmp_path / "shuffled", out / "data", tmp_path / "report")
+    shuffled = evaluate(tmp_path / "shuffled", out / "data", tmp_path / "report").result
     # Thirty videos: chance alone moves the figure by 0.11 (one standard deviation).
-    assert 0.28 < shuffled["video"]["roc_auc"] < 0.72
+    assert 0.28 < shuffled.video.value(ROC_AUC) < 0.72
 
 
 def test_a_demo_is_not_overwritten_unasked(tmp_path, capsys):

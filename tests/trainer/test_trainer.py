@@ -22,11 +22,14 @@ from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import run as runs
 from trainer.config import TrainConfig
 from trainer.errors import ExportError, TrainError
-from trainer.evaluation import evaluate, metrics
+from trainer.evaluation import evaluate
+from trainer.evaluation.measurement import score_metrics
+from trainer.evaluation.metrics import ACCURACY, F1, PRECISION, RECALL, ROC_AUC
 from trainer.exporting import export
 from trainer.input.clips import read_clips
 from trainer.model.detector import load_model
 from trainer.report.notes import SAMPLE_NOTE
+from trainer.report.render import write_report
 from trainer.training import train
 
 SIDE, T = 32, 4
@@ -150,29 +153,32 @@ def test_missing_shards_fail_with_one_line(tmp_path, capsys):
 
 
 def test_metrics_of_known_scores():
-    got = metrics.score_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
-    assert got["confusion_matrix"] == [[1, 1], [1, 1]]
-    assert got["accuracy"] == got["precision"] == got["recall"] == got["f1"] == 0.5
-    assert got["roc_auc"] == 0.75
+    got = score_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    assert got.confusion_matrix == ((1, 1), (1, 1))
+    assert {got.value(metric) for metric in (ACCURACY, PRECISION, RECALL, F1)} == {0.5}
+    assert got.value(ROC_AUC) == 0.75
 
 
 def test_metrics_of_one_class_are_none_where_undefined():
-    got = metrics.score_metrics([0, 0], [0.1, 0.2])
-    assert got["roc_auc"] is None and got["precision"] is None and got["accuracy"] == 1.0
-    json.dumps(got, allow_nan=False)
+    got = score_metrics([0, 0], [0.1, 0.2])
+    assert got.value(ROC_AUC) is None and got.value(PRECISION) is None
+    assert got.value(ACCURACY) == 1.0
+    json.dumps(got.values, allow_nan=False)
 
 
 def test_scores_that_are_not_numbers_are_refused():
     with pytest.raises(ValueError, match="not finite"):
-        metrics.score_metrics([0, 1], [0.5, float("nan")])
+        score_metrics([0, 1], [0.5, float("nan")])
 
 
 def test_evaluation_writes_metrics_predictions_and_a_report(run, data, tmp_path):
-    got = evaluate.evaluate(run, data, tmp_path)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == got
-    assert got["video"]["videos"] == COUNTS["test"]
-    assert np.sum(got["video"]["confusion_matrix"]) == COUNTS["test"]
-    assert list(got["methods"]) == ["Swap"]
+    evaluation = evaluate.evaluate(run, data, tmp_path)
+    write_report(tmp_path, evaluation)
+    got = evaluation.result
+    assert json.loads((tmp_path / "metrics.json").read_text()) == got.to_dict()
+    assert got.video.videos == COUNTS["test"]
+    assert np.sum(got.video.confusion_matrix) == COUNTS["test"]
+    assert list(got.methods) == ["Swap"]
     lines = (tmp_path / "predictions.csv").read_text().splitlines()
     assert len(lines) == COUNTS["test"] + 1
     page = (tmp_path / "report.html").read_text()

@@ -1,9 +1,10 @@
-"""Two models on the same videos: how much better one is, and whether that may be chance."""
+"""Comparison of two models on the same videos by a paired bootstrap of their metrics."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,78 @@ import numpy as np
 
 from pipelines.atomic import write_json
 from pipelines.shards.open import ClipDataset
-from trainer.evaluation.bootstrap import Bootstrap, paired_difference, percentile_interval
+from trainer.evaluation.bootstrap import (
+    Bootstrap,
+    Interval,
+    paired_difference,
+    percentile_interval,
+)
+from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.evaluate import check_out
+from trainer.evaluation.evaluate_predictions import holds_generated, measure_leakage
 from trainer.evaluation.measured_model import Detector, load_detector
-from trainer.evaluation.metrics import score_metrics
+from trainer.evaluation.measurement import score_metrics
+from trainer.evaluation.metrics import METRICS
 from trainer.evaluation.predictions import Predictions, predict
-from trainer.leakage import leakage, read_seen
-from trainer.report.comparison import markdown
-from trainer.report.formatting import TITLES
+from trainer.evaluation.result import Leakage
 
 SCHEMA = "dfdetect-comparison/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedModel:
+    """A model and its threshold of P(fake) for FAKE."""
+
+    name: str
+    fake_above: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedResampling:
+    """How the intervals were made; units: how many source videos there are."""
+
+    resamples: int
+    seed: int
+    unit: str
+    units: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricDifference:
+    """A metric of both models and B less A with its 95 % interval; None where not defined."""
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    interval: Interval | None
+    beyond_chance: bool | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Video metrics of models "a" and "b" on the same videos."""
+
+    models: Mapping[str, ComparedModel]
+    videos: int
+    real: int
+    fake: int
+    not_defined: str | None
+    bootstrap: PairedResampling
+    metrics: Mapping[str, MetricDifference]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison(Difference):
+    """What comparison.json holds, see docs/evaluation.md."""
+
+    schema: str
+    split: str
+    data: tuple[str, ...]
+    leakage: Mapping[str, Leakage]
+    sample_data: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return to_json(self)
 
 
 def compare(
@@ -30,9 +93,8 @@ def compare(
     out: str | os.PathLike,
     split: str | Sequence[str] = "test",
     seed: int = 0,
-) -> dict[str, Any]:
-    """Measures two models on the same splits and writes comparison.json and comparison.md to
-    `out`. Returns what the former holds, see docs/evaluation.md.
+) -> Comparison:
+    """Evaluates two models on the same splits and writes comparison.json to `out`.
 
     Each model is any that `evaluate` takes; both must take the same crops. Raises OSError
     or ValueError where they cannot be compared.
@@ -51,26 +113,25 @@ def compare(
         )
         for detector in detectors
     ]
-    result = {
-        "schema": SCHEMA,
-        "split": " + ".join(splits),
-        "data": list(map(str, folders)),
-        "leakage": {
-            name: leakage(read_seen(detector.folder), [row.video for row in table.scored])
+    comparison = Comparison(
+        schema=SCHEMA,
+        split=" + ".join(splits),
+        data=tuple(map(str, folders)),
+        leakage={
+            name: measure_leakage(detector, table.scored)
             for name, detector, table in zip("ab", detectors, tables, strict=True)
         },
-        "sample_data": any(dataset.generated for dataset in tables[0].datasets),
-        **difference(detectors, tables, Bootstrap(seed=seed)),
-    }
+        sample_data=holds_generated(tables[0]),
+        **vars(difference(detectors, tables, Bootstrap(seed=seed))),
+    )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "comparison.md").write_text(markdown(result))
-    write_json(out / "comparison.json", result)
-    return result
+    write_json(out / "comparison.json", comparison.to_dict())
+    return comparison
 
 
 def difference(
     detectors: Sequence[Detector], tables: Sequence[Predictions], bootstrap: Bootstrap
-) -> dict[str, Any]:
+) -> Difference:
     """Video metrics of both models, B less A, and the 95 % interval of that difference: each
     resample of source videos is measured with both models (paired bootstrap)."""
     rows = [{v.video.full_key: v for v in table.scored} for table in tables]
@@ -81,40 +142,36 @@ def difference(
     sources = np.array([rows[0][key].video.source_key for key in keys])
     scores = [np.array([row[key].score for key in keys], float) for row in rows]
     limits = [detector.thresholds.fake_above for detector in detectors]
-    values = [score_metrics(labels, s, limit) for s, limit in zip(scores, limits, strict=True)]
+    a, b = (score_metrics(labels, s, limit) for s, limit in zip(scores, limits, strict=True))
     drawn = [
         bootstrap.draw(labels, s, sources, limit) for s, limit in zip(scores, limits, strict=True)
     ]
     differences = paired_difference(*drawn) if len(set(sources)) > 1 else {}
-    return {
-        "models": {
-            name: {"name": detector.name, "fake_above": limit}
+    return Difference(
+        models={
+            name: ComparedModel(detector.name, limit)
             for name, detector, limit in zip("ab", detectors, limits, strict=True)
         },
-        "videos": len(keys),
-        "real": values[0]["real"],
-        "fake": values[0]["fake"],
-        "not_defined": values[0]["not_defined"],
-        "bootstrap": {
-            "resamples": bootstrap.resamples,
-            "seed": bootstrap.seed,
-            "unit": "source video",
-            "units": len(set(sources)),
+        videos=len(keys),
+        real=a.real,
+        fake=a.fake,
+        not_defined=a.not_defined,
+        bootstrap=PairedResampling(
+            bootstrap.resamples, bootstrap.seed, "source video", len(set(sources))
+        ),
+        metrics={
+            name: _metric_difference(a.value(metric), b.value(metric), differences.get(name))
+            for name, metric in METRICS.items()
         },
-        "metrics": {
-            name: _row(values[0][name], values[1][name], differences.get(name)) for name in TITLES
-        },
-    }
+    )
 
 
-def _row(a: float | None, b: float | None, differences: np.ndarray | None) -> dict[str, Any]:
+def _metric_difference(
+    a: float | None, b: float | None, differences: np.ndarray | None
+) -> MetricDifference:
     """differences: B less A in each resample, (R,)."""
-    both = a is not None and b is not None
-    interval = percentile_interval(differences) if both and differences is not None else None
-    return {
-        "a": a,
-        "b": b,
-        "difference": b - a if a is not None and b is not None else None,
-        "interval": interval,
-        "beyond_chance": not interval[0] <= 0 <= interval[1] if interval else None,
-    }
+    if a is None or b is None:
+        return MetricDifference(a, b, None, None, None)
+    interval = percentile_interval(differences) if differences is not None else None
+    beyond_chance = not interval[0] <= 0 <= interval[1] if interval else None
+    return MetricDifference(a, b, b - a, interval, beyond_chance)

@@ -1,20 +1,36 @@
-"""A trained model on data sets -> metrics with intervals, predictions and a report."""
+"""Evaluation of a trained model on data sets: metrics.json and the tables of predictions."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.atomic import write_csv, write_json
 from pipelines.shards.open import ClipDataset
 from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.evaluate_predictions import evaluate_predictions
 from trainer.evaluation.measured_model import load_detector
 from trainer.evaluation.predictions import Predictions, crops_of, predict
-from trainer.evaluation.result import measure
+from trainer.evaluation.result import EvaluationResult, WorstError
+from trainer.evaluation.robustness import CONDITIONS
 from trainer.evaluation.scored import ScoredClip, ScoredVideo
-from trainer.report.render import write_report
+
+METRICS_NAME = "metrics.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """An evaluation and what its report is drawn from.
+
+    videos: those with a score. error_crops: of each worst error, the encoded crops of its frames.
+    """
+
+    result: EvaluationResult
+    videos: Sequence[ScoredVideo]
+    error_crops: Sequence[Sequence[bytes]]
 
 
 def evaluate(
@@ -24,13 +40,13 @@ def evaluate(
     split: str | Sequence[str] = "test",
     robustness: bool = False,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Measures a model (run folder, .keras file or SavedModel) on splits of data sets and writes
-    metrics.json, predictions.csv (videos), clips.csv, plots, report.html and report.md to `out`.
+) -> Evaluation:
+    """Evaluates a model (run folder, .keras file or SavedModel) on splits of data sets and writes
+    metrics.json, predictions.csv (videos) and clips.csv to `out`. `trainer.report.render` writes
+    the report of it.
 
     robustness: also under each condition of `evaluation.robustness`. seed: of the intervals and
-    the conditions. Returns what metrics.json holds, see docs/evaluation.md. Raises OSError or
-    ValueError where it cannot.
+    the conditions. Raises OSError or ValueError where it cannot.
     """
     detector = load_detector(run)
     folders = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -38,50 +54,42 @@ def evaluate(
     out = Path(out)
     check_out(out)
     datasets = [ClipDataset.open(folder, detector.fingerprint) for folder in folders]
-    predictions = predict(detector, datasets, splits, _conditions(robustness), seed)
-    metrics = measure(detector, predictions, Bootstrap(seed=seed))
+    predictions = predict(detector, datasets, splits, CONDITIONS if robustness else (), seed)
+    result = evaluate_predictions(detector, predictions, Bootstrap(seed=seed))
+    crops = _error_crops(predictions, result.worst_errors)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "predictions.csv", map(_video_row, predictions.videos))
     write_csv(out / "clips.csv", (_clip_row(c) for c in predictions.clips if len(c.times_s)))
-    write_report(out, metrics, predictions.scored, _crops(predictions, metrics["worst_errors"]))
-    write_json(out / "metrics.json", metrics)
-    return metrics
+    write_json(out / METRICS_NAME, result.to_dict())
+    return Evaluation(result, predictions.scored, crops)
 
 
 def check_out(out: Path) -> None:
     """Raises ValueError where nothing can be written to the folder, before the work is done."""
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ValueError(f"--out {out}: {there} is not a folder that can be written to.")
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise ValueError(f"--out {out}: {existing} is not a folder that can be written to.")
 
 
-def _conditions(robustness: bool) -> Sequence[Any]:
-    if not robustness:
-        return ()
-    from trainer.evaluation.robustness import CONDITIONS
-
-    return CONDITIONS
-
-
-def _crops(predictions: Predictions, errors: Sequence[Mapping[str, Any]]) -> list[list[bytes]]:
+def _error_crops(predictions: Predictions, errors: Sequence[WorstError]) -> list[list[bytes]]:
     """The encoded crops of the frames of each error."""
-    chosen = [predictions.clips[error["clip"]] for error in errors]
-    wanted: dict[tuple[int, str], list[int]] = {}
-    for clip in chosen:
-        wanted.setdefault((clip.data, clip.video.split), []).append(clip.position)
-    found = {
-        key: crops_of(predictions.datasets[key[0]], key[1], positions)
-        for key, positions in wanted.items()
+    clips = [predictions.clips[error.clip] for error in errors]
+    positions: dict[tuple[int, str], list[int]] = {}
+    for clip in clips:
+        positions.setdefault((clip.data, clip.video.split), []).append(clip.position)
+    crops = {
+        (number, split): crops_of(predictions.datasets[number], split, chosen)
+        for (number, split), chosen in positions.items()
     }
     return [
-        [found[clip.data, clip.video.split][clip.position][f["number"]] for f in error["frames"]]
-        for clip, error in zip(chosen, errors, strict=True)
+        [crops[clip.data, clip.video.split][clip.position][frame.number] for frame in error.frames]
+        for clip, error in zip(clips, errors, strict=True)
     ]
 
 
 def _video_row(row: ScoredVideo) -> dict[str, Any]:
     return {
-        **_facts(row),
+        **_video_columns(row),
         "verdict": str(row.verdict),
         "probability_fake": row.score,
         "clips": len(row.clips),
@@ -95,7 +103,7 @@ def _video_row(row: ScoredVideo) -> dict[str, Any]:
 
 def _clip_row(row: ScoredClip) -> dict[str, Any]:
     return {
-        **_facts(row),
+        **_video_columns(row),
         "track": row.track,
         "clip": row.clip,
         "probability_fake": row.probability_fake,
@@ -106,6 +114,6 @@ def _clip_row(row: ScoredClip) -> dict[str, Any]:
     }
 
 
-def _facts(row: ScoredVideo | ScoredClip) -> dict[str, Any]:
+def _video_columns(row: ScoredVideo | ScoredClip) -> dict[str, Any]:
     names = ("dataset", "id", "method", "compression", "split", "source_id", "label")
     return {name: getattr(row.video, name) for name in names}

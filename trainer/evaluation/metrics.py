@@ -1,117 +1,51 @@
-"""How good scores are: of frames, clips or videos, and of each part of the videos."""
+"""Metrics of P(fake) against labels: METRICS, the one table that every list of them is made from.
+
+A metric is computed twice: of the scores as they are, by scikit-learn, and vectorised over the
+bootstrap's resamples, where scikit-learn would take minutes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from sklearn import metrics as sk
 
-BINS = 10  # of equal width, for the calibration error and the reliability diagram
-FALSE_ALARM_RATES = {"tpr_at_fpr_01": 0.01, "tpr_at_fpr_05": 0.05}
+from pipelines.clip import FAKE, REAL
+from trainer.evaluation.labelled_scores import LabelledScores, WeightedScores
+from trainer.evaluation.reliability import expected_calibration_error, resampled_calibration_error
+
 # A rate such as 0.05 times a count may come out just below the whole number that it is.
 ROUNDING = 1e-9
+SMALLEST_P = float(np.finfo(float).eps)  # as in scikit-learn: at 0 the log-loss is infinite
 
 
-def score_metrics(
-    labels: Sequence[int] | np.ndarray,
-    probabilities: Sequence[float] | np.ndarray,
-    threshold: float = 0.5,
-) -> dict[str, Any]:
-    """Metrics of P(fake) (N,) against labels (N,), 1 = fake; called fake at or above the threshold.
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric of P(fake) against labels.
 
-    What is not defined, such as the AUC where one class is absent, is None, never NaN, and
-    "not_defined" says why. Raises ValueError where a score is not a number from 0 to 1.
+    compute: its value, NaN where it is not defined though all classes that it needs are there.
+    resample: the same of each of R weightings, (R,).
     """
-    truth = np.asarray(labels, int)
-    scores = np.asarray(probabilities, float)
-    _check(truth, scores)
-    called = (scores >= threshold).astype(int)
-    real, fake = int((truth == 0).sum()), int((truth == 1).sum())
-    matrix = np.zeros((2, 2), int)
-    np.add.at(matrix, (truth, called), 1)
-    return {
-        "count": len(truth),
-        "real": real,
-        "fake": fake,
-        "not_defined": undefined_reason(real, fake),
-        "threshold": float(threshold),
-        "confusion_matrix": matrix.tolist(),  # rows: truth real, fake; columns: called
-        **_threshold_metrics(truth, called),
-        **_ranking_metrics(truth, scores),
-        **_probability_metrics(truth, scores),
-    }
 
+    name: str  # its key in metrics.json
+    title: str  # what people call it; a longer or second name in brackets
+    explanation: str  # for docs/evaluation.md
+    compute: Callable[[LabelledScores], float]
+    resample: Callable[[WeightedScores], np.ndarray]
+    needs: tuple[int, ...] = (REAL, FAKE)  # classes without which it is not defined
+    in_slices: bool = False  # whether metrics.json has it for slices too
+    headline: bool = False  # on a card at the top of the report
+    printed: bool = False  # in the terminal
+    slice_column: bool = False  # in the report's table of slices
+    dataset_column: bool = False  # in the report's table across data sets
+    hub_type: str | None = None  # the type of metric that Hugging Face knows, for the model card
 
-def undefined_reason(real: int, fake: int) -> str | None:
-    """Why figures that compare the two classes do not exist; None where they do."""
-    if not real and not fake:
-        return "nothing was scored"
-    if not real:
-        return "there are no real ones"
-    return None if fake else "there are no fake ones"
-
-
-def _check(truth: np.ndarray, scores: np.ndarray) -> None:
-    if truth.shape != scores.shape:
-        raise ValueError(f"{len(truth)} labels and {len(scores)} scores; expected as many.")
-    if not np.isfinite(scores).all():
-        raise ValueError("Some scores are not finite numbers: the model is broken.")
-    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
-        raise ValueError(
-            f"Scores run from {scores.min()} to {scores.max()}; expected probabilities, 0 to 1."
-        )
-
-
-def _threshold_metrics(truth: np.ndarray, called: np.ndarray) -> dict[str, float | None]:
-    """What depends on the threshold; both inputs (N,) of 0 and 1."""
-    real, fake = (truth == 0).any(), (truth == 1).any()
-    precision, recall, f1 = np.nan, np.nan, np.nan
-    if fake:
-        precision, recall, f1, _ = sk.precision_recall_fscore_support(
-            truth, called, average="binary", zero_division=np.nan
-        )
-    return {
-        "accuracy": float(sk.accuracy_score(truth, called)) if len(truth) else None,
-        "balanced_accuracy": (
-            float(sk.balanced_accuracy_score(truth, called)) if real and fake else None
-        ),
-        "precision": _number(precision),
-        "recall": _number(recall),
-        "f1": _number(f1),
-        "false_alarm_rate": float(called[truth == 0].mean()) if real else None,
-    }
-
-
-def _ranking_metrics(truth: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
-    """What depends on the scores' order alone."""
-    if not 0 < truth.sum() < len(truth):
-        return dict.fromkeys(("roc_auc", "average_precision", "eer", *FALSE_ALARM_RATES))
-    return {
-        "roc_auc": float(sk.roc_auc_score(truth, scores)),
-        "average_precision": min(float(sk.average_precision_score(truth, scores)), 1.0),
-        "eer": equal_error_rate(truth, scores),
-        **{
-            name: true_positive_rate(truth, scores, rate)
-            for name, rate in FALSE_ALARM_RATES.items()
-        },
-    }
-
-
-def _probability_metrics(truth: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
-    """What takes the scores for probabilities."""
-    if not len(truth):
-        return dict.fromkeys(("log_loss", "brier", "ece"))
-    return {
-        "log_loss": float(sk.log_loss(truth, scores, labels=[0, 1])),
-        "brier": float(sk.brier_score_loss(truth, scores, pos_label=1)),
-        "ece": expected_calibration_error(truth, scores),
-    }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    @property
+    def short_title(self) -> str:
+        """The title without what stands in brackets."""
+        return self.title.partition(" (")[0]
 
 
 def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -120,12 +54,22 @@ def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
     Where no threshold gives it, the point between two neighbours on the ROC curve, by a straight
     line. Both classes must be there.
     """
-    false_alarms, found, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
-    excess = false_alarms + found - 1  # false alarms less misses: from -1 to 1, never falling
+    fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+    excess = fpr + tpr - 1  # false alarms less misses: from -1 to 1, never falling
     after = int(np.argmax(excess >= 0))
     before = after - 1
     share = -excess[before] / (excess[after] - excess[before])
-    return float(false_alarms[before] + share * (false_alarms[after] - false_alarms[before]))
+    return float(fpr[before] + share * (fpr[after] - fpr[before]))
+
+
+def _resampled_equal_error_rate(table: WeightedScores) -> np.ndarray:
+    fpr = table.false_positive_rates
+    excess = table.true_positive_rates + fpr - 1
+    after = np.maximum(np.argmax(excess >= 0, axis=1), 1)
+    rows = np.arange(len(excess))
+    low, high = excess[rows, after - 1], excess[rows, after]
+    first, second = fpr[rows, after - 1], fpr[rows, after]
+    return first - low / (high - low) * (second - first)
 
 
 def true_positive_rate(labels: np.ndarray, scores: np.ndarray, false_alarm_rate: float) -> float:
@@ -134,43 +78,194 @@ def true_positive_rate(labels: np.ndarray, scores: np.ndarray, false_alarm_rate:
     Only thresholds that exist count, none in between: with 50 real videos, 1 % means no false
     alarm at all. Both classes must be there.
     """
-    false_alarms, found, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
-    return float(found[false_alarms <= false_alarm_rate + ROUNDING].max())
+    fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+    return float(tpr[fpr <= false_alarm_rate + ROUNDING].max())
 
 
-def bin_of(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The bin (N,) int of each probability; the last one holds 1 too."""
-    return np.minimum((np.asarray(probabilities) * bins).astype(int), bins - 1)
+def _resampled_true_positive_rate(table: WeightedScores, false_alarm_rate: float) -> np.ndarray:
+    allowed = table.false_positive_rates <= false_alarm_rate + ROUNDING
+    return np.where(allowed, table.true_positive_rates, 0).max(axis=1)
 
 
-def calibration_bins(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
-) -> list[dict[str, Any]]:
-    """The reliability diagram: for each bin its bounds, count, mean P(fake) and share of fakes."""
-    where = bin_of(probabilities, bins)
-    counts = np.bincount(where, minlength=bins)
-    predicted = np.bincount(where, weights=probabilities, minlength=bins)
-    fakes = np.bincount(where, weights=labels, minlength=bins)
-    return [
-        {
-            "from": i / bins,
-            "to": (i + 1) / bins,
-            "count": int(n),
-            "mean_probability": float(predicted[i] / n) if n else None,
-            "fake_share": float(fakes[i] / n) if n else None,
-        }
-        for i, n in enumerate(counts)
-    ]
+def _resampled_roc_auc(table: WeightedScores) -> np.ndarray:
+    true, widths = table.true_positives, np.diff(table.false_positives, axis=1)
+    area = (widths * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1)
+    return area / (table.fakes * table.reals)
 
 
-def expected_calibration_error(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
-) -> float:
-    """How far P(fake) lies from the share of fakes, over the bins and weighted by their counts.
+def _resampled_average_precision(table: WeightedScores) -> np.ndarray:
+    true = table.true_positives
+    called = true[:, 1:] + table.false_positives[:, 1:]
+    precision = np.divide(true[:, 1:], called, out=np.zeros_like(called), where=called > 0)
+    sums = (np.diff(true, axis=1) * precision).sum(axis=1)
+    return np.minimum(sums / table.fakes, 1)  # a sum of floats may pass 1
 
-    Of P(fake) itself, not of the confidence in the class called as in Guo et al. 2017
-    (arXiv:1706.04599), for it is P(fake) that is shown to people.
-    """
-    where = bin_of(probabilities, bins)
-    gaps = np.bincount(where, weights=np.asarray(probabilities) - labels, minlength=bins)
-    return float(np.abs(gaps).sum() / len(where))
+
+def _resampled_log_loss(table: WeightedScores) -> np.ndarray:
+    clipped = np.clip(table.scores, SMALLEST_P, 1 - SMALLEST_P)
+    return table.mean(-np.log(np.where(table.labels == FAKE, clipped, 1 - clipped)))
+
+
+ROC_AUC = Metric(
+    "roc_auc",
+    "ROC-AUC",
+    "Area under the ROC curve: the share of pairs of a real and a fake one in which the fake has "
+    "the higher score.",
+    compute=lambda table: sk.roc_auc_score(table.labels, table.scores),
+    resample=_resampled_roc_auc,
+    in_slices=True,
+    headline=True,
+    printed=True,
+    slice_column=True,
+    dataset_column=True,
+    hub_type="roc_auc",
+)
+AVERAGE_PRECISION = Metric(
+    "average_precision",
+    "PR-AUC (average precision)",
+    "Mean precision over the recalls, without interpolation. Depends on the share of fakes.",
+    compute=lambda table: min(sk.average_precision_score(table.labels, table.scores), 1.0),
+    resample=_resampled_average_precision,
+    in_slices=True,
+    hub_type="average_precision",
+)
+EER = Metric(
+    "eer",
+    "equal error rate",
+    "The rate at which false alarms are as frequent as misses; between two thresholds by a "
+    "straight line.",
+    compute=lambda table: equal_error_rate(table.labels, table.scores),
+    resample=_resampled_equal_error_rate,
+    in_slices=True,
+    headline=True,
+    printed=True,
+    dataset_column=True,
+)
+TPR_AT_FPR_01 = Metric(
+    "tpr_at_fpr_01",
+    "TPR at FPR 1 %",
+    "The most fakes that a threshold finds at that rate of false alarms or less. Only thresholds "
+    "that exist count, so that with fewer than 100 real videos 1 % means none.",
+    compute=lambda table: true_positive_rate(table.labels, table.scores, 0.01),
+    resample=lambda table: _resampled_true_positive_rate(table, 0.01),
+)
+TPR_AT_FPR_05 = Metric(
+    "tpr_at_fpr_05",
+    "TPR at FPR 5 %",
+    "The same at 5 %.",
+    compute=lambda table: true_positive_rate(table.labels, table.scores, 0.05),
+    resample=lambda table: _resampled_true_positive_rate(table, 0.05),
+    in_slices=True,
+    headline=True,
+)
+ACCURACY = Metric(
+    "accuracy",
+    "accuracy",
+    "The share that is called rightly at the threshold.",
+    compute=lambda table: sk.accuracy_score(table.labels, table.called),
+    resample=lambda table: (table.tp + table.reals - table.fp) / (table.fakes + table.reals),
+    needs=(),
+    in_slices=True,
+    printed=True,
+    hub_type="accuracy",
+)
+BALANCED_ACCURACY = Metric(
+    "balanced_accuracy",
+    "balanced accuracy",
+    "The mean of both classes' shares that are called rightly at the threshold.",
+    compute=lambda table: sk.balanced_accuracy_score(table.labels, table.called),
+    resample=lambda table: (table.tp / table.fakes + 1 - table.fp / table.reals) / 2,
+)
+PRECISION = Metric(
+    "precision",
+    "precision",
+    "Of those called fake at the threshold, the share of fakes; not defined where none is called.",
+    compute=lambda table: sk.precision_score(table.labels, table.called, zero_division=np.nan),
+    resample=lambda table: table.tp / (table.tp + table.fp),
+    needs=(FAKE,),
+    in_slices=True,
+    printed=True,
+    hub_type="precision",
+)
+RECALL = Metric(
+    "recall",
+    "fakes found (recall)",
+    "Of the fakes, the share that is called fake at the threshold.",
+    compute=lambda table: sk.recall_score(table.labels, table.called, zero_division=np.nan),
+    resample=lambda table: table.tp / table.fakes,
+    needs=(FAKE,),
+    in_slices=True,
+    headline=True,
+    printed=True,
+    slice_column=True,
+    dataset_column=True,
+    hub_type="recall",
+)
+F1 = Metric(
+    "f1",
+    "F1",
+    "The harmonic mean of precision and recall at the threshold.",
+    compute=lambda table: sk.f1_score(table.labels, table.called, zero_division=np.nan),
+    resample=lambda table: 2 * table.tp / (table.tp + table.fp + table.fakes),
+    needs=(FAKE,),
+    in_slices=True,
+    printed=True,
+    hub_type="f1",
+)
+FALSE_ALARM_RATE = Metric(
+    "false_alarm_rate",
+    "false alarms (FPR)",
+    "Of the real ones, the share that is called fake at the threshold.",
+    compute=lambda table: table.called[table.labels == REAL].mean(),
+    resample=lambda table: table.fp / table.reals,
+    needs=(REAL,),
+    in_slices=True,
+    headline=True,
+    printed=True,
+    slice_column=True,
+    dataset_column=True,
+)
+LOG_LOSS = Metric(
+    "log_loss",
+    "log-loss",
+    "Mean negative log-likelihood of the labels in nats.",
+    compute=lambda table: sk.log_loss(table.labels, table.scores, labels=[REAL, FAKE]),
+    resample=_resampled_log_loss,
+    needs=(),
+)
+BRIER = Metric(
+    "brier",
+    "Brier score",
+    "Mean squared distance of P(fake) from the label, 0 or 1.",
+    compute=lambda table: sk.brier_score_loss(table.labels, table.scores, pos_label=FAKE),
+    resample=lambda table: table.mean((table.scores - table.labels) ** 2),
+    needs=(),
+    in_slices=True,
+    hub_type="brier_score",
+)
+ECE = Metric(
+    "ece",
+    "calibration error (ECE)",
+    "Ten bins of equal width of P(fake); the mean distance of P(fake) from the share of fakes, "
+    "weighted by the bins' counts.",
+    compute=lambda table: expected_calibration_error(table.labels, table.scores),
+    resample=resampled_calibration_error,
+    needs=(),
+    headline=True,
+    printed=True,
+)
+
+# In the order of the report. To add a metric is to add it here.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *(ROC_AUC, AVERAGE_PRECISION, EER, TPR_AT_FPR_01, TPR_AT_FPR_05),  # of the order alone
+        *(ACCURACY, BALANCED_ACCURACY, PRECISION, RECALL, F1, FALSE_ALARM_RATE),  # at a threshold
+        *(LOG_LOSS, BRIER, ECE),  # of the probabilities
+    )
+}
+
+
+def metrics_of_slices() -> list[Metric]:
+    """Those that slices have."""
+    return [metric for metric in METRICS.values() if metric.in_slices]

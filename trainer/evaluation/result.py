@@ -1,242 +1,276 @@
-"""Predictions -> all that metrics.json holds."""
+"""The typed evaluation result: what metrics.json holds, written and read.
+
+`python -m trainer.evaluation.documents` writes docs/metrics.schema.json from these classes.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
 
-import numpy as np
+from trainer.calibration import Calibration
+from trainer.evaluation.bootstrap import Interval
+from trainer.evaluation.dataclass_json import from_json, to_json
+from trainer.evaluation.measurement import Measurement, SliceMeasurement
+from trainer.evaluation.reliability import ReliabilityBin
 
-from pipelines.clip import FAKE, LABEL_NAMES, REAL
-from pipelines.verdict import Thresholds, Verdict, decide
-from trainer.evaluation.bootstrap import LEVEL, Bootstrap
-from trainer.evaluation.measured_model import Detector
-from trainer.evaluation.metrics import calibration_bins, score_metrics
-from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
-from trainer.evaluation.slices import measure_slice, slices
-from trainer.leakage import leakage, read_seen
-from trainer.run import trained_on_of
-
-SCHEMA = "dfdetect-metrics/1"
-WORST = 10  # errors shown
-CROPS = 4  # of each
+SCHEMA: Literal["dfdetect-metrics/1"] = "dfdetect-metrics/1"
 
 
-def measure(detector: Detector, predictions: Predictions, bootstrap: Bootstrap) -> dict[str, Any]:
-    """What metrics.json holds, made of the predictions alone."""
-    videos, scored = predictions.videos, predictions.scored
-    threshold = detector.thresholds.fake_above
-    levels = _levels(predictions, threshold, bootstrap)
-    parts = slices(videos, threshold, bootstrap)
-    trained_on = trained_on_of(detector.config)
-    return {
-        "schema": SCHEMA,
-        "split": " + ".join(predictions.splits),
-        "videos": len(scored),
-        "clips": levels["clip"]["count"],
-        "frames": levels["frame"]["count"],
-        "no_face_known": predictions.listed,
-        "unusable": predictions.unusable,
-        "sample_data": any(dataset.generated for dataset in predictions.datasets),
-        "shuffled_labels": bool(detector.config.get("train", {}).get("shuffle_labels", False)),
-        "fingerprint": predictions.datasets[0].fingerprint,
-        "fingerprint_checked": detector.fingerprint is not None,
-        "leakage": leakage(read_seen(detector.folder), [row.video for row in scored]),
-        "thresholds": {
-            "real_below": detector.thresholds.real_below,
-            "fake_above": detector.thresholds.fake_above,
-        },
-        "calibration": detector.calibration,
-        "bootstrap": {
-            "resamples": bootstrap.resamples,
-            "seed": bootstrap.seed,
-            "level": LEVEL,
-            "unit": "source video",
-            "units": len({video.video.source_key for video in scored}),
-        },
-        **levels,
-        "verdicts": verdicts(videos, detector.thresholds),
-        "reliability": calibration_bins(_labels(scored), _scores(scored)),
-        "methods": {
-            part["name"]: {
-                "videos": part["videos"],
-                "roc_auc": part["roc_auc"],
-                "recall": part["recall"],
-            }
-            for part in parts["method"]
-        },
-        "slices": parts,
-        "cross_dataset": [
-            _cross_row(predictions, number, trained_on, threshold, bootstrap)
-            for number in range(len(predictions.datasets))
-        ],
-        "robustness": _robustness(predictions, detector.thresholds, bootstrap),
-        "worst_errors": worst_errors(predictions),
-        "model": {
-            "name": detector.name,
-            "trained_on": trained_on,
-            "sample_data": bool(detector.config.get("sample_data", False)),
-            "train": dict(detector.config.get("train", {})),
-            "preprocess": predictions.datasets[0].config.to_dict(),
-            "train_split": detector.config.get("splits", {}).get("train"),
-        },
-    }
+class SchemaError(ValueError):
+    """An evaluation result of another version."""
 
 
-def _labels(videos: Sequence[ScoredVideo]) -> np.ndarray:
-    return np.array([video.video.label for video in videos], int)
+@dataclasses.dataclass(frozen=True)
+class SeenCount:
+    """How many of something the training has seen; None where that is not known."""
+
+    seen: int | None
+    of: int
 
 
-def _scores(videos: Sequence[ScoredVideo]) -> np.ndarray:
-    return np.array([video.score for video in videos], float)
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """What of an evaluation was seen in training.
+
+    known: whether the model keeps a record of its training.
+    """
+
+    known: bool
+    videos: SeenCount
+    sources: SeenCount
+    identities: SeenCount
+
+    @property
+    def kinds(self) -> dict[str, SeenCount]:
+        return {"videos": self.videos, "sources": self.sources, "identities": self.identities}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Leakage:
+        """Of what `trainer.leakage.leakage` gives."""
+        return from_json(cls, values)
 
 
-def _levels(
-    predictions: Predictions, threshold: float, bootstrap: Bootstrap
-) -> dict[str, dict[str, Any]]:
-    """The metrics with intervals of frames, clips and videos, each of them for itself."""
-    clips = [clip for clip in predictions.clips if len(clip.times_s)]
-    frames = [len(clip.times_s) for clip in clips]
-    labels = np.array([clip.video.label for clip in clips])
-    sources = np.array([clip.video.source_key for clip in clips])
-    videos = predictions.scored
-    tables: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
-        "frame": (
-            np.repeat(labels, frames),
-            np.concatenate([clip.frame_probabilities for clip in clips]),
-            np.repeat(sources, frames),
-        ),
-        "clip": (labels, np.array([clip.probability_fake for clip in clips]), sources),
-        "video": (_labels(videos), _scores(videos), np.array([v.video.source_key for v in videos])),
-    }
-    return {
-        level: {
-            **score_metrics(truth, scores, threshold),
-            f"{level}s": len(truth),
-            "intervals": bootstrap.intervals(truth, scores, units, threshold),
-        }
-        for level, (truth, scores, units) in tables.items()
-    }
+@dataclasses.dataclass(frozen=True)
+class VerdictThresholds:
+    """P(fake) up to which a video is REAL, and from which on it is FAKE."""
+
+    real_below: float
+    fake_above: float
 
 
-def verdicts(videos: Sequence[ScoredVideo], thresholds: Thresholds) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Resampling:
+    """How the bootstrap intervals were made; units: how many source videos there are."""
+
+    resamples: int
+    seed: int
+    level: float
+    unit: str
+    units: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameLevel(Measurement):
+    """The metrics of frames, each for itself."""
+
+    frames: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipLevel(Measurement):
+    """The metrics of clips, each for itself."""
+
+    clips: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoLevel(Measurement):
+    """The metrics of videos that have a score."""
+
+    videos: int
+
+
+@dataclasses.dataclass(frozen=True)
+class VerdictCounts:
     """How often each verdict is given, by truth; shares are of all videos, NO_FACE among them.
 
     too_little_evidence: videos that are INCONCLUSIVE though their score alone would decide.
     """
-    counts = {
-        name: {
-            verdict.value: sum(v.verdict == verdict and v.video.label == label for v in videos)
-            for verdict in Verdict
-        }
-        for label, name in LABEL_NAMES.items()
-    }
-    correct = counts["real"][Verdict.REAL] + counts["fake"][Verdict.FAKE]
-    given = Counter(video.verdict for video in videos)
-    decided = given[Verdict.REAL] + given[Verdict.FAKE]
-    total = len(videos)
-    overruled = [
-        video
-        for video in videos
-        if video.score is not None and video.verdict != decide(video.score, thresholds)
-    ]
-    return {
-        "counts": counts,
-        "videos": total,
-        "decided": decided,
-        "too_little_evidence": len(overruled),
-        "inconclusive_share": given[Verdict.INCONCLUSIVE] / total if total else None,
-        "no_face_share": given[Verdict.NO_FACE] / total if total else None,
-        "correct_share": correct / total if total else None,
-        "correct_share_of_decided": correct / decided if decided else None,
-    }
+
+    counts: Mapping[str, Mapping[str, int]]
+    videos: int
+    decided: int
+    too_little_evidence: int
+    inconclusive_share: float | None
+    no_face_share: float | None
+    correct_share: float | None
+    correct_share_of_decided: float | None
+
+    def total(self, verdict: str) -> int:
+        return sum(row[verdict] for row in self.counts.values())
 
 
-def _cross_row(
-    predictions: Predictions,
-    number: int,
-    trained_on: Sequence[str],
-    threshold: float,
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    videos = [video for video in predictions.videos if video.data == number]
-    datasets = sorted({video.video.dataset for video in videos})
-    return {
-        "data": str(predictions.datasets[number].folder),
-        "trained_on": list(trained_on),
-        "tested_on": datasets,
-        "seen_dataset": bool(set(datasets) & set(trained_on)) if trained_on else None,
-        "sample_data": predictions.datasets[number].generated,
-        **measure_slice(videos, videos, threshold, bootstrap),
-    }
+@dataclasses.dataclass(frozen=True)
+class MethodSummary:
+    """A manipulation method in short."""
+
+    videos: int
+    roc_auc: float | None
+    recall: float | None
 
 
-def _robustness(
-    predictions: Predictions, thresholds: Thresholds, bootstrap: Bootstrap
-) -> dict[str, Any] | None:
-    if not predictions.conditions:
-        return None
-    videos = predictions.scored
-    labels, sources = _labels(videos), [video.video.source_key for video in videos]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slice(SliceMeasurement):
+    """A part of the videos by name: of a method, a compression, a size of the face and so on."""
 
-    def row(scores: Any) -> dict[str, Any]:
-        values = score_metrics(labels, scores, thresholds.fake_above)
-        intervals = bootstrap.intervals(labels, scores, sources, thresholds.fake_above)
-        return {
-            "roc_auc": values["roc_auc"],
-            "interval": intervals.get("roc_auc"),
-            "recall": values["recall"],
-            "false_alarm_rate": values["false_alarm_rate"],
-        }
+    name: str
 
-    return {
-        "clean": row(_scores(videos)),
-        "conditions": [
-            {
-                "kind": condition.kind,
-                "level": condition.level,
-                "label": condition.label,
-                **row(rescore(videos, predictions.clips, probabilities, thresholds)),
-            }
-            for condition, probabilities in zip(
-                predictions.conditions, predictions.under_conditions, strict=True
+
+@dataclasses.dataclass(frozen=True)
+class Slices:
+    """Slices by what they are cut by."""
+
+    dataset: tuple[Slice, ...]
+    method: tuple[Slice, ...]
+    compression: tuple[Slice, ...]
+    method_compression: tuple[Slice, ...]
+    split: tuple[Slice, ...]
+    face_size: tuple[Slice, ...]
+
+    @property
+    def all(self) -> list[Slice]:
+        return [part for parts in vars(self).values() for part in parts]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatasetResult(SliceMeasurement):
+    """One folder of shards: what the model was trained on, and what it was tested on here."""
+
+    data: str
+    trained_on: tuple[str, ...]
+    tested_on: tuple[str, ...]
+    seen_dataset: bool | None
+    sample_data: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RobustnessRow:
+    """Video metrics under a condition; interval: of the ROC-AUC."""
+
+    roc_auc: float | None
+    interval: Interval | None
+    recall: float | None
+    false_alarm_rate: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConditionRow(RobustnessRow):
+    """Video metrics under a condition of `trainer.evaluation.robustness`."""
+
+    kind: str
+    level: int
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """The same videos without and under each condition."""
+
+    clean: RobustnessRow
+    conditions: tuple[ConditionRow, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorFrame:
+    """A frame of the clip to blame; number: among those of its frames that hold a face."""
+
+    number: int
+    time_s: float
+    probability_fake: float
+
+
+@dataclasses.dataclass(frozen=True)
+class WorstError:
+    """A video with a wrong verdict, and the clip to blame: its number in the evaluation."""
+
+    dataset: str
+    video: str
+    method: str
+    compression: str
+    truth: str
+    verdict: str
+    probability_fake: float
+    clip: int
+    start_s: float
+    end_s: float
+    frames: tuple[ErrorFrame, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelProvenance:
+    """What a model was trained on and with which settings, as far as it is known."""
+
+    name: str
+    trained_on: tuple[str, ...]
+    train: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    train_split: Mapping[str, Any] | None
+    sample_data: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What metrics.json holds; docs/evaluation.md says what each key means."""
+
+    schema: Literal["dfdetect-metrics/1"]
+    split: str
+    videos: int
+    clips: int
+    frames: int
+    no_face_known: bool
+    unusable: Mapping[str, int]
+    sample_data: bool
+    shuffled_labels: bool
+    fingerprint: str
+    fingerprint_checked: bool
+    leakage: Leakage
+    thresholds: VerdictThresholds
+    calibration: Calibration | None
+    bootstrap: Resampling
+    frame: FrameLevel
+    clip: ClipLevel
+    video: VideoLevel
+    verdicts: VerdictCounts
+    reliability: tuple[ReliabilityBin, ...]
+    methods: Mapping[str, MethodSummary]
+    slices: Slices
+    cross_dataset: tuple[DatasetResult, ...]
+    robustness: Robustness | None
+    worst_errors: tuple[WorstError, ...]
+    model: ModelProvenance
+
+    @property
+    def levels(self) -> dict[str, Measurement]:
+        return {"video": self.video, "clip": self.clip, "frame": self.frame}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What metrics.json holds, ready for json.dumps."""
+        return to_json(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> EvaluationResult:
+        """The inverse of `to_dict`. Keys that are not known are passed over, and metrics that the
+        file lacks are not defined.
+
+        Raises SchemaError for another schema, and ValueError where another key is missing or a
+        value is of another type.
+        """
+        if not isinstance(values, dict) or "schema" not in values:
+            raise ValueError(f"it has no 'schema'; expected {SCHEMA}.")
+        if values["schema"] != SCHEMA:
+            raise SchemaError(
+                f"holds {values['schema']}, expected {SCHEMA}. Evaluate again with this version."
             )
-        ],
-    }
-
-
-def worst_errors(predictions: Predictions, most: int = WORST) -> list[dict[str, Any]]:
-    """The videos with a wrong verdict, the most certain errors first, and the clip to blame."""
-    wrong = {REAL: Verdict.FAKE, FAKE: Verdict.REAL}
-    errors = [video for video in predictions.scored if video.verdict == wrong[video.video.label]]
-    errors.sort(key=lambda v: (-abs(v.score - v.video.label), v.video.key))  # type: ignore[operator]
-    rows = []
-    for video in errors[:most]:
-        number = deciding_clip(video, predictions.clips)
-        clip = predictions.clips[number]
-        shown = np.unique(np.linspace(0, len(clip.times_s) - 1, CROPS).round().astype(int))
-        rows.append(
-            {
-                "dataset": video.video.dataset,
-                "video": video.video.id,
-                "method": video.video.method,
-                "compression": video.video.compression,
-                "truth": LABEL_NAMES[video.video.label],
-                "verdict": str(video.verdict),
-                "probability_fake": video.score,
-                "clip": number,
-                "start_s": float(clip.times_s.min()),
-                "end_s": float(clip.times_s.max()),
-                "frames": [
-                    {
-                        "number": int(i),
-                        "time_s": float(clip.times_s[i]),
-                        "probability_fake": float(clip.frame_probabilities[i]),
-                    }
-                    for i in shown
-                ],
-            }
-        )
-    return rows
+        return from_json(cls, values)

@@ -1,11 +1,11 @@
-"""What happens to videos on their way, done to face crops: 7 kinds of damage at 5 rising levels.
+"""Robustness conditions: 7 kinds of damage that videos meet, at 5 levels, done to face crops.
 
 The plan is that of DeeperForensics-1.0 (Jiang et al., CVPR 2020, arXiv:2001.03024), and so, nearly,
 are the strengths of contrast, blur, noise and H.264. Its saturation and grey blocks give way to
 brightness and true JPEG; its "JPEG" is a down-scaling, which is here under its own name.
 
 Unlike there, the crops are damaged and not the videos that they are cut from: the face is found
-and cut out as if nothing had happened, so the figures speak of the model alone.
+and cut out as if nothing had happened, so the metrics speak of the model alone.
 
 Done frame by frame on uint8 by OpenCV and FFmpeg: the same in TensorFlow, as the augmentation
 needs it, took up to nine times as long on a CPU. Of one core a clip of 16 x 224 x 224 takes about

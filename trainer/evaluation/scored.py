@@ -108,13 +108,10 @@ def rescore(
     clips: Sequence[ScoredClip],
     probabilities: np.ndarray,
     thresholds: Thresholds,
-) -> list[float | None]:
+) -> list[float]:
     """Scores of the videos that have one, were P(fake) of the clips `probabilities` (N,)."""
-    return [
-        judge_video(video, clips, probabilities, thresholds).score
-        for video in videos
-        if video.score is not None
-    ]
+    judged = (judge_video(video, clips, probabilities, thresholds) for video in videos)
+    return [verdict.score for verdict in judged if verdict.score is not None]
 
 
 def judge_video(

@@ -1,4 +1,4 @@
-"""The figures of parts of a data set: by method, compression, size of the face and so on."""
+"""Metrics of slices of the videos: by data set, method, compression, split and face size."""
 
 from __future__ import annotations
 
@@ -10,21 +10,11 @@ import numpy as np
 from pipelines.clip import FAKE, REAL, Video
 from pipelines.verdict import Verdict
 from trainer.evaluation.bootstrap import Bootstrap
-from trainer.evaluation.metrics import score_metrics
+from trainer.evaluation.measurement import SliceMeasurement, measure
+from trainer.evaluation.metrics import metrics_of_slices
+from trainer.evaluation.result import Slice, Slices
 from trainer.evaluation.scored import ScoredVideo
 
-SLICE_METRICS = (
-    "roc_auc",
-    "average_precision",
-    "eer",
-    "tpr_at_fpr_05",
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "false_alarm_rate",
-    "brier",
-)
 SMALL = 20  # videos with a score: a slice of fewer is marked
 FACE_SIZES = {  # from so many px
     0: "under 64 px",
@@ -39,67 +29,63 @@ def measure_slice(
     compared: Sequence[ScoredVideo],
     threshold: float,
     bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    """The figures of a slice. own: its videos, with and without a score. compared: what is
-    measured, its own videos or, for fakes alone, these and the originals they are told from."""
+) -> SliceMeasurement:
+    """The metrics of a slice. own: its videos, with and without a score. compared: what is
+    measured, its own videos or, for fakes alone, these and the originals of their data set."""
+    metrics = metrics_of_slices()
     scored = [video for video in compared if video.score is not None]
     labels = np.array([video.video.label for video in scored], int)
     scores = np.array([video.score for video in scored], float)
     sources = [video.video.source_key for video in scored]
-    values = score_metrics(labels, scores, threshold)
-    intervals = bootstrap.intervals(labels, scores, sources, threshold)
-    return {
-        "videos": len(own),
-        "real": values["real"],
-        "fake": values["fake"],
-        "inconclusive": sum(video.verdict == Verdict.INCONCLUSIVE for video in own),
-        "no_face": sum(video.score is None for video in own),
-        "too_small": sum(video.score is not None for video in own) < SMALL,
-        "not_defined": values["not_defined"],
-        **{name: values[name] for name in SLICE_METRICS},
-        "intervals": {name: intervals.get(name) for name in SLICE_METRICS},
-    }
+    measured = measure(labels, scores, sources, threshold, bootstrap, metrics)
+    return SliceMeasurement(
+        videos=len(own),
+        real=measured.real,
+        fake=measured.fake,
+        inconclusive=sum(video.verdict == Verdict.INCONCLUSIVE for video in own),
+        no_face=sum(video.score is None for video in own),
+        too_small=sum(video.score is not None for video in own) < SMALL,
+        not_defined=measured.not_defined,
+        values={metric.name: measured.value(metric) for metric in metrics},
+        intervals={metric.name: measured.interval(metric) for metric in metrics},
+    )
 
 
-def slices(
-    videos: Sequence[ScoredVideo], threshold: float, bootstrap: Bootstrap
-) -> dict[str, list[dict[str, Any]]]:
-    """The figures by dataset, method, compression, method and compression, split and face size."""
+def measure_slices(videos: Sequence[ScoredVideo], threshold: float, bootstrap: Bootstrap) -> Slices:
+    """The videos cut by data set, method, compression, method and compression, split and face
+    size; of methods only fakes are slices, compared with originals of their data set."""
     several = len({video.video.dataset for video in videos}) > 1
 
     def named(video: Video, name: str) -> str:
         return f"{video.dataset}/{name or 'unknown'}" if several else name or "unknown"
 
-    fakes = [video for video in videos if video.video.label == FAKE]
-    names: dict[str, tuple[Sequence[ScoredVideo], Callable[[ScoredVideo], str]]] = {
-        "dataset": (videos, lambda v: v.video.dataset),
-        "method": (fakes, lambda v: named(v.video, v.video.method)),
-        "compression": (videos, lambda v: named(v.video, v.video.compression)),
-        "method_compression": (
-            fakes,
-            lambda v: named(v.video, f"{v.video.method} {v.video.compression or 'unknown'}"),
-        ),
-        "split": (videos, lambda v: v.video.split),
-        "face_size": ([v for v in videos if v.score is not None], _face_size),
-    }
-    result = {}
-    for dimension, (chosen, name_of) in names.items():
+    def cut(
+        chosen: Sequence[ScoredVideo], name_of: Callable[[ScoredVideo], str], with_originals: bool
+    ) -> tuple[Slice, ...]:
         groups: dict[str, list[ScoredVideo]] = {}
         for video in chosen:
             groups.setdefault(name_of(video), []).append(video)
-        result[dimension] = [
-            {
-                "name": name,
-                **measure_slice(
-                    own,
-                    [*_originals(own, videos), *own] if chosen is fakes else own,
-                    threshold,
-                    bootstrap,
-                ),
-            }
-            for name, own in sorted(groups.items(), key=_order)
-        ]
-    return result
+        slices = []
+        for name, own in sorted(groups.items(), key=_order):
+            compared = [*_originals(own, videos), *own] if with_originals else own
+            measured = measure_slice(own, compared, threshold, bootstrap)
+            slices.append(Slice(name=name, **vars(measured)))
+        return tuple(slices)
+
+    fakes = [video for video in videos if video.video.label == FAKE]
+    scored = [video for video in videos if video.score is not None]
+    return Slices(
+        dataset=cut(videos, lambda v: v.video.dataset, False),
+        method=cut(fakes, lambda v: named(v.video, v.video.method), True),
+        compression=cut(videos, lambda v: named(v.video, v.video.compression), False),
+        method_compression=cut(
+            fakes,
+            lambda v: named(v.video, f"{v.video.method} {v.video.compression or 'unknown'}"),
+            True,
+        ),
+        split=cut(videos, lambda v: v.video.split, False),
+        face_size=cut(scored, _face_size, False),
+    )
 
 
 def _order(group: tuple[str, Any]) -> tuple[int, str]:
@@ -109,7 +95,7 @@ def _order(group: tuple[str, Any]) -> tuple[int, str]:
 
 
 def _originals(fakes: Sequence[ScoredVideo], videos: Sequence[ScoredVideo]) -> list[ScoredVideo]:
-    """The real videos that fakes are told from: of the same dataset and, where there are some,
+    """The real videos that fakes are compared with: of the same dataset and, where there are some,
     of the same compression, for else the compression could give the fakes away."""
     datasets = {video.video.dataset for video in fakes}
     coded = {(video.video.dataset, video.video.compression) for video in fakes}

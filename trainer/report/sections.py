@@ -1,16 +1,16 @@
-"""The parts of the report between its headline figures and its worst errors."""
+"""The sections of the report between its headline metrics and its worst errors."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES
+from trainer.evaluation.metrics import ECE, METRICS
+from trainer.evaluation.result import EvaluationResult, Robustness, RobustnessRow
 from trainer.evaluation.slices import SMALL
-from trainer.report.formatting import TITLES, datasets, share, with_interval
+from trainer.report.formatting import YES_NO, datasets, estimate, share, with_interval
 
-LEVELS = ("video", "clip", "frame")
 SLICES = {
     "dataset": "data set",
     "method": "method",
@@ -30,195 +30,189 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of the report. plots: names of images. points: a list under the text."""
+    """A part of the report. plots: names of images."""
 
     title: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     plots: Sequence[str] = ()
-    points: Sequence[str] = ()
 
 
-def sections(metrics: Mapping[str, Any], plots: Mapping[str, Any]) -> list[Section]:
-    """All between the headline figures and the worst errors."""
+def sections(result: EvaluationResult, plots: Collection[str]) -> list[Section]:
+    """All between the headline metrics and the worst errors. plots: names of those drawn."""
     return [
-        _verdict_section(metrics),
-        _level_section(metrics),
-        _cross_section(metrics),
+        _verdict_section(result),
+        _level_section(result),
+        _dataset_section(result),
         Section("Curves", plots=[name for name in ("roc", "precision_recall") if name in plots]),
-        _calibration_section(metrics),
-        _slice_section(metrics),
-        *([_robustness_section(metrics)] if metrics["robustness"] else []),
-        _model_section(metrics),
+        _calibration_section(result),
+        _slice_section(result),
+        *([_robustness_section(result.robustness)] if result.robustness else []),
+        _model_section(result),
     ]
 
 
-def _verdict_section(metrics: Mapping[str, Any]) -> Section:
-    verdicts, video = metrics["verdicts"], metrics["video"]
-    names = list(verdicts["counts"]["real"])
-    low, high = metrics["thresholds"]["real_below"], metrics["thresholds"]["fake_above"]
+def _verdict_section(result: EvaluationResult) -> Section:
+    return Section(
+        "Verdicts",
+        _verdict_text(result),
+        [_verdict_table(result), _confusion_table(result), _share_table(result)],
+    )
+
+
+def _verdict_text(result: EvaluationResult) -> list[str]:
+    thresholds, verdicts = result.thresholds, result.verdicts
     text = [
-        f"REAL up to P(fake) {low:.3g}, FAKE from {high:.3g} on, INCONCLUSIVE between, NO_FACE "
-        f"where there was nothing to judge. Shares are of all {verdicts['videos']} videos."
+        f"REAL up to P(fake) {thresholds.real_below:.3g}, FAKE from {thresholds.fake_above:.3g} "
+        "on, INCONCLUSIVE between, NO_FACE "
+        f"where there was nothing to judge. Shares are of all {verdicts.videos} videos."
     ]
-    if few := verdicts["too_little_evidence"]:
+    if verdicts.too_little_evidence:
         text.append(
-            f"{few} of them are INCONCLUSIVE for another reason: a face in fewer than {MIN_FRAMES} "
+            f"{verdicts.too_little_evidence} of them are INCONCLUSIVE for another reason: a face "
+            f"in fewer than {MIN_FRAMES} "
             f"frames or of less than {MIN_FACE_PX:.0f} px, whatever the score. The confusion "
             "matrix, the fakes found and the false alarms go by the score alone."
         )
-    if not metrics["no_face_known"]:
+    if not result.no_face_known:
         text.append(
             "A data set keeps no list of its videos, so that those without a face may be missing."
         )
-    if metrics["unusable"]:
-        listed = ", ".join(f"{count} {reason}" for reason, count in metrics["unusable"].items())
+    if result.unusable:
+        listed = ", ".join(f"{count} {reason}" for reason, count in result.unusable.items())
         text.append(f"Not among them: videos that could not be read at all ({listed}).")
-    (tn, fp), (fn, tp) = video["confusion_matrix"]
-    return Section(
-        "Verdicts",
-        text,
+    return text
+
+
+def _verdict_table(result: EvaluationResult) -> Table:
+    counts = result.verdicts.counts
+    names = list(counts["real"])
+    return Table(
+        ("truth", *names, "all"),
         [
-            Table(
-                ("truth", *names, "all"),
-                [
-                    (truth, *(str(row[name]) for name in names), str(sum(row.values())))
-                    for truth, row in verdicts["counts"].items()
-                ],
-                "Verdicts on videos",
-            ),
-            Table(
-                ("truth", "not called FAKE", "called FAKE"),
-                [("real", str(tn), str(fp)), ("fake", str(fn), str(tp))],
-                f"Confusion matrix of the {video['count']} videos with a score, called FAKE from "
-                f"P(fake) {high:.3g} on",
-            ),
-            Table(
-                ("share", "of", "value"),
-                [
-                    ("INCONCLUSIVE", "all videos", share(verdicts["inconclusive_share"])),
-                    ("NO_FACE", "all videos", share(verdicts["no_face_share"])),
-                    ("right verdict", "all videos", share(verdicts["correct_share"])),
-                    (
-                        "right verdict",
-                        f"the {verdicts['decided']} called REAL or FAKE",
-                        share(verdicts["correct_share_of_decided"]),
-                    ),
-                ],
+            (truth, *(str(row[name]) for name in names), str(sum(row.values())))
+            for truth, row in counts.items()
+        ],
+        "Verdicts on videos",
+    )
+
+
+def _confusion_table(result: EvaluationResult) -> Table:
+    (tn, fp), (fn, tp) = result.video.confusion_matrix
+    return Table(
+        ("truth", "not called FAKE", "called FAKE"),
+        [("real", str(tn), str(fp)), ("fake", str(fn), str(tp))],
+        f"Confusion matrix of the {result.video.count} videos with a score, called FAKE from "
+        f"P(fake) {result.thresholds.fake_above:.3g} on",
+    )
+
+
+def _share_table(result: EvaluationResult) -> Table:
+    verdicts = result.verdicts
+    return Table(
+        ("share", "of", "value"),
+        [
+            ("INCONCLUSIVE", "all videos", share(verdicts.inconclusive_share)),
+            ("NO_FACE", "all videos", share(verdicts.no_face_share)),
+            ("right verdict", "all videos", share(verdicts.correct_share)),
+            (
+                "right verdict",
+                f"the {verdicts.decided} called REAL or FAKE",
+                share(verdicts.correct_share_of_decided),
             ),
         ],
     )
 
 
-def _level_section(metrics: Mapping[str, Any]) -> Section:
-    rows = [("count", *(str(metrics[level]["count"]) for level in LEVELS))]
+def _level_section(result: EvaluationResult) -> Section:
+    levels = result.levels.values()
+    rows = [("count", *(str(level.count) for level in levels))]
     rows += [
-        (title, *(with_interval(metrics[level], name) for level in LEVELS))
-        for name, title in TITLES.items()
+        (metric.title, *(with_interval(level, metric) for level in levels))
+        for metric in METRICS.values()
     ]
-    about = metrics["bootstrap"]
+    bootstrap = result.bootstrap
     return Section(
         "Figures by level",
         [
             "Clips average within a face track, and the highest track is the video's score. A "
             "frame's score is that of an auxiliary head, at the temperature found for clips.",
-            f"In brackets: 95 % intervals of {about['resamples']} bootstrap resamples of "
-            f"{about['units']} source videos, each with all that was made of it (seed "
-            f"{about['seed']}).",
+            f"In brackets: 95 % intervals of {bootstrap.resamples} bootstrap resamples of "
+            f"{bootstrap.units} source videos, each with all that was made of it (seed "
+            f"{bootstrap.seed}).",
         ],
-        [Table(("", *LEVELS), rows)],
+        [Table(("", *result.levels), rows)],
     )
 
 
-def _cross_section(metrics: Mapping[str, Any]) -> Section:
-    known = {True: "yes", False: "no", None: "not known"}
+def _dataset_section(result: EvaluationResult) -> Section:
+    columns = [metric for metric in METRICS.values() if metric.dataset_column]
     rows = [
         (
-            datasets(row["trained_on"], metrics["model"]["sample_data"]) or "not known",
-            datasets(row["tested_on"], row["sample_data"]),
-            known[row["seen_dataset"]],
-            str(row["real"]),
-            str(row["fake"]),
-            with_interval(row, "roc_auc"),
-            with_interval(row, "eer"),
-            with_interval(row, "recall"),
-            with_interval(row, "false_alarm_rate"),
+            datasets(row.trained_on, result.model.sample_data) or "not known",
+            datasets(row.tested_on, row.sample_data),
+            YES_NO[row.seen_dataset],
+            str(row.real),
+            str(row.fake),
+            *(with_interval(row, metric) for metric in columns),
         )
-        for row in metrics["cross_dataset"]
+        for row in result.cross_dataset
     ]
+    titles = [metric.short_title for metric in columns]
+    head = ("trained on", "tested on", "trained on it", "real", "fake", *titles)
+    text = "Other data than the model was trained on tell how it does on what is new to it."
+    if all(row.seen_dataset for row in result.cross_dataset):
+        text += " There are none here: how it does on them was not measured."
+    return Section("Across data sets", [text], [Table(head, rows)])
+
+
+def _calibration_section(result: EvaluationResult) -> Section:
     return Section(
-        "Across data sets",
+        "Calibration",
         [
-            "Other data than the model was trained on tell how it does on what is new to it."
-            + (
-                " There are none here: how it does on them was not measured."
-                if all(row["seen_dataset"] for row in metrics["cross_dataset"])
-                else ""
-            )
+            _calibration_text(result),
+            f"Expected calibration error {with_interval(result.video, ECE)}, over the bins of "
+            "the diagram. It depends on the share of fakes, which in the field is another. Chance "
+            "makes it, and its interval still more, too high; the fewer the videos, the more.",
         ],
-        [
-            Table(
-                (
-                    "trained on",
-                    "tested on",
-                    "trained on it",
-                    "real",
-                    "fake",
-                    "ROC-AUC",
-                    "equal error rate",
-                    "fakes found",
-                    "false alarms",
-                ),
-                rows,
-            )
-        ],
+        plots=["calibration"],
     )
 
 
-def _calibration_section(metrics: Mapping[str, Any]) -> Section:
-    found = metrics["calibration"]
-    text = (
-        [
-            f"Probabilities were calibrated on the {found.get('split', 'validation')} split: "
-            f"temperature {found['temperature']:.3g}, thresholds for at most "
-            f"{share(found.get('max_fpr'))} false alarms there"
-            + (
-                f", among {found['videos'] - found['fake_videos']} real and "
-                f"{found['fake_videos']} fake videos."
-                if "fake_videos" in found
-                else "."
-            )
-        ]
-        if found
-        else [
+def _calibration_text(result: EvaluationResult) -> str:
+    calibration = result.calibration
+    if not calibration:
+        return (
             "The model is not calibrated: its scores are those it was trained to, and the "
             "thresholds are the usual ones."
-        ]
+        )
+    return (
+        f"Probabilities were calibrated on the {calibration.split} split: "
+        f"temperature {calibration.temperature:.3g}, thresholds for at most "
+        f"{share(calibration.max_fpr)} false alarms there, among "
+        f"{calibration.videos - calibration.fake_videos} real and "
+        f"{calibration.fake_videos} fake videos."
     )
-    text.append(
-        f"Expected calibration error {with_interval(metrics['video'], 'ece')}, over the bins of "
-        "the diagram. It depends on the share of fakes, which in the field is another. Chance "
-        "makes it, and its interval still more, too high; the fewer the videos, the more."
-    )
-    return Section("Calibration", text, plots=["calibration"])
 
 
-def _slice_section(metrics: Mapping[str, Any]) -> Section:
-    shown = dict(SLICES)
-    if len(metrics["slices"]["compression"]) < 2:  # it would repeat the methods
-        del shown["method_compression"]
+def _slice_section(result: EvaluationResult) -> Section:
+    titles = dict(SLICES)
+    if len(result.slices.compression) < 2:  # it would repeat the methods
+        del titles["method_compression"]
+    columns = [metric for metric in METRICS.values() if metric.slice_column]
     rows = [
         (
             title,
-            row["name"],
-            str(row["videos"]) + (" (too few)" if row["too_small"] else ""),
-            str(row["no_face"]),
-            f"{row['real']} / {row['fake']}",
-            *(with_interval(row, name) for name in ("roc_auc", "recall", "false_alarm_rate")),
+            part.name,
+            str(part.videos) + (" (too few)" if part.too_small else ""),
+            str(part.no_face),
+            f"{part.real} / {part.fake}",
+            *(with_interval(part, metric) for metric in columns),
         )
-        for dimension, title in shown.items()
-        for row in metrics["slices"][dimension]
+        for dimension, title in titles.items()
+        for part in getattr(result.slices, dimension)
     ]
+    head = ("by", "slice", "videos", "no face", "real / fake")
     return Section(
         "Slices",
         [
@@ -226,28 +220,13 @@ def _slice_section(metrics: Mapping[str, Any]) -> Section:
             "there are some, of the same compression: real / fake is how many were compared. "
             f"Slices of fewer than {SMALL} videos with a face are too small for conclusions."
         ],
-        [
-            Table(
-                (
-                    "by",
-                    "slice",
-                    "videos",
-                    "no face",
-                    "real / fake",
-                    "ROC-AUC",
-                    "fakes found",
-                    "false alarms",
-                ),
-                rows,
-            )
-        ],
+        [Table((*head, *(metric.short_title for metric in columns)), rows)],
     )
 
 
-def _robustness_section(metrics: Mapping[str, Any]) -> Section:
-    found = metrics["robustness"]
-    rows = [("none", "", *_robustness_cells(found["clean"]))]
-    rows += [(row["kind"], row["label"], *_robustness_cells(row)) for row in found["conditions"]]
+def _robustness_section(robustness: Robustness) -> Section:
+    rows = [("none", "", *_robustness_cells(robustness.clean))]
+    rows += [(row.kind, row.label, *_robustness_cells(row)) for row in robustness.conditions]
     return Section(
         "Robustness",
         [
@@ -259,23 +238,21 @@ def _robustness_section(metrics: Mapping[str, Any]) -> Section:
     )
 
 
-def _robustness_cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    part = {"roc_auc": row["roc_auc"], "intervals": {"roc_auc": row["interval"]}}
-    return with_interval(part, "roc_auc"), share(row["recall"]), share(row["false_alarm_rate"])
+def _robustness_cells(row: RobustnessRow) -> tuple[str, str, str]:
+    return estimate(row.roc_auc, row.interval), share(row.recall), share(row.false_alarm_rate)
 
 
-def _model_section(metrics: Mapping[str, Any]) -> Section:
-    model = metrics["model"]
-    train = model["train_split"] or {}
-    trained_on = datasets(model["trained_on"], model["sample_data"])
-    text = [
-        f"Trained on {trained_on}: {train.get('videos', '?')} videos, "
-        + ", ".join(f"{count} {name}" for name, count in train.get("methods", {}).items())
-        + "."
-        if model["trained_on"]
-        else "What the model was trained on is not known."
-    ]
-    rows = [(name, str(value)) for name, value in model["train"].items()]
-    rows += [(f"crops: {name}", str(value)) for name, value in model["preprocess"].items()]
-    rows += [("crops: fingerprint", metrics["fingerprint"])]
-    return Section("What the model was trained on", text, [Table(("setting", "value"), rows)])
+def _model_section(result: EvaluationResult) -> Section:
+    model = result.model
+    text = "What the model was trained on is not known."
+    if model.trained_on:
+        split = model.train_split or {}
+        methods = (f"{count} {name}" for name, count in split.get("methods", {}).items())
+        text = (
+            f"Trained on {datasets(model.trained_on, model.sample_data)}: "
+            f"{split.get('videos', '?')} videos, {', '.join(methods)}."
+        )
+    rows = [(name, str(value)) for name, value in model.train.items()]
+    rows += [(f"crops: {name}", str(value)) for name, value in model.preprocess.items()]
+    rows += [("crops: fingerprint", result.fingerprint)]
+    return Section("What the model was trained on", [text], [Table(("setting", "value"), rows)])

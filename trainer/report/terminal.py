@@ -1,53 +1,50 @@
-"""The figures of an evaluation and of a comparison, printed for a terminal."""
+"""An evaluation and a comparison, printed for a terminal."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from trainer.evaluation.compare import Comparison
+from trainer.evaluation.metrics import METRICS, ROC_AUC
+from trainer.evaluation.result import EvaluationResult
 from trainer.report.comparison import HEAD, comparison_notes, table_rows
-from trainer.report.formatting import TITLES, with_interval
+from trainer.report.formatting import with_interval
 from trainer.report.notes import leakage_line, notes
-from trainer.report.sections import LEVELS
-
-# The metrics that are printed; the report has all.
-PRINTED = ("roc_auc", "eer", "accuracy", "precision", "recall", "f1", "false_alarm_rate", "ece")
 
 
-def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """What metrics.json holds, in short."""
+def print_result(result: EvaluationResult) -> None:
+    """The metrics that are to be printed; the report has all."""
     console = Console()
-    console.print(leakage_line(metrics["leakage"]), markup=False)
-    table = Table(title=f"{metrics['split']} split")
+    console.print(leakage_line(result.leakage), markup=False)
+    table = Table(title=f"{result.split} split")
     table.add_column("")
-    for level in LEVELS:
-        table.add_column(level, justify="right")
-    table.add_row("count", *(str(metrics[level]["count"]) for level in LEVELS))
-    for name in PRINTED:
-        table.add_row(TITLES[name], *(with_interval(metrics[level], name) for level in LEVELS))
+    for name in result.levels:
+        table.add_column(name, justify="right")
+    levels = result.levels.values()
+    table.add_row("count", *(str(level.count) for level in levels))
+    for metric in METRICS.values():
+        if metric.printed:
+            table.add_row(metric.title, *(with_interval(level, metric) for level in levels))
     console.print(table)
-    for method in metrics["slices"]["method"]:
-        auc = with_interval(method, "roc_auc")
-        console.print(f"{method['name']}: video AUC {auc}, {method['videos']} fakes", markup=False)
-    for note in notes(metrics):
+    for method in result.slices.method:
+        auc = with_interval(method, ROC_AUC)
+        console.print(f"{method.name}: video AUC {auc}, {method.videos} fakes", markup=False)
+    for note in notes(result):
         console.print(note, markup=False)
 
 
-def print_comparison(result: Mapping[str, Any]) -> None:
-    """What comparison.json holds."""
+def print_comparison(comparison: Comparison) -> None:
     console = Console()
     for name in "ab":
-        line = f"{name.upper()}: {result['models'][name]['name']}"
+        line = f"{name.upper()}: {comparison.models[name].name}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"   {leakage_line(result['leakage'][name])}", markup=False, highlight=False)
-    table = Table(title=f"{result['split']} split, {result['videos']} videos")
+        console.print(f"   {leakage_line(comparison.leakage[name])}", markup=False, highlight=False)
+    table = Table(title=f"{comparison.split} split, {comparison.videos} videos")
     for heading in HEAD:
         table.add_column(heading, justify="left" if heading == HEAD[0] else "right")
-    for row in table_rows(result):
+    for row in table_rows(comparison):
         table.add_row(*row)
     console.print(table)
-    for note in comparison_notes(result):
+    for note in comparison_notes(comparison):
         console.print(note, markup=False)

@@ -10,13 +10,16 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
-from pipelines.verdict import Thresholds
+from pipelines.verdict import Thresholds, decide
 from trainer.evaluation import compare
 from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.measured_model import Detector
 from trainer.evaluation.predictions import Predictions
+from trainer.evaluation.result import Leakage
 from trainer.evaluation.scored import ScoredVideo
 from trainer.leakage import leakage
+from trainer.report.comparison import markdown
 from trainer.run import CONFIG_NAME, MODEL_NAME
 
 DETECTOR = Detector("m", lambda *_: None, Thresholds(), None, {}, None, "f00d", (2, 32))
@@ -24,8 +27,6 @@ DETECTOR = Detector("m", lambda *_: None, Thresholds(), None, {}, None, "f00d", 
 
 def table(scores: np.ndarray) -> Predictions:
     """Real and fake by turns, two videos of each source."""
-    from pipelines.verdict import decide
-
     videos = []
     for i, score in enumerate(scores.tolist()):
         label = FAKE if i % 2 else REAL
@@ -44,27 +45,27 @@ def scores(seed: int, shift: float) -> np.ndarray:
 def test_a_better_model_is_found_better_beyond_chance():
     tables = [table(scores(0, 0.5)), table(scores(1, 2.5))]
     got = compare.difference([DETECTOR, DETECTOR], tables, Bootstrap(200))
-    auc = got["metrics"]["roc_auc"]
-    assert auc["difference"] == pytest.approx(auc["b"] - auc["a"]) and auc["difference"] > 0.2
-    assert 0 < auc["interval"][0] < auc["difference"] < auc["interval"][1]
-    assert auc["beyond_chance"] is True
-    assert got["bootstrap"]["units"] == 100 and got["videos"] == 200
+    auc = got.metrics["roc_auc"]
+    assert auc.difference == pytest.approx(auc.b - auc.a) and auc.difference > 0.2
+    assert 0 < auc.interval[0] < auc.difference < auc.interval[1]
+    assert auc.beyond_chance is True
+    assert got.bootstrap.units == 100 and got.videos == 200
 
 
 def test_a_model_does_not_differ_from_itself():
     same = table(scores(0, 1.0))
     got = compare.difference([DETECTOR, DETECTOR], [same, same], Bootstrap(50))
-    for row in got["metrics"].values():
-        assert row["difference"] == 0 and row["interval"] == [0, 0] and not row["beyond_chance"]
+    for row in got.metrics.values():
+        assert row.difference == 0 and row.interval == (0, 0) and not row.beyond_chance
 
 
 def test_swapping_the_models_turns_the_difference_around():
     tables = [table(scores(0, 0.5)), table(scores(1, 1.0))]
     one, other = (
-        compare.difference([DETECTOR, DETECTOR], pair, Bootstrap(100))["metrics"]["roc_auc"]
+        compare.difference([DETECTOR, DETECTOR], pair, Bootstrap(100)).metrics["roc_auc"]
         for pair in (tables, tables[::-1])
     )
-    assert one["interval"] == pytest.approx([-bound for bound in other["interval"][::-1]])
+    assert one.interval == pytest.approx([-bound for bound in other.interval[::-1]])
 
 
 def one_class() -> Predictions:
@@ -75,9 +76,9 @@ def one_class() -> Predictions:
 def test_one_class_alone_gives_no_difference_and_no_crash():
     reals = one_class()
     got = compare.difference([DETECTOR, DETECTOR], [reals, reals], Bootstrap(50))
-    assert got["metrics"]["roc_auc"]["difference"] is None
-    assert got["metrics"]["roc_auc"]["beyond_chance"] is None
-    json.dumps(got, allow_nan=False)
+    assert got.metrics["roc_auc"].difference is None
+    assert got.metrics["roc_auc"].beyond_chance is None
+    json.dumps(to_json(got), allow_nan=False)
 
 
 def test_models_that_scored_other_videos_are_not_compared():
@@ -88,8 +89,16 @@ def test_models_that_scored_other_videos_are_not_compared():
 
 def test_generated_videos_the_validation_split_and_one_class_are_said_under_the_table():
     got = compare.difference([DETECTOR] * 2, [one_class(), one_class()], Bootstrap(20))
-    unknown = {name: leakage(None, []) for name in "ab"}
-    text = compare.markdown({**got, "leakage": unknown, "split": "val", "sample_data": True})
+    unknown = {name: Leakage.from_dict(leakage(None, [])) for name in "ab"}
+    comparison = compare.Comparison(
+        schema=compare.SCHEMA,
+        split="val",
+        data=("data",),
+        leakage=unknown,
+        sample_data=True,
+        **vars(got),
+    )
+    text = markdown(comparison)
     assert "there are no fake ones" in text and "validation split" in text
     assert "say nothing about real deepfakes" in text
 

@@ -17,13 +17,20 @@ from trainer.evaluation.bootstrap import (
     percentile_interval,
     weighted_metrics,
 )
+from trainer.evaluation.dataclass_json import to_json
+from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import (
-    calibration_bins,
+    ACCURACY,
+    AVERAGE_PRECISION,
+    BRIER,
+    EER,
+    LOG_LOSS,
+    ROC_AUC,
+    TPR_AT_FPR_01,
     equal_error_rate,
-    expected_calibration_error,
-    score_metrics,
     true_positive_rate,
 )
+from trainer.evaluation.reliability import calibration_bins, expected_calibration_error
 
 
 def arrays(labels, scores):
@@ -71,9 +78,9 @@ def test_probabilities_that_come_true_have_no_calibration_error():
 
 def test_the_bins_hold_every_score_and_say_where_none_is():
     bins = calibration_bins(*arrays([0, 1, 1], [0.0, 0.99, 1.0]))
-    assert [b["count"] for b in bins] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert bins[9]["fake_share"] == 1 and bins[9]["mean_probability"] == pytest.approx(0.995)
-    assert bins[5]["fake_share"] is None
+    assert [b.count for b in bins] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert bins[9].fake_share == 1 and bins[9].mean_probability == pytest.approx(0.995)
+    assert bins[5].fake_share is None
 
 
 def test_fakes_found_at_a_false_alarm_rate_count_only_thresholds_that_exist():
@@ -86,17 +93,17 @@ def test_fakes_found_at_a_false_alarm_rate_count_only_thresholds_that_exist():
 @pytest.mark.parametrize("labels, absent", [([1, 1], "real"), ([0, 0], "fake")])
 def test_with_one_class_only_it_is_said_why_figures_are_missing(labels, absent):
     got = score_metrics(labels, [0.2, 0.7])
-    assert absent in got["not_defined"]
-    assert got["roc_auc"] is None and got["eer"] is None and got["tpr_at_fpr_01"] is None
-    assert got["accuracy"] == 0.5 and got["brier"] is not None
-    json.dumps(got, allow_nan=False)
+    assert absent in got.not_defined
+    assert [got.value(metric) for metric in (ROC_AUC, EER, TPR_AT_FPR_01)] == [None] * 3
+    assert got.value(ACCURACY) == 0.5 and got.value(BRIER) is not None
+    json.dumps(to_json(got), allow_nan=False)
 
 
 def test_without_any_score_nothing_is_defined_and_nothing_fails():
     got = score_metrics([], [])
-    assert got["count"] == 0 and got["not_defined"] == "nothing was scored"
-    assert got["accuracy"] is None and got["log_loss"] is None
-    json.dumps(got, allow_nan=False)
+    assert got.count == 0 and got.not_defined == "nothing was scored"
+    assert got.value(ACCURACY) is None and got.value(LOG_LOSS) is None
+    json.dumps(to_json(got), allow_nan=False)
 
 
 def test_scores_beyond_0_and_1_are_refused():
@@ -114,7 +121,7 @@ def test_scores_beyond_0_and_1_are_refused():
 )
 def test_a_weight_gives_what_the_row_so_often_would_give(rows):
     labels, tenths, counts = (np.array(column) for column in zip(*rows, strict=True))
-    repeated = score_metrics(np.repeat(labels, counts), np.repeat(tenths / 10, counts), 0.6)
+    repeated = score_metrics(np.repeat(labels, counts), np.repeat(tenths / 10, counts), 0.6).values
     for name, values in weighted_metrics(labels, tenths / 10, counts[None], 0.6).items():
         if repeated[name] is None:
             assert not math.isfinite(values[0]), name
@@ -173,7 +180,7 @@ def test_no_figure_is_rounded_to_more_than_1():
     """Twenty fakes above ten real ones: a sum of floats makes their average precision 1 + 2e-16."""
     labels, scores = np.repeat([0, 1], [10, 20]), np.linspace(0, 1, 30)
     assert sk.average_precision_score(labels, scores) > 1
-    assert score_metrics(labels, scores)["average_precision"] == 1
+    assert score_metrics(labels, scores).value(AVERAGE_PRECISION) == 1
     drawn = Bootstrap().intervals(labels, scores, np.arange(30).astype(str), 0.5)
     assert drawn["average_precision"][1] <= 1
 
@@ -184,7 +191,7 @@ def test_one_source_alone_has_no_interval():
 
 def test_a_figure_that_is_rarely_defined_has_no_interval():
     assert percentile_interval(np.array([0.5, np.nan, np.nan])) is None
-    assert percentile_interval(np.array([0.5, 0.5, np.nan])) == [0.5, 0.5]
+    assert percentile_interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
 
 
 def test_a_paired_difference_is_narrower_than_the_two_intervals():

@@ -1,0 +1,273 @@
+"""Predictions -> the evaluation result: metrics by level and slice, verdicts, worst errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.clip import FAKE, LABEL_NAMES, REAL
+from pipelines.verdict import Thresholds, Verdict, decide
+from trainer.calibration import Calibration
+from trainer.evaluation.bootstrap import LEVEL, Bootstrap
+from trainer.evaluation.measured_model import Detector
+from trainer.evaluation.measurement import measure
+from trainer.evaluation.metrics import FALSE_ALARM_RATE, RECALL, ROC_AUC
+from trainer.evaluation.predictions import Predictions
+from trainer.evaluation.reliability import calibration_bins
+from trainer.evaluation.result import (
+    SCHEMA,
+    ClipLevel,
+    ConditionRow,
+    DatasetResult,
+    ErrorFrame,
+    EvaluationResult,
+    FrameLevel,
+    Leakage,
+    MethodSummary,
+    ModelProvenance,
+    Resampling,
+    Robustness,
+    RobustnessRow,
+    VerdictCounts,
+    VerdictThresholds,
+    VideoLevel,
+    WorstError,
+)
+from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
+from trainer.evaluation.slices import measure_slice, measure_slices
+from trainer.leakage import leakage, read_seen
+from trainer.run import training_datasets
+
+WORST = 10  # errors that are kept
+CROPS = 4  # frames of each
+
+
+def evaluate_predictions(
+    detector: Detector, predictions: Predictions, bootstrap: Bootstrap
+) -> EvaluationResult:
+    """All that metrics.json holds, of the predictions alone."""
+    videos, scored = predictions.videos, predictions.scored
+    thresholds = detector.thresholds
+    frame, clip, video = _levels(predictions, thresholds.fake_above, bootstrap)
+    slices = measure_slices(videos, thresholds.fake_above, bootstrap)
+    trained_on = training_datasets(detector.config)
+    crops = predictions.datasets[0].config
+    return EvaluationResult(
+        schema=SCHEMA,
+        split=" + ".join(predictions.splits),
+        videos=len(scored),
+        clips=clip.count,
+        frames=frame.count,
+        no_face_known=predictions.listed,
+        unusable=predictions.unusable,
+        sample_data=holds_generated(predictions),
+        shuffled_labels=bool(detector.config.get("train", {}).get("shuffle_labels", False)),
+        fingerprint=crops.fingerprint,
+        fingerprint_checked=detector.fingerprint is not None,
+        leakage=measure_leakage(detector, scored),
+        thresholds=VerdictThresholds(thresholds.real_below, thresholds.fake_above),
+        calibration=Calibration.from_dict(detector.calibration) if detector.calibration else None,
+        bootstrap=resampling(bootstrap, scored),
+        frame=frame,
+        clip=clip,
+        video=video,
+        verdicts=count_verdicts(videos, thresholds),
+        reliability=calibration_bins(_labels(scored), _scores(scored)),
+        methods={
+            part.name: MethodSummary(part.videos, part.value(ROC_AUC), part.value(RECALL))
+            for part in slices.method
+        },
+        slices=slices,
+        cross_dataset=tuple(
+            _evaluate_dataset(predictions, number, trained_on, thresholds.fake_above, bootstrap)
+            for number in range(len(predictions.datasets))
+        ),
+        robustness=_evaluate_robustness(predictions, thresholds, bootstrap),
+        worst_errors=worst_errors(predictions),
+        model=ModelProvenance(
+            name=detector.name,
+            trained_on=trained_on,
+            sample_data=bool(detector.config.get("sample_data", False)),
+            train=dict(detector.config.get("train", {})),
+            preprocess=crops.to_dict(),
+            train_split=detector.config.get("splits", {}).get("train"),
+        ),
+    )
+
+
+def holds_generated(predictions: Predictions) -> bool:
+    """Whether any of the data sets is a generated one."""
+    return any(dataset.generated for dataset in predictions.datasets)
+
+
+def measure_leakage(detector: Detector, videos: Sequence[ScoredVideo]) -> Leakage:
+    """What of the videos the model's training has seen."""
+    return Leakage.from_dict(leakage(read_seen(detector.folder), [row.video for row in videos]))
+
+
+def resampling(bootstrap: Bootstrap, videos: Sequence[ScoredVideo]) -> Resampling:
+    return Resampling(
+        resamples=bootstrap.resamples,
+        seed=bootstrap.seed,
+        level=LEVEL,
+        unit="source video",
+        units=len(set(_sources(videos))),
+    )
+
+
+def _labels(videos: Sequence[ScoredVideo]) -> np.ndarray:
+    return np.array([video.video.label for video in videos], int)
+
+
+def _scores(videos: Sequence[ScoredVideo]) -> np.ndarray:
+    return np.array([video.score for video in videos], float)
+
+
+def _sources(videos: Sequence[ScoredVideo]) -> list[str]:
+    return [video.video.source_key for video in videos]
+
+
+def _levels(
+    predictions: Predictions, threshold: float, bootstrap: Bootstrap
+) -> tuple[FrameLevel, ClipLevel, VideoLevel]:
+    """The metrics with intervals of frames, clips and videos, each of them for itself."""
+    videos = predictions.scored
+    clips = [clip for clip in predictions.clips if len(clip.times_s)]
+    frames = [len(clip.times_s) for clip in clips]
+    labels = np.array([clip.video.label for clip in clips])
+    sources = np.array([clip.video.source_key for clip in clips])
+    frame = measure(
+        np.repeat(labels, frames),
+        np.concatenate([clip.frame_probabilities for clip in clips]),
+        np.repeat(sources, frames),
+        threshold,
+        bootstrap,
+    )
+    probabilities = np.array([clip.probability_fake for clip in clips])
+    clip = measure(labels, probabilities, sources, threshold, bootstrap)
+    video = measure(_labels(videos), _scores(videos), _sources(videos), threshold, bootstrap)
+    return (
+        FrameLevel(**vars(frame), frames=frame.count),
+        ClipLevel(**vars(clip), clips=clip.count),
+        VideoLevel(**vars(video), videos=video.count),
+    )
+
+
+def count_verdicts(videos: Sequence[ScoredVideo], thresholds: Thresholds) -> VerdictCounts:
+    """How often each verdict is given to videos with and without a face."""
+    counts = {
+        name: {
+            verdict.value: sum(v.verdict == verdict and v.video.label == label for v in videos)
+            for verdict in Verdict
+        }
+        for label, name in LABEL_NAMES.items()
+    }
+    correct = counts["real"][Verdict.REAL] + counts["fake"][Verdict.FAKE]
+    given = Counter(video.verdict for video in videos)
+    decided = given[Verdict.REAL] + given[Verdict.FAKE]
+    total = len(videos)
+    overruled = [
+        video
+        for video in videos
+        if video.score is not None and video.verdict != decide(video.score, thresholds)
+    ]
+    return VerdictCounts(
+        counts=counts,
+        videos=total,
+        decided=decided,
+        too_little_evidence=len(overruled),
+        inconclusive_share=given[Verdict.INCONCLUSIVE] / total if total else None,
+        no_face_share=given[Verdict.NO_FACE] / total if total else None,
+        correct_share=correct / total if total else None,
+        correct_share_of_decided=correct / decided if decided else None,
+    )
+
+
+def _evaluate_dataset(
+    predictions: Predictions,
+    number: int,
+    trained_on: tuple[str, ...],
+    threshold: float,
+    bootstrap: Bootstrap,
+) -> DatasetResult:
+    videos = [video for video in predictions.videos if video.data == number]
+    datasets = sorted({video.video.dataset for video in videos})
+    return DatasetResult(
+        data=str(predictions.datasets[number].folder),
+        trained_on=trained_on,
+        tested_on=tuple(datasets),
+        seen_dataset=bool(set(datasets) & set(trained_on)) if trained_on else None,
+        sample_data=predictions.datasets[number].generated,
+        **vars(measure_slice(videos, videos, threshold, bootstrap)),
+    )
+
+
+def _evaluate_robustness(
+    predictions: Predictions, thresholds: Thresholds, bootstrap: Bootstrap
+) -> Robustness | None:
+    if not predictions.conditions:
+        return None
+    videos = predictions.scored
+    labels, sources = _labels(videos), _sources(videos)
+
+    def row(scores: Sequence[float] | np.ndarray) -> dict[str, Any]:
+        """The fields of a RobustnessRow."""
+        got = measure(labels, scores, sources, thresholds.fake_above, bootstrap, [ROC_AUC])
+        return {
+            "roc_auc": got.value(ROC_AUC),
+            "interval": got.interval(ROC_AUC),
+            "recall": got.value(RECALL),
+            "false_alarm_rate": got.value(FALSE_ALARM_RATE),
+        }
+
+    return Robustness(
+        clean=RobustnessRow(**row(_scores(videos))),
+        conditions=tuple(
+            ConditionRow(
+                kind=condition.kind,
+                level=condition.level,
+                label=condition.label,
+                **row(rescore(videos, predictions.clips, probabilities, thresholds)),
+            )
+            for condition, probabilities in zip(
+                predictions.conditions, predictions.under_conditions, strict=True
+            )
+        ),
+    )
+
+
+def worst_errors(predictions: Predictions, most: int = WORST) -> tuple[WorstError, ...]:
+    """The videos with a wrong verdict, the most certain errors first, and the clip to blame."""
+    wrong = {REAL: Verdict.FAKE, FAKE: Verdict.REAL}
+    errors = [
+        (video.score, video)
+        for video in predictions.scored
+        if video.score is not None and video.verdict == wrong[video.video.label]
+    ]
+    errors.sort(key=lambda error: (-abs(error[0] - error[1].video.label), error[1].video.key))
+    return tuple(_worst_error(video, score, predictions) for score, video in errors[:most])
+
+
+def _worst_error(video: ScoredVideo, score: float, predictions: Predictions) -> WorstError:
+    number = deciding_clip(video, predictions.clips)
+    clip = predictions.clips[number]
+    chosen = np.unique(np.linspace(0, len(clip.times_s) - 1, CROPS).round().astype(int))
+    return WorstError(
+        dataset=video.video.dataset,
+        video=video.video.id,
+        method=video.video.method,
+        compression=video.video.compression,
+        truth=LABEL_NAMES[video.video.label],
+        verdict=str(video.verdict),
+        probability_fake=score,
+        clip=number,
+        start_s=float(clip.times_s.min()),
+        end_s=float(clip.times_s.max()),
+        frames=tuple(
+            ErrorFrame(int(i), float(clip.times_s[i]), float(clip.frame_probabilities[i]))
+            for i in chosen
+        ),
+    )

@@ -1,0 +1,123 @@
+"""Metrics of scores with their bootstrap intervals: of frames, clips, videos or a part of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.clip import FAKE, REAL
+from trainer.evaluation.bootstrap import Bootstrap, Interval
+from trainer.evaluation.labelled_scores import LabelledScores
+from trainer.evaluation.metrics import METRICS, Metric, metrics_of_slices
+
+
+def inline_values(metrics: Any) -> Any:
+    """A field of metrics' values, whose names stand beside the other keys of metrics.json."""
+    return dataclasses.field(metadata={"inline": metrics})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """Metrics by name, None where one is not defined, and their 95 % intervals."""
+
+    values: Mapping[str, float | None] = inline_values(lambda: list(METRICS))
+    intervals: Mapping[str, Interval | None]
+
+    def value(self, metric: Metric) -> float | None:
+        return self.values.get(metric.name)
+
+    def interval(self, metric: Metric) -> Interval | None:
+        return self.intervals.get(metric.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement(Estimates):
+    """The metrics of some scores; not_defined says why those that need both classes are None."""
+
+    count: int
+    real: int
+    fake: int
+    not_defined: str | None
+    threshold: float
+    # Rows: truth real, fake; columns: not called, called fake.
+    confusion_matrix: tuple[tuple[int, int], tuple[int, int]]
+
+
+def score_metrics(
+    labels: Sequence[int] | np.ndarray,
+    probabilities: Sequence[float] | np.ndarray,
+    threshold: float = 0.5,
+) -> Measurement:
+    """Metrics, without intervals, of P(fake) (N,) against labels (N,), 1 = fake; called fake at
+    or above the threshold.
+
+    What is not defined, such as the AUC where one class is absent, is None, never NaN. Raises
+    ValueError where a score is not a number from 0 to 1.
+    """
+    table = LabelledScores.of(labels, probabilities, threshold)
+    real, fake = table.count(REAL), table.count(FAKE)
+    (tn, fp), (fn, tp) = table.confusion_matrix().tolist()
+    return Measurement(
+        count=real + fake,
+        real=real,
+        fake=fake,
+        not_defined=undefined_reason(real, fake),
+        threshold=table.threshold,
+        confusion_matrix=((tn, fp), (fn, tp)),
+        values={name: _value(metric, table) for name, metric in METRICS.items()},
+        intervals={},
+    )
+
+
+def _value(metric: Metric, table: LabelledScores) -> float | None:
+    if not table.has(metric.needs):
+        return None
+    value = float(metric.compute(table))
+    return value if math.isfinite(value) else None
+
+
+def undefined_reason(real: int, fake: int) -> str | None:
+    """Why metrics that compare the two classes do not exist; None where they do."""
+    if not real and not fake:
+        return "nothing was scored"
+    if not real:
+        return "there are no real ones"
+    return None if fake else "there are no fake ones"
+
+
+def measure(
+    labels: Sequence[int] | np.ndarray,
+    probabilities: Sequence[float] | np.ndarray,
+    sources: Sequence[str] | np.ndarray,
+    threshold: float,
+    bootstrap: Bootstrap,
+    with_intervals: Collection[Metric] | None = None,
+) -> Measurement:
+    """`score_metrics` with intervals of all metrics or of some; all inputs (N,)."""
+    intervals = bootstrap.intervals(labels, probabilities, sources, threshold, with_intervals)
+    measured = score_metrics(labels, probabilities, threshold)
+    return dataclasses.replace(measured, intervals=intervals)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceMeasurement(Estimates):
+    """The metrics of a part of the videos.
+
+    videos: its own. real, fake: those compared, see `slices.measure_slice`. too_small: too few
+    videos with a score for conclusions.
+    """
+
+    videos: int
+    real: int
+    fake: int
+    inconclusive: int
+    no_face: int
+    too_small: bool
+    not_defined: str | None
+    values: Mapping[str, float | None] = inline_values(
+        lambda: [metric.name for metric in metrics_of_slices()]
+    )
