@@ -7,20 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pipelines.flags import check_fields, option
+from trainer.model.backbones import BACKBONES
 
-WEIGHTS_SUFFIX = ".weights.h5"  # of pretrained backbones, as Keras saves them
-RESNEXTS = (
-    "resnext_tiny",
-    "resnext_small",
-    "resnext26_32x4d",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-)
-BACKBONES = (
-    *RESNEXTS,
-    *(f"efficientnet_b{i}" for i in range(8)),
-    "efficientnet_v2s",
-)
 TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 
 
@@ -28,7 +16,7 @@ TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 class TrainConfig:
     """Everything that decides what training does. Raises ValueError for what cannot work."""
 
-    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES)
+    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES.keys())
     pretrained: str = option(
         "",
         "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
