@@ -1,4 +1,4 @@
-"""How a model is built and trained, as one frozen value."""
+"""Training configuration: all settings of a model and its training, as one frozen value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TrainConfig:
         "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
         ".weights.h5 file of `dfdetect import-weights`, or `imagenet` (EfficientNets only)",
     )
-    temporal: str = option("lstm", "model of time over the frames", choices=TEMPORALS)
-    temporal_units: int = option(256, "units of the model of time")
+    temporal: str = option("lstm", "temporal model over the frames", choices=TEMPORALS)
+    temporal_units: int = option(256, "units of the temporal model")
     temporal_layers: int = option(1, "recurrent layers or transformer blocks")
     dropout: float = option(0.3, "share of features dropped before the heads, 0 to below 1")
 
@@ -93,7 +93,7 @@ class TrainConfig:
         "seed": (0, 2**31 - 1),
         "checkpoint_minutes": (0.0, 1e6),
     }
-    # What a run may be gone on with otherwise than it began.
+    # What may differ when a run is resumed.
     FREE: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
 
     def __post_init__(self) -> None:

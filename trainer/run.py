@@ -1,4 +1,4 @@
-"""A training run's folder: opened once when finished, and checked for resuming when not."""
+"""Run folder of a training: opened once when finished, checked for resuming when not."""
 
 from __future__ import annotations
 

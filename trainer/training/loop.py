@@ -1,4 +1,4 @@
-"""The training loop: model, data and optimizer through all phases, from the start or resumed."""
+"""Training loop: model, data and optimizer through all phases, from the start or resumed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from trainer.training import callbacks, checkpoint
 from trainer.training.devices import choose_precision, make_strategy
 from trainer.training.losses import compile_model
 from trainer.training.optimizer import make_optimizer
+from trainer.training.progress import ProgressDisplay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,8 @@ def fit_calls(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[
                 yield FitCall(a, b, first, last, frozen)
 
 
-def check_shares(batch_size: int, devices: int) -> None:
-    """Raises TrainError where a step's clips cannot be shared evenly among the devices."""
+def check_batch_size(batch_size: int, devices: int) -> None:
+    """Raises TrainError where the devices cannot share a batch evenly."""
     if batch_size % devices:
         raise TrainError(
             f"A step takes {batch_size} clips, which {devices} devices cannot share evenly; give "
@@ -79,12 +80,12 @@ class Training:
             checkpoint.read_state(self._checkpoint) if resume else checkpoint.TrainingState()
         )
         self._phase: int | None = None  # which phase the model is compiled for
-        keras.utils.set_random_seed(config.seed)
+        keras.utils.set_random_seed(config.seed)  # global: Python's, NumPy's and TensorFlow's
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
         self._clips = TrainingClips(dataset, config)
         replicas = self._strategy.num_replicas_in_sync
-        check_shares(self._clips.batch_size, replicas)
+        check_batch_size(self._clips.batch_size, replicas)
         self._validation = validation_batches(dataset, config, self._clips.batch_size, replicas)
         shape = dataset.config.crop_size, dataset.config.frames_per_clip
         bare = dataclasses.replace(config, pretrained="")
@@ -125,9 +126,9 @@ class Training:
             self._console.print(f"resumes after step {self._state.step}", highlight=False)
 
     def _has_stopped(self, fit_call: FitCall) -> bool:
-        """Whether an earlier call, or an earlier fit_call, ended for want of improvement."""
-        gainless = callbacks.without_gain(self._state.history)
-        return not fit_call.frozen and gainless >= self._config.patience
+        """Whether an earlier call, or an earlier process, ended for want of improvement."""
+        waited = callbacks.epochs_since_best(self._state.history)
+        return not fit_call.frozen and waited >= self._config.patience
 
     def _fit(self, fit_call: FitCall) -> None:
         epoch_steps = self._clips.steps_per_epoch
@@ -135,7 +136,7 @@ class Training:
         if self._phase != fit_call.phase_start:
             self._compile(fit_call)
         first = fit_call.start // epoch_steps
-        progress = callbacks.ShowProgress(
+        progress = ProgressDisplay(
             self._console,
             self._state,
             steps=self._config.epochs * epoch_steps,
@@ -184,7 +185,7 @@ class Training:
         averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
         return [
             *averaging,
-            callbacks.KeepBest(
+            callbacks.BestModel(
                 self._keeper,
                 self._out / run.BEST_NAME,
                 self._checkpoint,
