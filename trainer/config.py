@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pipelines.flags import check_fields, option
 from trainer.model.backbones import BACKBONES
 
+# Built by `model.temporal`, which imports Keras; `dfdetect train --help` must not.
 TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 
 
@@ -35,8 +36,8 @@ class TrainConfig:
     )
     balance: str = option(
         "weights",
-        "how real and fake come to count the same: by weights in the loss, by showing clips of "
-        "the rarer label more often, or not at all",
+        "class balance: by weights in the loss, by showing clips of the rarer label more often, "
+        "or none",
         choices=("weights", "sampling", "none"),
     )
     augment: bool = option(True, "vary training clips: light, sharpness, compression and so on")
@@ -50,7 +51,7 @@ class TrainConfig:
     learning_rate: float = option(3e-4, "peak learning rate of AdamW")
     warmup: float = option(0.05, "share of the steps in which the learning rate rises to its peak")
     backbone_rate: float = option(1.0, "the backbone's learning rate, as a share of the others'")
-    freeze_epochs: int = option(0, "epochs at the beginning in which the backbone stays as it is")
+    freeze_epochs: int = option(0, "epochs at the beginning in which the backbone is frozen")
     weight_decay: float = option(1e-4, "decoupled weight decay of AdamW; not of norms and biases")
     clip_norm: float = option(1.0, "largest norm of all gradients together")
     label_smoothing: float = option(0.0, "how far training labels are moved towards 0.5, 0 to 0.5")
@@ -93,8 +94,8 @@ class TrainConfig:
         "seed": (0, 2**31 - 1),
         "checkpoint_minutes": (0.0, 1e6),
     }
-    # What may differ when a run is resumed.
-    FREE: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
+    # Settings that may differ when a run is resumed.
+    FREE_ON_RESUME: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
 
     def __post_init__(self) -> None:
         check_fields(self)

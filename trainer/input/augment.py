@@ -56,9 +56,9 @@ def move(x: tf.Tensor, landmarks: tf.Tensor, seed: tf.Tensor) -> Varied:
     scale = draw(seeds[1], 0.9, 1.1)
     shift = draw(seeds[2], -0.05, 0.05, [2]) * tf.constant([width, height], tf.float32)
     centre = tf.constant([(width - 1) / 2, (height - 1) / 2], tf.float32)
-    there = similarity(centre, angle, scale, shift)
-    back = transformed(pixel_grid(height, width), inverse(there))
-    return sample(x, back), transformed(landmarks, there)
+    forward = similarity(centre, angle, scale, shift)
+    back = transformed(pixel_grid(height, width), inverse(forward))
+    return sample(x, back), transformed(landmarks, forward)
 
 
 def recolour(x: tf.Tensor, landmarks: tf.Tensor, seed: tf.Tensor) -> Varied:

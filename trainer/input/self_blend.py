@@ -136,10 +136,10 @@ def displacement(
     seeds = tf.unstack(tf.random.split(seed, 3))
     scale = draw(seeds[0], 0.95, 1.05)
     shift = draw(seeds[1], -1.0, 1.0, [2]) * tf.constant([0.03, 0.015]) * extent
-    there = similarity(centre, tf.zeros([]), scale, shift)
+    forward = similarity(centre, tf.zeros([]), scale, shift)
     grid = pixel_grid(height + 2 * margin, width + 2 * margin) - float(margin)
     wave = 0.01 * extent * smooth_noise(seeds[2], (6, 6), grid.shape[:2])
-    return transformed(grid, inverse(there)) + wave
+    return transformed(grid, inverse(forward)) + wave
 
 
 def restyled(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

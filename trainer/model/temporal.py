@@ -17,7 +17,7 @@ HEAD_UNITS = 64  # of one attention head
 
 def encode_and_pool(x, keep, config: TrainConfig):
     """Frame features x (B, T, D) and keep (B, T) bool -> per frame (B, T, F), per clip (B, F)."""
-    encode, pool = _TEMPORAL_MODELS[config.temporal]
+    encode, pool = TEMPORAL_MODELS[config.temporal]
     sequence = encode(x, keep, config)
     return sequence, pool(sequence, keep, config)
 
@@ -79,7 +79,7 @@ def _attention(sequence, keep, config: TrainConfig):
 
 
 # Name -> (encoder over time, pooling of what it gives).
-_TEMPORAL_MODELS: dict[str, tuple[Callable, Callable]] = {
+TEMPORAL_MODELS: dict[str, tuple[Callable, Callable]] = {
     "lstm": (_recurrent("LSTM", bidirectional=False), _mean),
     "bilstm": (_recurrent("LSTM", bidirectional=True), _mean),
     "gru": (_recurrent("GRU", bidirectional=False), _mean),

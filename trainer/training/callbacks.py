@@ -39,21 +39,21 @@ def divergence_advice(path: Path) -> str:
 class BestModel(keras.callbacks.Callback):
     """Adds a row of history for each epoch, and saves the model whenever it is the best so far.
 
-    keeper: a model of the same weights, computing in float32 on one device: it takes the weights,
-    or their moving averages, and is what is saved. Training stops `patience` epochs after the
+    float32_copy: the same network, computing in float32 on one device: it takes the weights, or
+    their moving averages, and is what is saved. Training stops `patience` epochs after the
     best one.
     """
 
     def __init__(
         self,
-        keeper: keras.Model,
+        float32_copy: keras.Model,
         path: Path,
         checkpoint_path: Path,
         state: checkpoint.TrainingState,
         patience: int | None,
     ):
         super().__init__()
-        self._keeper, self._path, self._checkpoint = keeper, path, checkpoint_path
+        self._copy, self._path, self._checkpoint = float32_copy, path, checkpoint_path
         self._state, self._patience = state, patience
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -71,18 +71,18 @@ class BestModel(keras.callbacks.Callback):
 
     def _save(self) -> None:
         averages = self.model.optimizer.averages()
-        for kept, weight in zip(self._keeper.weights, self.model.weights, strict=True):
-            kept.assign(averages.get(weight.path, weight))
+        for copied, weight in zip(self._copy.weights, self.model.weights, strict=True):
+            copied.assign(averages.get(weight.path, weight))
         temporary = self._path.with_name(f"{self._path.stem}.tmp{self._path.suffix}")
-        self._keeper.save(temporary)
+        self._copy.save(temporary)
         os.replace(temporary, self._path)
 
 
 class Checkpoints(keras.callbacks.Callback):
     """Counts steps, stops at a loss that is not finite, and writes checkpoints.
 
-    One at the end of every epoch, and one within when the last is `minutes` old. resumed: the
-    checkpoint to begin from, with the groups of variables to take from it.
+    One at the end of every epoch, and one within when the last is `minutes` old. restored: groups
+    of variables to load from the checkpoint before the first step, see `checkpoint.load`.
     """
 
     def __init__(
@@ -90,22 +90,22 @@ class Checkpoints(keras.callbacks.Callback):
         path: Path,
         state: checkpoint.TrainingState,
         minutes: float,
-        resumed: tuple[str, ...] = (),
+        restored: tuple[str, ...] = (),
     ):
         super().__init__()
         self._path, self._state, self._every_s = path, state, minutes * 60
-        self._resumed = resumed
+        self._restored = restored
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         # Here all variables exist. Metrics are loaded where they have just been reset.
-        if groups := [group for group in self._resumed if group != "metrics"]:
+        if groups := [group for group in self._restored if group != "metrics"]:
             checkpoint.load(self._path, self.model, tuple(groups))
-        self._saved = time.monotonic()
+        self._last_save_s = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if "metrics" in self._resumed:
+        if "metrics" in self._restored:
             checkpoint.load(self._path, self.model, ("metrics",))
-        self._resumed = ()
+        self._restored = ()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         self._state.step += 1
@@ -114,7 +114,7 @@ class Checkpoints(keras.callbacks.Callback):
             raise TrainError(
                 f"The loss is {loss} at step {self._state.step}. {divergence_advice(self._path)}"
             )
-        if time.monotonic() - self._saved >= self._every_s:
+        if time.monotonic() - self._last_save_s >= self._every_s:
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -127,7 +127,7 @@ class Checkpoints(keras.callbacks.Callback):
             raise TrainError(
                 f"After step {self._state.step} {error} {divergence_advice(self._path)}"
             ) from error
-        self._saved = time.monotonic()
+        self._last_save_s = time.monotonic()
 
 
 class HistoryFile(keras.callbacks.Callback):

@@ -28,26 +28,25 @@ from trainer.training.progress import ProgressDisplay
 
 @dataclasses.dataclass(frozen=True)
 class FitCall:
-    """The steps from `start` to `end` of one call of `fit`, within the phase that began at
-    `phase_start`."""
+    """One call of `fit`: its steps from `start` to `end`, and those of the phase that it is in."""
 
     start: int
     end: int
     phase_start: int
     phase_end: int
-    frozen: bool  # whether the backbone stays as it is
+    frozen: bool  # whether the backbone is
 
 
-def fit_calls(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[FitCall]:
-    """The calls that are left after `done` steps: the rest of an epoch, then whole epochs, phase by
+def fit_calls(config: TrainConfig, steps_per_epoch: int, steps_done: int) -> Iterator[FitCall]:
+    """The calls that are left after `steps_done`: the rest of an epoch, then whole epochs, phase by
     phase."""
-    boundary, end = (epochs * steps_per_epoch for epochs in (config.freeze_epochs, config.epochs))
-    for first, last, frozen in ((0, boundary, True), (boundary, end, False)):
-        start = max(first, done)
-        rest = min(-(-start // steps_per_epoch) * steps_per_epoch, last)
-        for a, b in ((start, rest), (rest, last)):
-            if a < b:
-                yield FitCall(a, b, first, last, frozen)
+    thawed, end = (epochs * steps_per_epoch for epochs in (config.freeze_epochs, config.epochs))
+    for phase_start, phase_end, frozen in ((0, thawed, True), (thawed, end, False)):
+        start = max(phase_start, steps_done)
+        epoch_end = min(-(-start // steps_per_epoch) * steps_per_epoch, phase_end)
+        for first, last in ((start, epoch_end), (epoch_end, phase_end)):
+            if first < last:
+                yield FitCall(first, last, phase_start, phase_end, frozen)
 
 
 def check_batch_size(batch_size: int, devices: int) -> None:
@@ -79,7 +78,7 @@ class Training:
         self._state = (
             checkpoint.read_state(self._checkpoint) if resume else checkpoint.TrainingState()
         )
-        self._phase: int | None = None  # which phase the model is compiled for
+        self._compiled_phase: int | None = None  # its first step
         keras.utils.set_random_seed(config.seed)  # global: Python's, NumPy's and TensorFlow's
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
@@ -88,11 +87,11 @@ class Training:
         check_batch_size(self._clips.batch_size, replicas)
         self._validation = validation_batches(dataset, config, self._clips.batch_size, replicas)
         shape = dataset.config.crop_size, dataset.config.frames_per_clip
-        bare = dataclasses.replace(config, pretrained="")
+        unloaded = dataclasses.replace(config, pretrained="")
         with self._strategy.scope():
-            self._model = build_model(bare if resume else config, *shape, self._precision)
+            self._model = build_model(unloaded if resume else config, *shape, self._precision)
         # What is saved computes in float32, wherever and however the training did.
-        self._keeper = build_model(bare, *shape)
+        self._float32_copy = build_model(unloaded, *shape)
 
     def describe(self) -> dict[str, Any]:
         """What config.json says of the training beside its settings."""
@@ -132,8 +131,8 @@ class Training:
 
     def _fit(self, fit_call: FitCall) -> None:
         epoch_steps = self._clips.steps_per_epoch
-        resumed = self._resumed(fit_call)
-        if self._phase != fit_call.phase_start:
+        restored = self._groups_to_restore(fit_call)
+        if self._compiled_phase != fit_call.phase_start:
             self._compile(fit_call)
         first = fit_call.start // epoch_steps
         progress = ProgressDisplay(
@@ -152,7 +151,7 @@ class Training:
                 steps_per_epoch=min(epoch_steps, fit_call.end - fit_call.start),
                 verbose=0,
                 shuffle=False,  # the data set shuffles
-                callbacks=[*self._callbacks(fit_call, resumed), progress],
+                callbacks=[*self._callbacks(fit_call, restored), progress],
             )
         finally:
             progress.close()
@@ -164,12 +163,12 @@ class Training:
             steps = fit_call.phase_end - fit_call.phase_start
             optimizer = make_optimizer(self._config, self._model, backbone, steps)
             compile_model(self._model, optimizer, self._config.frame_loss_weight)
-        self._phase = fit_call.phase_start
+        self._compiled_phase = fit_call.phase_start
 
-    def _resumed(self, fit_call: FitCall) -> tuple[str, ...]:
-        """What of the checkpoint a fit_call begins with: the first one of this process with the
+    def _groups_to_restore(self, fit_call: FitCall) -> tuple[str, ...]:
+        """What of the checkpoint this call begins with: the first one of this process with the
         model, and with the rest where it does not begin a phase or an epoch."""
-        if self._phase is not None or not self._state.step:
+        if self._compiled_phase is not None or not self._state.step:
             return ()
         groups = ["model"]
         if fit_call.start > fit_call.phase_start:
@@ -179,21 +178,21 @@ class Training:
         return tuple(groups)
 
     def _callbacks(
-        self, fit_call: FitCall, resumed: tuple[str, ...]
+        self, fit_call: FitCall, restored: tuple[str, ...]
     ) -> list[keras.callbacks.Callback]:
         config, state = self._config, self._state
         averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
         return [
             *averaging,
             callbacks.BestModel(
-                self._keeper,
+                self._float32_copy,
                 self._out / run.BEST_NAME,
                 self._checkpoint,
                 state,
                 None if fit_call.frozen else config.patience,
             ),
             callbacks.HistoryFile(self._out / "history.csv", state),
-            callbacks.Checkpoints(self._checkpoint, state, config.checkpoint_minutes, resumed),
+            callbacks.Checkpoints(self._checkpoint, state, config.checkpoint_minutes, restored),
             keras.callbacks.TensorBoard(str(self._out / "tensorboard"), write_graph=False),
         ]
 

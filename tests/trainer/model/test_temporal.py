@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 import trainer.model.layers  # noqa: F401  registers the layers
 from trainer.config import TEMPORALS, TrainConfig
 from trainer.model.detector import build_model
-from trainer.model.temporal import encode_and_pool
+from trainer.model.temporal import TEMPORAL_MODELS, encode_and_pool
 
 B, T, SIDE, FEATURES = 4, 5, 16, 6
 CONFIG = TrainConfig(backbone="resnext_tiny", temporal_units=8, temporal_layers=2)
@@ -47,6 +47,10 @@ def for_any_mask(test: Callable) -> Callable:
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     return shared(given(mask=arrays(bool, (B, T)))(test))
+
+
+def test_every_temporal_model_is_a_choice_of_the_flag():
+    assert list(TEMPORAL_MODELS) == list(TEMPORALS)
 
 
 # In a detector: from pixels to logits.
