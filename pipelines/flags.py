@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+def option(default: Any, help: str, choices: Collection[str] | None = None) -> Any:
     """A dataclass field that also becomes a command-line flag with this help text."""
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 

@@ -1,4 +1,4 @@
-"""From a model's logits to a probability that can be believed, and to the verdict's thresholds.
+"""Calibration: temperature scaling of logits to P(fake), and thresholds of the verdict.
 
 One temperature for all logits: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
 (arXiv:1706.04599). Of two clips the same one keeps the higher score. It corrects no bias: P(fake)
@@ -20,12 +20,12 @@ from pipelines.clip import FAKE, REAL
 from pipelines.verdict import Thresholds
 
 TEMPERATURES = (0.05, 20.0)  # no fit goes beyond them
-MAX_FPR = 0.05  # of real videos called FAKE, unless told otherwise
+MAX_FPR = 0.05  # of real videos called FAKE, by default
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How a model's logits become probabilities and verdicts, and on what this was found.
+    """How a model's logits become probabilities and verdicts, and the split this was fitted on.
 
     Raises ValueError for a temperature or thresholds that cannot be.
     """
@@ -43,7 +43,7 @@ class Calibration:
     inconclusive_rate: float  # share of its videos that are called neither
     log_loss_before: float  # of its clips at temperature 1, each video weighing the same
     log_loss_after: float
-    model_sha256: str = ""  # of the model file it was found with
+    model_sha256: str = ""  # of the model file it was fitted for
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -68,7 +68,7 @@ class Calibration:
 
 def apply(logits: Sequence[float] | np.ndarray, temperature: float) -> np.ndarray:
     """P(fake), float64 of the logits' shape: sigmoid(logit / temperature)."""
-    from scipy.special import expit
+    from scipy.special import expit  # start-up: `dfdetect calibrate --help` needs no SciPy
 
     return expit(np.asarray(logits, float) / temperature)
 
@@ -100,7 +100,7 @@ def fit_temperature(
     weights: how much each sample counts, their sum being n; 1 unless given. Raises ValueError
     where a logit is not finite or there is none.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import brentq  # start-up, as above
 
     z, y = np.asarray(logits, float), np.asarray(labels, float)
     w = np.ones_like(z) if weights is None else np.asarray(weights, float)

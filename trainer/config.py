@@ -1,4 +1,4 @@
-"""How a model is built and trained, as one frozen value."""
+"""Training configuration: all settings of a model and its training, as one frozen value."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pipelines.flags import check_fields, option
+from trainer.model.backbones import BACKBONES
 
-WEIGHTS_SUFFIX = ".weights.h5"  # of pretrained backbones, as Keras saves them
-RESNEXTS = (
-    "resnext_tiny",
-    "resnext_small",
-    "resnext26_32x4d",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-)
-BACKBONES = (
-    *RESNEXTS,
-    *(f"efficientnet_b{i}" for i in range(8)),
-    "efficientnet_v2s",
-)
+# Built by `model.temporal`, which imports Keras; `dfdetect train --help` must not.
 TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 
 
@@ -28,14 +17,14 @@ TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
 class TrainConfig:
     """Everything that decides what training does. Raises ValueError for what cannot work."""
 
-    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES)
+    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES.keys())
     pretrained: str = option(
         "",
         "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
         ".weights.h5 file of `dfdetect import-weights`, or `imagenet` (EfficientNets only)",
     )
-    temporal: str = option("lstm", "model of time over the frames", choices=TEMPORALS)
-    temporal_units: int = option(256, "units of the model of time")
+    temporal: str = option("lstm", "temporal model over the frames", choices=TEMPORALS)
+    temporal_units: int = option(256, "units of the temporal model")
     temporal_layers: int = option(1, "recurrent layers or transformer blocks")
     dropout: float = option(0.3, "share of features dropped before the heads, 0 to below 1")
 
@@ -47,8 +36,8 @@ class TrainConfig:
     )
     balance: str = option(
         "weights",
-        "how real and fake come to count the same: by weights in the loss, by showing clips of "
-        "the rarer label more often, or not at all",
+        "class balance: by weights in the loss, by showing clips of the rarer label more often, "
+        "or none",
         choices=("weights", "sampling", "none"),
     )
     augment: bool = option(True, "vary training clips: light, sharpness, compression and so on")
@@ -62,7 +51,7 @@ class TrainConfig:
     learning_rate: float = option(3e-4, "peak learning rate of AdamW")
     warmup: float = option(0.05, "share of the steps in which the learning rate rises to its peak")
     backbone_rate: float = option(1.0, "the backbone's learning rate, as a share of the others'")
-    freeze_epochs: int = option(0, "epochs at the beginning in which the backbone stays as it is")
+    freeze_epochs: int = option(0, "epochs at the beginning in which the backbone is frozen")
     weight_decay: float = option(1e-4, "decoupled weight decay of AdamW; not of norms and biases")
     clip_norm: float = option(1.0, "largest norm of all gradients together")
     label_smoothing: float = option(0.0, "how far training labels are moved towards 0.5, 0 to 0.5")
@@ -105,8 +94,8 @@ class TrainConfig:
         "seed": (0, 2**31 - 1),
         "checkpoint_minutes": (0.0, 1e6),
     }
-    # What a run may be gone on with otherwise than it began.
-    FREE: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
+    # Settings that may differ when a run is resumed.
+    FREE_ON_RESUME: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
 
     def __post_init__(self) -> None:
         check_fields(self)

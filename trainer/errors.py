@@ -1,10 +1,10 @@
-"""What can stop a training or an export."""
+"""Errors of training, checkpoints and exports."""
 
 from pipelines.errors import DfdetectError
 
 
 class TrainError(DfdetectError):
-    """Training that cannot begin or go on here, or that gave nothing usable."""
+    """Training that cannot begin or resume here, or that gave nothing usable."""
 
 
 class CheckpointError(TrainError):

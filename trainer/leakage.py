@@ -1,5 +1,7 @@
-"""Leakage check: hashes of what a training has seen, kept with the model, so that data it is
-measured or calibrated on can be checked without the training's shards."""
+"""Leakage audit: hashes of a training's videos, sources and identities, kept with the model.
+
+Data that the model is measured or calibrated on is checked against them without its shards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run's folder: opened once when finished, and checked for resuming when not."""
+"""Run folder of a training: opened once when finished, checked for resuming when not."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class Run:
         path = self.folder / CALIBRATION_NAME
         if not path.is_file():
             return None
-        again = "Run `dfdetect calibrate` again."
+        advice = "Run `dfdetect calibrate` again."
         try:
             calibration = Calibration.from_dict(json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: {error} {again}") from error
+            raise ValueError(f"{path}: {error} {advice}") from error
         if calibration.model_sha256 not in ("", sha256_of(self.folder / MODEL_NAME)):
             raise ValueError(
-                f"{path}: was made with another {MODEL_NAME} than is there now. {again}"
+                f"{path}: was made with another {MODEL_NAME} than is there now. {advice}"
             )
         return calibration
 
@@ -153,13 +153,13 @@ def _check_same(folder: Path, record: Mapping[str, Any]) -> None:
         raise TrainError(
             f"{folder} holds a finished run. Give another --out, or --overwrite to replace it."
         )
-    before = json.loads((folder / CONFIG_NAME).read_text())
+    recorded = json.loads((folder / CONFIG_NAME).read_text())
     changes = [
-        f"--{name.replace('_', '-')} was {before['train'].get(name)!r} and is {value!r}"
+        f"--{name.replace('_', '-')} was {recorded['train'].get(name)!r} and is {value!r}"
         for name, value in record["train"].items()
-        if name not in TrainConfig.FREE and before["train"].get(name) != value
+        if name not in TrainConfig.FREE_ON_RESUME and recorded["train"].get(name) != value
     ]
-    if before.get("data_sha256") != record["data_sha256"]:
+    if recorded.get("data_sha256") != record["data_sha256"]:
         changes.append("the shards are others")
     if changes:
         raise TrainError(

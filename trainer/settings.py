@@ -1,4 +1,4 @@
-"""The settings of a training as a YAML file: `--config` and a run's config.yaml."""
+"""Training settings as YAML: the file of `--config`, and a run's config.yaml."""
 
 from __future__ import annotations
 

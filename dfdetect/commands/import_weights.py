@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dfdetect.commands import make_parser
-from trainer.config import RESNEXTS, WEIGHTS_SUFFIX
+from trainer.model.resnext_specs import SPECS
+from trainer.model.weight_formats import WEIGHTS_SUFFIX
 
 
 def main(argv: list[str]) -> int:
@@ -15,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--backbone",
         default="resnext50_32x4d",
-        choices=RESNEXTS,
+        choices=SPECS,
         help="the network whose weights they are (default: %(default)s)",
     )
     parser.add_argument(
@@ -26,7 +27,7 @@ def main(argv: list[str]) -> int:
     if not out.endswith(WEIGHTS_SUFFIX):
         parser.error(f"--out is {out!r}; its name must end with {WEIGHTS_SUFFIX}.")
 
-    from trainer.model.pretrained import import_weights
+    from trainer.model.import_weights import import_weights
 
     read, left_out = import_weights(args.file, args.backbone, out)
     print(f"read {read} tensors from {args.file}")

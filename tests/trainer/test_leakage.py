@@ -1,4 +1,4 @@
-"""The record of what a training has seen, by which data can be checked for leaks."""
+"""Leakage audit: hashes of what a training has seen, collected, kept and compared."""
 
 import hashlib
 import json
@@ -61,11 +61,11 @@ def test_another_kind_is_refused():
 
 
 def test_videos_sources_and_people_of_a_split_are_collected_by_data_set(data):
-    found = leakage.collect(data)
+    seen = leakage.collect(data)
     named = ("set", "a"), ("other", "a"), ("set", "a_b"), ("set", "unsourced")
-    assert found.videos == keys("video", *named)
-    assert found.sources == keys("source", ("set", "a"), ("other", "a"))
-    assert found.identities == keys("identity", ("set", "ann"), ("other", "ann"), ("set", "bob"))
+    assert seen.videos == keys("video", *named)
+    assert seen.sources == keys("source", ("set", "a"), ("other", "a"))
+    assert seen.identities == keys("identity", ("set", "ann"), ("other", "ann"), ("set", "bob"))
 
 
 def test_an_empty_split_has_shown_nothing(data):

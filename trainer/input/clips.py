@@ -1,4 +1,4 @@
-"""Decoding of shards: TFRecord files to clips of pixels, masks and landmarks, on tf.data."""
+"""Reading of shards with tf.data: TFRecord files to clips of pixels, masks and landmarks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.shards.open import ClipDataset
 
 T = TypeVar("T")
 
-AGAIN = "`dfdetect inspect` says what is wrong; copy the shards again, or preprocess again."
+ADVICE = "`dfdetect inspect` says what is wrong; copy the shards again, or preprocess again."
 READERS = 8  # shards read at the same time
 # What is read of a record.
 CONTEXT = ("video/id", "video/dataset", "video/method", "clip/index", "track/id", "label")
@@ -33,17 +33,17 @@ def readable(batches: Iterable[T], folder: str | os.PathLike) -> Iterator[T]:
     try:
         yield from batches
     except damage as error:
-        raise ValueError(f"{folder}: a record is damaged or missing. {AGAIN}") from error
+        raise ValueError(f"{folder}: a record is damaged or missing. {ADVICE}") from error
 
 
 def decode_frames(images: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Encoded crops (T,) -> uint8 (T, side, side, 3) and found (T,) bool; "" gives a black frame.
+    """Encoded crops (T,) -> uint8 (T, side, side, 3) and mask (T,) bool; "" gives a black frame.
 
-    Only found frames are decoded. JPEGs are decoded with the accurate integer transform, so that
-    every machine sees the same pixels.
+    Frames that the mask leaves out are not decoded. JPEGs are decoded with the accurate integer
+    transform, so that every machine sees the same pixels.
     """
-    found = tf.strings.length(images) > 0
-    where = tf.where(found)  # (F, 1)
+    mask = tf.strings.length(images) > 0
+    indices = tf.where(mask)  # (F, 1)
 
     def decode(image):
         is_jpeg = tf.strings.substr(image, 0, 2) == b"\xff\xd8"
@@ -56,11 +56,11 @@ def decode_frames(images: tf.Tensor, side: int) -> tuple[tf.Tensor, tf.Tensor]:
 
     decoded = tf.map_fn(
         decode,
-        tf.gather_nd(images, where),
+        tf.gather_nd(images, indices),
         fn_output_signature=tf.TensorSpec((side, side, 3), tf.uint8),
     )
     shape = tf.stack([tf.size(images, tf.int64), side, side, 3])
-    return tf.scatter_nd(where, decoded, shape), found
+    return tf.scatter_nd(indices, decoded, shape), mask
 
 
 def parse_clip(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor]:
@@ -73,10 +73,10 @@ def parse_clip(record: tf.Tensor, side: int, frames: int) -> dict[str, tf.Tensor
         {name: frame_spec[name] for name in FRAMES},
     )
     images, landmarks, transforms = (to_length(sequence[name][0], frames) for name in FRAMES)
-    clip, found = decode_frames(images, side)
+    clip, mask = decode_frames(images, side)
     return {
         "clips": tf.ensure_shape(clip, (frames, side, side, 3)),
-        "mask": found,
+        "mask": mask,
         "landmarks": tf.einsum("tij,tpj->tpi", transforms[..., :2], landmarks)
         + transforms[:, None, :, 2],
         "label": context["label"][0],

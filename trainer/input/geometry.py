@@ -1,4 +1,4 @@
-"""Where pixels go: affine transforms, warps and smooth random displacements of a clip.
+"""Geometry of clips: affine transforms, warps and smooth random displacements.
 
 Inside the augmentation a clip is frames-last, (H, W, T, 3): every draw holds for all frames, so
 the frames are channels to each filter, which on a CPU is 4 to 15 times as fast as a batch of
@@ -64,10 +64,10 @@ def inverse(transform: tf.Tensor) -> tf.Tensor:
 def fitted(points: np.ndarray, landmarks: tf.Tensor) -> tf.Tensor:
     """Least-squares affine transforms from points (N, 2) to landmarks (T, N, 2): (T, 2, 3).
 
-    Always finite, since the points are known: landmarks in one point give a transform onto it.
+    Always finite, since the points are constants: landmarks in one point give a transform onto it.
     """
-    known = np.concatenate([points, np.ones((len(points), 1))], axis=1)  # (N, 3)
-    solve = tf.constant(np.linalg.pinv(known), tf.float32)  # (3, N)
+    homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)  # (N, 3)
+    solve = tf.constant(np.linalg.pinv(homogeneous), tf.float32)  # (3, N)
     return tf.einsum("kn,tnc->tck", solve, landmarks)
 
 

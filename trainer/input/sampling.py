@@ -1,4 +1,4 @@
-"""Sampling of training clips: shuffled, balanced, self-blended, augmented.
+"""Sampling of training and validation batches: shuffling, class balance, self-blending, labels.
 
 All of it follows from the seed, the epoch and the place within the epoch, so that a training can
 resume at any step as if it had never stopped.
@@ -25,19 +25,21 @@ SHUFFLE_BYTES = 512 << 20  # of encoded clips that are mixed at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Shares:
-    """How often an epoch shows each kind of clip on average: a real clip as it is, a real clip
-    blended with itself, a fake of the data set; and the weight of each label in the loss."""
+class SamplingPlan:
+    """Sampling rates and loss weights by which real and fake clips are balanced.
 
-    real: float
-    blended: float
-    fake: float
+    A rate is how often an epoch shows each clip of a kind on average.
+    """
+
+    real: float  # rate of a real clip as it is
+    blended: float  # rate of a real clip blended with itself
+    fake: float  # rate of a fake of the data set
     clips: int  # in an epoch
-    weights: tuple[float, float]  # of REAL and of FAKE
+    weights: tuple[float, float]  # of REAL and of FAKE in the loss
 
 
-def shares(config: TrainConfig, counts: Mapping[int, int]) -> Shares:
-    """The shares for a training split with so many clips of each label.
+def plan_sampling(config: TrainConfig, counts: Mapping[int, int]) -> SamplingPlan:
+    """The plan for a training split with so many clips of each label.
 
     Raises ValueError where a label would not occur at all.
     """
@@ -57,7 +59,7 @@ def shares(config: TrainConfig, counts: Mapping[int, int]) -> Shares:
     elif config.balance == "weights":
         both = real_clips + fake_clips
         weights = (both / (2 * real_clips), both / (2 * fake_clips))
-    return Shares(
+    return SamplingPlan(
         real=of_real,
         blended=of_fake * blended,
         fake=of_fake * fake,
@@ -80,14 +82,14 @@ def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
     return dict(zip(videos, dealt.tolist(), strict=True))
 
 
-def nearest_frame(found: tf.Tensor) -> tf.Tensor:
+def nearest_frame(mask: tf.Tensor) -> tf.Tensor:
     """For each of T frames the index of the nearest one with a face; its own where none has one.
 
     In training a frame without a face shows the nearest one instead of black: it counts nowhere,
     but it is part of the batch whose statistics batch normalization takes.
     """
-    place = tf.range(tf.size(found))
-    lost = tf.where(found, 0, 2 * tf.size(found))
+    place = tf.range(tf.size(mask))
+    lost = tf.where(mask, 0, 2 * tf.size(mask))
     return tf.argmin(tf.abs(place[:, None] - place[None]) + lost[None], axis=1)
 
 
@@ -99,9 +101,9 @@ class TrainingClips:
         self._paths = [str(shard.path) for shard in self._shards]
         self._crops = dataset.config
         self._config = config
-        self.shares = shares(config, dataset.label_counts("train"))
-        self.batch_size = min(config.batch_size, self.shares.clips)
-        self.steps_per_epoch = config.epoch_steps or self.shares.clips // self.batch_size
+        self.plan = plan_sampling(config, dataset.label_counts("train"))
+        self.batch_size = min(config.batch_size, self.plan.clips)
+        self.steps_per_epoch = config.epoch_steps or self.plan.clips // self.batch_size
         self._labels = permuted_labels(self._paths, config.seed) if config.shuffle_labels else None
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
@@ -116,7 +118,7 @@ class TrainingClips:
         if self._labels:
             clips = _with_labels(clips, self._labels)
         batches = clips.batch(self.batch_size, drop_remainder=True)
-        smoothing, weights = self._config.label_smoothing, self.shares.weights
+        smoothing, weights = self._config.label_smoothing, self.plan.weights
         return batches.map(lambda b: to_fit(b, weights, smoothing)).prefetch(2)
 
     def _records_of_epoch(self, epoch: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
@@ -144,15 +146,15 @@ class TrainingClips:
         return blocks.flat_map(lambda i, block: _shuffled(block, _fold(seed, -1 - i)))
 
     def _copies(self, seed: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
-        """(record, whether to blend it), as often as its shares say."""
+        """(record, whether to blend it), as often as the plan says."""
         context, _ = tf.io.parse_single_sequence_example(
             record, {"label": schema.feature_spec()[0]["label"]}
         )
         real = context["label"] == REAL
-        as_it_is = tf.where(real, self.shares.real, self.shares.fake)
-        blended = tf.where(real, self.shares.blended, 0.0)
+        original = tf.where(real, self.plan.real, self.plan.fake)
+        blended = tf.where(real, self.plan.blended, 0.0)
         drawn = tf.random.stateless_uniform([2], seed)
-        copies = tf.cast(tf.floor(tf.stack([as_it_is, blended]) + drawn), tf.int32)
+        copies = tf.cast(tf.floor(tf.stack([original, blended]) + drawn), tf.int32)
         kinds = tf.data.Dataset.from_tensor_slices(tf.repeat([False, True], copies))
         return kinds.map(lambda kind: (record, kind))
 
@@ -160,7 +162,7 @@ class TrainingClips:
         """Records that are mixed at a time."""
         records = sum(shard.records for shard in self._shards)
         mean = sum(shard.bytes for shard in self._shards) / records
-        return max(1, min(self.shares.clips, int(SHUFFLE_BYTES / mean)))
+        return max(1, min(self.plan.clips, int(SHUFFLE_BYTES / mean)))
 
     def _clip(self, seed: tf.Tensor, record: tf.Tensor, blended: tf.Tensor) -> dict[str, tf.Tensor]:
         clip = parse_clip(record, self._crops.crop_size, self._crops.frames_per_clip)

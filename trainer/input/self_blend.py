@@ -1,4 +1,4 @@
-"""Self-blended images over time: a pseudo-fake made from one real clip.
+"""Self-blended images over time: pseudo-fakes made of real clips.
 
 Shiohara & Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022
 (arXiv:2204.08376): two copies of a real face that differ slightly are blended within a face mask.
@@ -16,12 +16,10 @@ import math
 import tensorflow as tf
 
 from pipelines.faces.align import TEMPLATE
-from trainer.input.augment import (
-    choose,
+from trainer.input.draws import choose, draw, pick
+from trainer.input.filters import (
     colour_transform,
     convolved,
-    draw,
-    pick,
     recoloured,
     rescaled,
     sharpened,
@@ -138,10 +136,10 @@ def displacement(
     seeds = tf.unstack(tf.random.split(seed, 3))
     scale = draw(seeds[0], 0.95, 1.05)
     shift = draw(seeds[1], -1.0, 1.0, [2]) * tf.constant([0.03, 0.015]) * extent
-    there = similarity(centre, tf.zeros([]), scale, shift)
+    forward = similarity(centre, tf.zeros([]), scale, shift)
     grid = pixel_grid(height + 2 * margin, width + 2 * margin) - float(margin)
     wave = 0.01 * extent * smooth_noise(seeds[2], (6, 6), grid.shape[:2])
-    return transformed(grid, inverse(there)) + wave
+    return transformed(grid, inverse(forward)) + wave
 
 
 def restyled(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -163,9 +161,9 @@ def restyled(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 def face_centre(landmarks: tf.Tensor) -> tf.Tensor:
     """(2,) px: mean of the landmarks (T, 5, 2) of the frames that have a face."""
-    found = tf.reduce_any(landmarks != 0.0, axis=[1, 2])  # (T,)
-    kept = tf.where(found[:, None, None], landmarks, 0.0)
-    count = 5.0 * tf.reduce_sum(tf.cast(found, tf.float32))
+    has_face = tf.reduce_any(landmarks != 0.0, axis=[1, 2])  # (T,)
+    kept = tf.where(has_face[:, None, None], landmarks, 0.0)
+    count = 5.0 * tf.reduce_sum(tf.cast(has_face, tf.float32))
     return tf.math.divide_no_nan(tf.reduce_sum(kept, axis=[0, 1]), count)
 
 

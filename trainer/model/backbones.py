@@ -1,25 +1,51 @@
-"""The image networks by name: what looks at single frames."""
+"""Registry of backbones, the networks over single frames, by name.
+
+A backbone is one decorated function; a family of networks may share one:
+
+    @backbone("toy")
+    def toy(name, pixels, pretrained):
+        return keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(pixels))
+
+It takes its registered name, pixel values 0 to 255 as a symbolic float tensor (B, H, W, 3), and
+--pretrained, "" for none; it returns pooled features (B, D). It raises ValueError or
+FileNotFoundError where the pretrained weights do not fit.
+
+The names are the choices of --backbone, and `dfdetect train --help` must not wait for Keras. So
+each function imports what it builds with when it is called.
+"""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-import keras
-from keras import layers
+from trainer.model.resnext_specs import SPECS
 
-from trainer.model.layers import BatchNorm
-from trainer.model.pretrained import WEIGHTS_SUFFIX, load_backbone
-from trainer.model.resnext import SPECS, build_resnext
+if TYPE_CHECKING:
+    import keras
 
-EFFICIENTNETS = {
+Build = Callable[[str, "keras.KerasTensor", str], "keras.KerasTensor"]
+B = TypeVar("B", bound=Build)
+
+BACKBONE = "backbone"  # the layer's name in the detector, whichever network it is
+BACKBONES: dict[str, Build] = {}
+EFFICIENTNETS = {  # our name -> that in keras.applications
     f"efficientnet_{size.lower()}": f"EfficientNet{size}"
     for size in ("B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "V2S")
 }
-IMAGENET = "imagenet"
-BACKBONE = "backbone"  # the layer's name in the detector, whichever network it is
-# Of pixel values, per channel: the statistics that torchvision's and Keras' weights expect.
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+def backbone(*names: str) -> Callable[[B], B]:
+    """Registers the decorated function under these names. Raises ValueError for a taken one."""
+
+    def register(build: B) -> B:
+        for name in names:
+            if name in BACKBONES:
+                raise ValueError(f"There is a backbone {name!r} already; choose another name.")
+            BACKBONES[name] = build
+        return build
+
+    return register
 
 
 def build_backbone(name: str, side_px: int, pretrained: str = "") -> keras.Model:
@@ -29,64 +55,21 @@ def build_backbone(name: str, side_px: int, pretrained: str = "") -> keras.Model
     `pretrained.load_backbone`; for an EfficientNet also a "notop.h5" file as Keras publishes
     it. Raises ValueError or FileNotFoundError where it does not fit.
     """
-    build = _resnext if name in SPECS else _efficientnet
-    return build(name, (side_px, side_px, 3), pretrained)
+    import keras  # when called: see above
+
+    pixels = keras.Input((side_px, side_px, 3), name="pixels")
+    return keras.Model(pixels, BACKBONES[name](name, pixels, pretrained), name=BACKBONE)
 
 
-def _resnext(name: str, shape: tuple[int, int, int], pretrained: str) -> keras.Model:
-    if pretrained == IMAGENET:
-        raise ValueError(
-            f"There is no place to fetch ImageNet weights of {name} from. Convert torchvision's "
-            f"with `dfdetect import-weights FILE --backbone {name}` and give what it writes."
-        )
-    network = build_resnext(name, shape)
-    if pretrained:
-        load_backbone(network, pretrained)
-    pixels = keras.Input(shape, name="pixels")
-    variance = [deviation**2 for deviation in PIXEL_STD]
-    x = layers.Normalization(mean=PIXEL_MEAN, variance=variance, dtype="float32")(pixels)
-    return keras.Model(pixels, network(x), name=BACKBONE)
+@backbone(*SPECS)
+def resnext(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+    from trainer.model.resnext import resnext_features
+
+    return resnext_features(name, pixels, pretrained)
 
 
-def _efficientnet(name: str, shape: tuple[int, int, int], pretrained: str) -> keras.Model:
-    """Keras' own network, which scales pixel values itself, as `_copy` has its layers."""
-    ours = pretrained.endswith(WEIGHTS_SUFFIX)
-    if pretrained not in ("", IMAGENET) and not os.path.isfile(pretrained):
-        raise FileNotFoundError(f"{pretrained}: there is no such file.")
-    build = getattr(keras.applications, EFFICIENTNETS[name])
-    weights = pretrained if pretrained and not ours else None
-    try:
-        original = build(include_top=False, weights=weights, input_shape=shape, pooling="avg")
-    except Exception as error:  # whatever a download or a foreign file can raise
-        if weights is None:
-            raise
-        raise ValueError(
-            f"--pretrained {pretrained}: these weights of {name} cannot be had: {error}. "
-            "Fetch Keras' file on another machine and give its path, or train without."
-        ) from error
+@backbone(*EFFICIENTNETS)
+def efficientnet(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+    from trainer.model.efficientnet import efficientnet_features
 
-    network = keras.models.clone_model(original, clone_function=_copy)
-    for layer in network.layers:
-        if layer.weights:
-            layer.set_weights(original.get_layer(layer.name).get_weights())
-    if ours:
-        load_backbone(network, pretrained)
-    pixels = keras.Input(shape, name="pixels")
-    return keras.Model(pixels, network(pixels), name=BACKBONE)
-
-
-def _copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Ours for a layer of Keras' EfficientNets.
-
-    B0 to B7 hold the statistics of pixels as weights, which are only right with the published
-    ones, and which lack a factor that Keras has as a layer more for "imagenet" alone
-    (tensorflow/tensorflow#49930). Here they are constants, whatever the weights come from.
-    """
-    if type(layer) is layers.Normalization:
-        mean = [value / 255 for value in PIXEL_MEAN]
-        variance = [(value / 255) ** 2 for value in PIXEL_STD]
-        return layers.Normalization(mean=mean, variance=variance, dtype=layer.dtype_policy)
-    if type(layer) is layers.Rescaling and isinstance(layer.scale, list):
-        return layers.Identity(dtype=layer.dtype_policy)
-    kind = BatchNorm if type(layer) is layers.BatchNormalization else type(layer)
-    return kind.from_config(layer.get_config())
+    return efficientnet_features(name, EFFICIENTNETS[name], pixels, pretrained)

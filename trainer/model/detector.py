@@ -1,4 +1,4 @@
-"""The detector: a backbone over single frames, a temporal model over them, one logit a clip."""
+"""Detector: a backbone over single frames, a temporal model over their features, clip logits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build_model(
     computation, is "float32" or "bfloat16"; weights are float32 always. Raises as
     `build_backbone` does for `config.pretrained`.
     """
-    before = keras.config.dtype_policy()
+    before = keras.config.dtype_policy()  # global, so that it is restored
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
     try:
         return _build(config, crop_size, frames)

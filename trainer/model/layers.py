@@ -1,4 +1,7 @@
-"""Layers that Keras lacks or makes slow: grouped convolution, batch norm, time folding, pooling."""
+"""Keras layers of the detector: grouped convolution, batch norm, time folding, masked pooling.
+
+One module, so that importing it registers every layer that a saved detector holds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ IMPLEMENTATIONS = ("auto", "native", "merged")
 def native_grouping_works(dtype: str = "float32") -> bool:
     """Whether tf.nn.conv2d takes grouped kernels of this type here, forward and backward: on a
     GPU or TPU, or where TensorFlow uses oneDNN, which by default it does on some x86 processors
-    and not on others."""
+    and not on others.
+
+    Asked once in a process, and it initializes TensorFlow's devices (see `training.devices`)."""
     if any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")):
         return True
     # Tried rather than looked up: TensorFlow has no public word on whether oneDNN is in use.

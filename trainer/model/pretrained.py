@@ -1,6 +1,7 @@
-"""Pretrained ResNeXt weights in PyTorch's naming -> our Keras backbones, without PyTorch.
+"""Pretrained weights: ResNeXts in PyTorch's naming, and our own files, into Keras backbones.
 
-The names are those of torchvision's resnet.py and timm's resnet.py, which agree for ResNeXt.
+PyTorch is not needed. Its names are those of torchvision's resnet.py and timm's resnet.py, which
+agree for ResNeXt.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import h5py
+import ml_dtypes  # noqa: F401  teaches NumPy bfloat16, which safetensors asks it for
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from pipelines.atomic import replacing
-from trainer.config import WEIGHTS_SUFFIX
+from trainer.model.weight_formats import PICKLE_SUFFIXES, WEIGHTS_SUFFIX
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # not loaded: `dfdetect import-weights` reads the file before it waits for it
     import keras
 
-PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 BATCH_NORM = {
@@ -57,10 +61,10 @@ def torch_module(layer: str) -> str | None:
     simple = {"stem": "conv1", "stem_bn": "bn1", "classes": "fc"}
     if layer in simple:
         return simple[layer]
-    found = re.fullmatch(r"stage(\d+)_block(\d+)_(conv[123]|bn[123]|shortcut|shortcut_bn)", layer)
-    if not found:
+    match = re.fullmatch(r"stage(\d+)_block(\d+)_(conv[123]|bn[123]|shortcut|shortcut_bn)", layer)
+    if not match:
         return None
-    stage, block, part = found.groups()
+    stage, block, part = match.groups()
     part = {"shortcut": "downsample.0", "shortcut_bn": "downsample.1"}.get(part, part)
     return f"layer{stage}.{int(block) - 1}.{part}"
 
@@ -151,10 +155,6 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises FileNotFoundError, or ValueError for a pickled PyTorch file (with how to convert it)
     and for a damaged one.
     """
-    import ml_dtypes  # noqa: F401  teaches NumPy bfloat16, which safetensors asks it for
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = _existing(path)
     recipe = CONVERSION.format(path=str(path), out=str(path.with_suffix(".safetensors")))
     if path.suffix in PICKLE_SUFFIXES:
@@ -177,8 +177,6 @@ def read_weights_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises FileNotFoundError, or ValueError for a damaged file.
     """
-    import h5py
-
     tensors = {}
 
     def keep(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -228,22 +226,3 @@ def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         backbone.save_weights(temporary)
-
-
-def import_weights(
-    file: str | os.PathLike, name: str, out: str | os.PathLike
-) -> tuple[int, list[str]]:
-    """Writes a ResNeXt's weights in PyTorch's naming as a .weights.h5 file of ours.
-
-    file: .safetensors. name: the backbone whose weights they are. Returns how many tensors were
-    read and the names of those left out. Raises FileNotFoundError or ValueError as
-    `load_backbone` does.
-    """
-    tensors = read_safetensors(file)  # before TensorFlow loads: mistakes show at once
-    from trainer.model.resnext import build_resnext
-
-    # Any side will do: weights do not depend on it.
-    backbone = build_resnext(name, (64, 64, 3))
-    left_out = load_state_dict(backbone, tensors, str(file))
-    save_backbone(backbone, out)
-    return len(tensors), left_out

@@ -5,35 +5,13 @@ The stride sits on the 3x3 convolution and batch norm has epsilon 1e-5, as in th
 
 from __future__ import annotations
 
-import dataclasses
-
 import keras
 from keras import layers
 
 from trainer.model.layers import BatchNorm, GroupedConv2D
-
-
-@dataclasses.dataclass(frozen=True)
-class ResNeXtSpec:
-    """blocks: per stage; width: inner channels of the first stage, doubled in each next one;
-    expansion: output channels of a block per inner channel; pool: max-pool in the stem."""
-
-    blocks: tuple[int, ...]
-    cardinality: int
-    width: int
-    expansion: float
-    stem_filters: int = 64
-    stem_kernel: int = 7
-    pool: bool = True
-
-
-SPECS = {
-    "resnext_tiny": ResNeXtSpec((1, 1, 1), 8, 16, 2, 16, 3, False),
-    "resnext_small": ResNeXtSpec((1, 1, 2), 8, 32, 2, 32, 5, True),
-    "resnext26_32x4d": ResNeXtSpec((2, 2, 2, 2), 32, 128, 2),
-    "resnext50_32x4d": ResNeXtSpec((3, 4, 6, 3), 32, 128, 2),
-    "resnext101_32x8d": ResNeXtSpec((3, 4, 23, 3), 32, 256, 1),
-}
+from trainer.model.pretrained import load_backbone
+from trainer.model.resnext_specs import SPECS
+from trainer.model.weight_formats import IMAGENET, PIXEL_MEAN, PIXEL_STD
 
 
 def _norm(x, name: str, momentum: float):
@@ -89,3 +67,18 @@ def build_resnext(
     if classes:
         x = layers.Dense(classes, name="classes")(x)
     return keras.Model(inputs, x, name=preset)
+
+
+def resnext_features(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+    """Pixel values 0 to 255 (B, H, W, 3) -> pooled features (B, D); see `backbones`."""
+    if pretrained == IMAGENET:
+        raise ValueError(
+            f"There is no place to fetch ImageNet weights of {name} from. Convert torchvision's "
+            f"with `dfdetect import-weights FILE --backbone {name}` and give what it writes."
+        )
+    network = build_resnext(name, pixels.shape[1:])
+    if pretrained:
+        load_backbone(network, pretrained)
+    variance = [deviation**2 for deviation in PIXEL_STD]
+    x = layers.Normalization(mean=PIXEL_MEAN, variance=variance, dtype="float32")(pixels)
+    return network(x)

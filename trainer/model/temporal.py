@@ -1,6 +1,6 @@
-"""From the features of single frames to those of a clip: encoders over time, and pooling.
+"""Temporal models by name: encoders over the features of frames, and pooling to those of a clip.
 
-Every one honours the mask: what stands in a frame without a face changes nothing.
+All are masked: what a frame without a face holds changes nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ HEAD_UNITS = 64  # of one attention head
 
 def encode_and_pool(x, keep, config: TrainConfig):
     """Frame features x (B, T, D) and keep (B, T) bool -> per frame (B, T, F), per clip (B, F)."""
-    encode, pool = _TEMPORAL[config.temporal]
+    encode, pool = TEMPORAL_MODELS[config.temporal]
     sequence = encode(x, keep, config)
     return sequence, pool(sequence, keep, config)
 
 
-def _as_is(x, keep, config: TrainConfig):
+def _identity(x, keep, config: TrainConfig):
     return x
 
 
-def _recurrent(cell: str, both_ways: bool) -> Callable:
+def _recurrent(cell: str, bidirectional: bool) -> Callable:
     def encode(x, keep, config: TrainConfig):
         for i in range(config.temporal_layers):
             # cuDNN wants masks that are padded on the right; faces are also lost in the middle.
@@ -36,7 +36,7 @@ def _recurrent(cell: str, both_ways: bool) -> Callable:
                 use_cudnn=False,
                 name=f"temporal_{cell.lower()}{i + 1}",
             )
-            if both_ways:
+            if bidirectional:
                 layer = layers.Bidirectional(layer, name=f"temporal_bi{cell.lower()}{i + 1}")
             x = layer(x, mask=keep)  # (B, T, units), or twice the units
         return x
@@ -48,7 +48,7 @@ def _transformer(x, keep, config: TrainConfig):
     """Pre-norm encoder (Xiong et al. 2020) with learned positions: (B, T, D) -> (B, T, units)."""
     units = config.temporal_units
     heads = max(1, units // HEAD_UNITS)
-    seen = layers.Reshape((1, -1), name="temporal_seen")(keep)  # (B, 1, T): for each asking frame
+    visible = layers.Reshape((1, -1), name="temporal_seen")(keep)  # (B, 1, T): for every query
     x = layers.Dense(units, name="temporal_project")(x)
     x = Positions(name="temporal_positions")(x)
     for i in range(config.temporal_layers):
@@ -61,7 +61,7 @@ def _transformer(x, keep, config: TrainConfig):
             seed=config.seed,
             name=f"{name}_attention",
         )
-        x = layers.Add(name=f"{name}_add1")([x, attention(y, y, attention_mask=seen)])
+        x = layers.Add(name=f"{name}_add1")([x, attention(y, y, attention_mask=visible)])
         y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
         y = layers.Dense(4 * units, "gelu", name=f"{name}_dense1")(y)
         y = layers.Dropout(config.dropout, seed=config.seed, name=f"{name}_dropout")(y)
@@ -79,11 +79,11 @@ def _attention(sequence, keep, config: TrainConfig):
 
 
 # Name -> (encoder over time, pooling of what it gives).
-_TEMPORAL: dict[str, tuple[Callable, Callable]] = {
-    "lstm": (_recurrent("LSTM", both_ways=False), _mean),
-    "bilstm": (_recurrent("LSTM", both_ways=True), _mean),
-    "gru": (_recurrent("GRU", both_ways=False), _mean),
+TEMPORAL_MODELS: dict[str, tuple[Callable, Callable]] = {
+    "lstm": (_recurrent("LSTM", bidirectional=False), _mean),
+    "bilstm": (_recurrent("LSTM", bidirectional=True), _mean),
+    "gru": (_recurrent("GRU", bidirectional=False), _mean),
     "transformer": (_transformer, _mean),
-    "attention": (_as_is, _attention),
-    "mean": (_as_is, _mean),
+    "attention": (_identity, _attention),
+    "mean": (_identity, _mean),
 }

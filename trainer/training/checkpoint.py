@@ -1,6 +1,6 @@
-"""All that a training needs to go on exactly where it was, in one file.
+"""Checkpoints: the whole state of a training in one file, to resume exactly where it stopped.
 
-Not Keras' BackupAndRestore: it knows no steps within an epoch and neither metrics nor history.
+Not Keras' BackupAndRestore: it saves no step within an epoch and neither metrics nor history.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from pipelines.atomic import replacing
 from trainer.errors import CheckpointError
@@ -40,13 +42,11 @@ def _tensors(model: Any) -> Iterator[tuple[str, Any]]:
             yield f"{group}/{index:04d}", variable
 
 
-def save(path: Path, model: Any, progress: TrainingState) -> None:
+def save(path: Path, model: Any, state: TrainingState) -> None:
     """Writes the compiled model's whole state, at once or not at all.
 
     Raises CheckpointError where a number is not finite: the file before it is worth more.
     """
-    from safetensors.numpy import save_file
-
     tensors = {}
     for name, variable in _tensors(model):
         value = np.asarray(variable.numpy(), order="C")
@@ -54,13 +54,11 @@ def save(path: Path, model: Any, progress: TrainingState) -> None:
             raise CheckpointError(f"{variable.path} holds numbers that are not finite.")
         tensors[name] = value
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"progress": json.dumps(dataclasses.asdict(progress))})
+        save_file(tensors, temporary, {"progress": json.dumps(dataclasses.asdict(state))})
 
 
 def read_state(path: Path) -> TrainingState:
     """How far the training of a checkpoint was; the beginning where there is none."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         return TrainingState()
     try:
@@ -77,12 +75,10 @@ def load(path: Path, model: Any, groups: tuple[str, ...]) -> None:
 
     groups: of "model", "optimizer" and "metrics". Raises CheckpointError where they differ.
     """
-    from safetensors import safe_open
-
     wanted = {n: v for n, v in _tensors(model) if n.partition("/")[0] in groups}
     with safe_open(path, "numpy") as file:
-        there = {name for name in file.keys() if name.partition("/")[0] in groups}
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in there}
+        names = [name for name in file.keys() if name.partition("/")[0] in groups]
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         expected = {name: tuple(variable.shape) for name, variable in wanted.items()}
         if shapes != expected:
             raise CheckpointError(

@@ -1,10 +1,17 @@
-"""What the training runs on: devices and the type to compute in."""
+"""Device strategy and compute precision of a training.
+
+TensorFlow's devices are global. `make_strategy` initializes them: what has to be set before that
+(logical devices, memory growth) must be set before a training begins, and a TPU's state is wiped.
+The training's other globals: the random seed, set once in `loop.Training`, and Keras' dtype
+policy, set and restored in `model.detector.build_model`.
+"""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any
+
+import tensorflow as tf
 
 from trainer.errors import TrainError
 
@@ -12,14 +19,12 @@ CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # as Linux names them
 GPU_BFLOAT16 = (8, 0)  # NVIDIA's compute capability from which on it is fast: Ampere
 
 
-def make_strategy(name: str) -> Any:
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy of a name in TrainConfig.strategy.
 
     "auto": a TPU if the machine has one, else all GPUs, else the CPU. "gpu" is one GPU, "mirrored"
     all of them, or all logical CPUs where there is no GPU. Raises TrainError.
     """
-    import tensorflow as tf
-
     if name == "tpu" or (name == "auto" and _has_tpu()):
         return _tpu_strategy()
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
@@ -33,14 +38,10 @@ def make_strategy(name: str) -> Any:
 
 
 def _has_tpu() -> bool:
-    import tensorflow as tf
-
     return bool(tf.config.list_physical_devices("TPU")) or Path("/dev/accel0").exists()
 
 
-def _tpu_strategy() -> Any:
-    import tensorflow as tf
-
+def _tpu_strategy() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver("local")
         tf.config.experimental_connect_to_cluster(resolver)
@@ -53,22 +54,18 @@ def _tpu_strategy() -> Any:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def is_tpu(strategy: Any) -> bool:
-    import tensorflow as tf
-
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
-def choose_precision(name: str, strategy: Any) -> str:
+def choose_precision(name: str, strategy: tf.distribute.Strategy) -> str:
     """The type of a name in TrainConfig.precision: for "auto" what the hardware is made for."""
     if name != "auto":
         return name
     return "bfloat16" if _has_bfloat16(strategy) else "float32"
 
 
-def _has_bfloat16(strategy: Any) -> bool:
-    import tensorflow as tf
-
+def _has_bfloat16(strategy: tf.distribute.Strategy) -> bool:
     if is_tpu(strategy):
         return True
     if any("GPU" in device for device in strategy.extended.worker_devices):
@@ -82,8 +79,8 @@ def _has_bfloat16(strategy: Any) -> bool:
 
 def cpu_flags() -> set[str]:
     """The instruction sets of the CPU by Linux' names; none elsewhere than on Linux."""
-    facts = Path("/proc/cpuinfo")
-    if platform.system() != "Linux" or not facts.is_file():
+    cpuinfo = Path("/proc/cpuinfo")
+    if platform.system() != "Linux" or not cpuinfo.is_file():
         return set()
-    lines = (line for line in facts.read_text().splitlines() if line.startswith("flags"))
+    lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("flags"))
     return set(next(lines, "").partition(":")[2].split())

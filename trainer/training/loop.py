@@ -1,4 +1,4 @@
-"""The training loop: model, data and optimizer through all phases, from the start or resumed."""
+"""Training loop: model, data and optimizer through all phases, from the start or resumed."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from trainer.training import callbacks, checkpoint
 from trainer.training.devices import choose_precision, make_strategy
 from trainer.training.losses import compile_model
 from trainer.training.optimizer import make_optimizer
+from trainer.training.progress import ProgressDisplay
 
 
 @dataclasses.dataclass(frozen=True)
 class FitCall:
-    """The steps from `start` to `end` of one call of `fit`, within the phase that began at
-    `phase_start`."""
+    """One call of `fit`: its steps from `start` to `end`, and those of the phase that it is in."""
 
     start: int
     end: int
     phase_start: int
     phase_end: int
-    frozen: bool  # whether the backbone stays as it is
+    frozen: bool  # whether the backbone is
 
 
-def fit_calls(config: TrainConfig, steps_per_epoch: int, done: int) -> Iterator[FitCall]:
-    """The calls that are left after `done` steps: the rest of an epoch, then whole epochs, phase by
+def fit_calls(config: TrainConfig, steps_per_epoch: int, steps_done: int) -> Iterator[FitCall]:
+    """The calls that are left after `steps_done`: the rest of an epoch, then whole epochs, phase by
     phase."""
-    boundary, end = (epochs * steps_per_epoch for epochs in (config.freeze_epochs, config.epochs))
-    for first, last, frozen in ((0, boundary, True), (boundary, end, False)):
-        start = max(first, done)
-        rest = min(-(-start // steps_per_epoch) * steps_per_epoch, last)
-        for a, b in ((start, rest), (rest, last)):
-            if a < b:
-                yield FitCall(a, b, first, last, frozen)
+    thawed, end = (epochs * steps_per_epoch for epochs in (config.freeze_epochs, config.epochs))
+    for phase_start, phase_end, frozen in ((0, thawed, True), (thawed, end, False)):
+        start = max(phase_start, steps_done)
+        epoch_end = min(-(-start // steps_per_epoch) * steps_per_epoch, phase_end)
+        for first, last in ((start, epoch_end), (epoch_end, phase_end)):
+            if first < last:
+                yield FitCall(first, last, phase_start, phase_end, frozen)
 
 
-def check_shares(batch_size: int, devices: int) -> None:
-    """Raises TrainError where a step's clips cannot be shared evenly among the devices."""
+def check_batch_size(batch_size: int, devices: int) -> None:
+    """Raises TrainError where the devices cannot share a batch evenly."""
     if batch_size % devices:
         raise TrainError(
             f"A step takes {batch_size} clips, which {devices} devices cannot share evenly; give "
@@ -78,20 +78,20 @@ class Training:
         self._state = (
             checkpoint.read_state(self._checkpoint) if resume else checkpoint.TrainingState()
         )
-        self._phase: int | None = None  # which phase the model is compiled for
-        keras.utils.set_random_seed(config.seed)
+        self._compiled_phase: int | None = None  # its first step
+        keras.utils.set_random_seed(config.seed)  # global: Python's, NumPy's and TensorFlow's
         self._strategy = make_strategy(config.strategy)
         self._precision = choose_precision(config.precision, self._strategy)
         self._clips = TrainingClips(dataset, config)
         replicas = self._strategy.num_replicas_in_sync
-        check_shares(self._clips.batch_size, replicas)
+        check_batch_size(self._clips.batch_size, replicas)
         self._validation = validation_batches(dataset, config, self._clips.batch_size, replicas)
         shape = dataset.config.crop_size, dataset.config.frames_per_clip
-        bare = dataclasses.replace(config, pretrained="")
+        unloaded = dataclasses.replace(config, pretrained="")
         with self._strategy.scope():
-            self._model = build_model(bare if resume else config, *shape, self._precision)
+            self._model = build_model(unloaded if resume else config, *shape, self._precision)
         # What is saved computes in float32, wherever and however the training did.
-        self._keeper = build_model(bare, *shape)
+        self._float32_copy = build_model(unloaded, *shape)
 
     def describe(self) -> dict[str, Any]:
         """What config.json says of the training beside its settings."""
@@ -125,17 +125,17 @@ class Training:
             self._console.print(f"resumes after step {self._state.step}", highlight=False)
 
     def _has_stopped(self, fit_call: FitCall) -> bool:
-        """Whether an earlier call, or an earlier fit_call, ended for want of improvement."""
-        gainless = callbacks.without_gain(self._state.history)
-        return not fit_call.frozen and gainless >= self._config.patience
+        """Whether an earlier call, or an earlier process, ended for want of improvement."""
+        waited = callbacks.epochs_since_best(self._state.history)
+        return not fit_call.frozen and waited >= self._config.patience
 
     def _fit(self, fit_call: FitCall) -> None:
         epoch_steps = self._clips.steps_per_epoch
-        resumed = self._resumed(fit_call)
-        if self._phase != fit_call.phase_start:
+        restored = self._groups_to_restore(fit_call)
+        if self._compiled_phase != fit_call.phase_start:
             self._compile(fit_call)
         first = fit_call.start // epoch_steps
-        progress = callbacks.ShowProgress(
+        progress = ProgressDisplay(
             self._console,
             self._state,
             steps=self._config.epochs * epoch_steps,
@@ -151,7 +151,7 @@ class Training:
                 steps_per_epoch=min(epoch_steps, fit_call.end - fit_call.start),
                 verbose=0,
                 shuffle=False,  # the data set shuffles
-                callbacks=[*self._callbacks(fit_call, resumed), progress],
+                callbacks=[*self._callbacks(fit_call, restored), progress],
             )
         finally:
             progress.close()
@@ -163,12 +163,12 @@ class Training:
             steps = fit_call.phase_end - fit_call.phase_start
             optimizer = make_optimizer(self._config, self._model, backbone, steps)
             compile_model(self._model, optimizer, self._config.frame_loss_weight)
-        self._phase = fit_call.phase_start
+        self._compiled_phase = fit_call.phase_start
 
-    def _resumed(self, fit_call: FitCall) -> tuple[str, ...]:
-        """What of the checkpoint a fit_call begins with: the first one of this process with the
+    def _groups_to_restore(self, fit_call: FitCall) -> tuple[str, ...]:
+        """What of the checkpoint this call begins with: the first one of this process with the
         model, and with the rest where it does not begin a phase or an epoch."""
-        if self._phase is not None or not self._state.step:
+        if self._compiled_phase is not None or not self._state.step:
             return ()
         groups = ["model"]
         if fit_call.start > fit_call.phase_start:
@@ -178,21 +178,21 @@ class Training:
         return tuple(groups)
 
     def _callbacks(
-        self, fit_call: FitCall, resumed: tuple[str, ...]
+        self, fit_call: FitCall, restored: tuple[str, ...]
     ) -> list[keras.callbacks.Callback]:
         config, state = self._config, self._state
         averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
         return [
             *averaging,
-            callbacks.KeepBest(
-                self._keeper,
+            callbacks.BestModel(
+                self._float32_copy,
                 self._out / run.BEST_NAME,
                 self._checkpoint,
                 state,
                 None if fit_call.frozen else config.patience,
             ),
             callbacks.HistoryFile(self._out / "history.csv", state),
-            callbacks.Checkpoints(self._checkpoint, state, config.checkpoint_minutes, resumed),
+            callbacks.Checkpoints(self._checkpoint, state, config.checkpoint_minutes, restored),
             keras.callbacks.TensorBoard(str(self._out / "tensorboard"), write_graph=False),
         ]
 

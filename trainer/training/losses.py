@@ -1,4 +1,4 @@
-"""What training makes small, and what it watches meanwhile."""
+"""Losses on clips and frames, and the metric of clips, that a detector is compiled with."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def compile_model(
     )
     # Keras makes these losses' averages in the first step, whose graph TensorFlow then traces
     # once more, because variables came into being: a third of the time to the end of that step.
-    nothing = {name: tf.zeros((1, *x.shape[1:])) for name, x in model.output.items()}
-    model.compute_loss(y=nothing, y_pred=nothing)
+    zeros = {name: tf.zeros((1, *x.shape[1:])) for name, x in model.output.items()}
+    model.compute_loss(y=zeros, y_pred=zeros)
     model.reset_metrics()

@@ -1,4 +1,4 @@
-"""AdamW as the training uses it: a rate of its own for the backbone, and one pass over memory."""
+"""AdamW with a learning rate of its own for the backbone, a fused update, and its schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.config import TrainConfig
 NO_DECAY = ("bias", "gamma", "beta", "positions")  # in the names of variables
 
 
-def schedule(peak: float, steps: int, warmup: float) -> keras.optimizers.schedules.CosineDecay:
+def warmup_cosine(peak: float, steps: int, warmup: float) -> keras.optimizers.schedules.CosineDecay:
     """Rises along a line to `peak` in a share of the steps, then falls along a half cosine."""
     rising = int(steps * warmup)
     return keras.optimizers.schedules.CosineDecay(
@@ -100,7 +100,7 @@ def make_optimizer(
 ) -> DetectorAdamW:
     """The optimizer for `steps` steps in which the backbone learns, or is not trainable."""
     optimizer = DetectorAdamW(
-        schedule(config.learning_rate, steps, config.warmup),
+        warmup_cosine(config.learning_rate, steps, config.warmup),
         slow_rate=config.backbone_rate,
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm,

@@ -1,4 +1,4 @@
-"""Training: from a data set of clips to the folder of a run."""
+"""Training of a detector on shards into a run folder, new or resumed."""
 
 from __future__ import annotations
 

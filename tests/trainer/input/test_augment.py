@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.faces.align import TEMPLATE
-from trainer.input import augment, geometry
+from trainer.input import augment, filters, geometry
 
 FRAMES, HEIGHT, WIDTH = 3, 48, 64
 OPERATIONS = {operation.__name__: operation for _, operation in augment.OPERATIONS}
@@ -173,9 +173,9 @@ def test_recolour_keeps_grey_neutral_to_within_the_gains():
 
 
 def test_colour_at_strength_zero_is_the_identity():
-    transform = augment.colour_transform(seeds(1)[0], 0.0)
+    transform = filters.colour_transform(seeds(1)[0], 0.0)
     x = tf.constant(picture(), tf.float32)
-    np.testing.assert_allclose(augment.recoloured(x, transform), x, atol=0.1)
+    np.testing.assert_allclose(filters.recoloured(x, transform), x, atol=0.1)
 
 
 @pytest.mark.parametrize("name", ["blur", "rescale"])
@@ -198,7 +198,7 @@ def test_blur_and_rescale_keep_the_brightness_up_to_the_border(name):
 def test_blur_spreads_a_point_by_sigma(sigma):
     x = np.zeros((41, 41, 1, 3), np.float32)
     x[20, 20] = 1.0
-    spread = augment.blurred(tf.constant(x), tf.constant(sigma), radius=8).numpy()[:, :, 0, 0]
+    spread = filters.blurred(tf.constant(x), tf.constant(sigma), radius=8).numpy()[:, :, 0, 0]
     offsets = np.arange(41) - 20
     variance = (spread.sum(axis=0) * offsets**2).sum()
     assert variance == pytest.approx(sigma**2, rel=0.05)
@@ -257,14 +257,14 @@ def test_erase_leaves_the_rest_of_the_picture():
 
 def test_recompression_at_lower_quality_costs_more():
     clip = still_clip()
-    found = []
+    changes = []
     for seed in seeds(12):
         quality = int(tf.random.stateless_uniform([], seed, 40, 101, tf.int32))
         changed = np.abs(augment.recompress(clip, seed).numpy().astype(int) - clip.numpy()).mean()
-        found.append((quality, changed))
-    found.sort()
-    assert found[0][0] < 60 and found[-1][0] > 85
-    assert found[0][1] > found[-1][1] > 0
+        changes.append((quality, changed))
+    changes.sort()
+    assert changes[0][0] < 60 and changes[-1][0] > 85
+    assert changes[0][1] > changes[-1][1] > 0
 
 
 def test_recompression_treats_all_frames_alike():

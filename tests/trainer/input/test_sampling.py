@@ -1,4 +1,4 @@
-"""Which clips a training step sees."""
+"""Sampling of training clips: order, balance, self-blending, labels, resuming at a step."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input import sampling
 from trainer.input.clips import read_clips
-from trainer.input.sampling import TrainingClips, nearest_frame, shares, to_fit, validation_batches
+from trainer.input.sampling import (
+    TrainingClips,
+    nearest_frame,
+    plan_sampling,
+    to_fit,
+    validation_batches,
+)
 
 PLAIN = TrainConfig(batch_size=4, augment=False)
 
 
 def batches(data, config: TrainConfig, first: int, count: int) -> list[tuple]:
     """The pixels, labels and weights of some batches."""
-    found = (
+    taken = (
         TrainingClips(ClipDataset.open(data), config).batches(first).take(count).as_numpy_iterator()
     )
-    return [(x["clips"], y["logit"], w["logit"]) for x, y, w in found]
+    return [(x["clips"], y["logit"], w["logit"]) for x, y, w in taken]
 
 
 def test_every_clip_is_shown_once_in_an_epoch_but_for_the_last_incomplete_batch(sample_shards):
     clips = TrainingClips(ClipDataset.open(sample_shards), dataclasses.replace(PLAIN, batch_size=1))
-    shown = Counter(
+    drawn = Counter(
         x["clips"].tobytes()
         for x, _, _ in clips.batches().take(clips.steps_per_epoch).as_numpy_iterator()
     )
     there = [c for c in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()]
-    assert len(shown) == len(there) == clips.steps_per_epoch
-    assert set(shown.values()) == {1}
+    assert len(drawn) == len(there) == clips.steps_per_epoch
+    assert set(drawn.values()) == {1}
 
 
 def test_another_seed_gives_another_order(sample_shards):
@@ -51,8 +57,8 @@ def test_another_seed_gives_another_order(sample_shards):
 def test_each_epoch_has_an_order_of_its_own(sample_shards):
     config = dataclasses.replace(PLAIN, batch_size=1)
     steps = TrainingClips(ClipDataset.open(sample_shards), config).steps_per_epoch
-    shown = [pixels.tobytes() for pixels, _, _ in batches(sample_shards, config, 0, 2 * steps)]
-    assert shown[:steps] != shown[steps:] and set(shown[:steps]) == set(shown[steps:])
+    drawn = [pixels.tobytes() for pixels, _, _ in batches(sample_shards, config, 0, 2 * steps)]
+    assert drawn[:steps] != drawn[steps:] and set(drawn[:steps]) == set(drawn[steps:])
 
 
 @pytest.mark.parametrize("balance", ["weights", "sampling"])
@@ -76,10 +82,10 @@ def test_blending_and_augmentation_are_the_same_whenever_a_step_is_made(sample_s
 def test_balanced_sampling_shows_as_many_real_clips_as_fakes(sample_shards):
     config = dataclasses.replace(PLAIN, balance="sampling", batch_size=1)
     clips = TrainingClips(ClipDataset.open(sample_shards), config)
-    labels = [label[0] for _, label, _ in batches(sample_shards, config, 0, clips.shares.clips)]
+    labels = [label[0] for _, label, _ in batches(sample_shards, config, 0, clips.plan.clips)]
     counts = ClipDataset.open(sample_shards).label_counts("train")
-    assert clips.shares.clips == 2 * max(counts.values())
-    assert 0.4 < np.mean(labels) < 0.6 and clips.shares.weights == (1.0, 1.0)
+    assert clips.plan.clips == 2 * max(counts.values())
+    assert 0.4 < np.mean(labels) < 0.6 and clips.plan.weights == (1.0, 1.0)
 
 
 def test_self_blending_needs_real_clips_only_and_makes_a_fake_of_each(sample_shards):
@@ -90,10 +96,10 @@ def test_self_blending_needs_real_clips_only_and_makes_a_fake_of_each(sample_sha
         for clip in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()
         if clip["label"] == REAL
     }
-    assert clips.shares.clips == 2 * len(real)
-    shown = batches(sample_shards, config, 0, clips.shares.clips)
-    as_they_are = [pixels.tobytes() for pixels, label, _ in shown if label[0] == REAL]
-    blended = [pixels.tobytes() for pixels, label, _ in shown if label[0] == FAKE]
+    assert clips.plan.clips == 2 * len(real)
+    drawn = batches(sample_shards, config, 0, clips.plan.clips)
+    as_they_are = [pixels.tobytes() for pixels, label, _ in drawn if label[0] == REAL]
+    blended = [pixels.tobytes() for pixels, label, _ in drawn if label[0] == FAKE]
     assert set(as_they_are) == real and len(blended) == len(real)
     assert not set(blended) & real
 
@@ -105,7 +111,7 @@ def test_self_blending_needs_real_clips_only_and_makes_a_fake_of_each(sample_sha
     balance=st.sampled_from(["weights", "sampling"]),
 )
 def test_real_and_fake_count_the_same_however_they_are_balanced(real, fake, fakes, balance):
-    got = shares(TrainConfig(fakes=fakes, balance=balance), {REAL: real, FAKE: fake})
+    got = plan_sampling(TrainConfig(fakes=fakes, balance=balance), {REAL: real, FAKE: fake})
     real_sum = got.weights[REAL] * got.real * real
     fake_sum = got.weights[FAKE] * (got.blended * real + got.fake * fake)
     assert real_sum == pytest.approx(fake_sum)
@@ -122,17 +128,17 @@ def test_real_and_fake_count_the_same_however_they_are_balanced(real, fake, fake
 )
 def test_a_split_without_a_label_is_refused_with_what_to_do(counts, fakes, advice):
     with pytest.raises(ValueError, match=advice):
-        shares(TrainConfig(fakes=fakes), counts)
+        plan_sampling(TrainConfig(fakes=fakes), counts)
 
 
 @settings(deadline=None)  # the first call waits for TensorFlow
 @given(st.lists(st.booleans(), min_size=1, max_size=9))
-def test_a_lost_frame_shows_the_nearest_one_with_a_face(found):
-    got = nearest_frame(tf.constant(found)).numpy()
+def test_a_lost_frame_shows_the_nearest_one_with_a_face(mask):
+    got = nearest_frame(tf.constant(mask)).numpy()
     for place, index in enumerate(got):
-        there = [i for i, here in enumerate(found) if here]
-        assert abs(index - place) == min((abs(i - place) for i in there), default=0)
-        assert found[index] or not there
+        real = [i for i, is_real in enumerate(mask) if is_real]
+        assert abs(index - place) == min((abs(i - place) for i in real), default=0)
+        assert mask[index] or not real
 
 
 def test_targets_are_smoothed_and_frames_without_a_face_have_none():
@@ -156,8 +162,8 @@ def test_shuffled_labels_keep_the_balance_and_follow_the_seed(sample_shards):
         clip["clips"].tobytes(): clip["video"].decode()
         for clip in read_clips(ClipDataset.open(sample_shards), "train").as_numpy_iterator()
     }
-    shown = batches(sample_shards, config, 0, len(by_pixels))
-    assert all(label[0] == a[by_pixels[pixels.tobytes()]] for pixels, label, _ in shown)
+    drawn = batches(sample_shards, config, 0, len(by_pixels))
+    assert all(label[0] == a[by_pixels[pixels.tobytes()]] for pixels, label, _ in drawn)
 
 
 def test_validation_shows_the_split_as_it_is(sample_shards):

@@ -1,7 +1,10 @@
-"""Image networks by name, and the weights that they begin with."""
+"""Registry of backbones, and the pretrained weights that they begin with."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,11 +15,23 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 
-from trainer.config import BACKBONES
-from trainer.model.backbones import EFFICIENTNETS, build_backbone
+from dfdetect.__main__ import main
+from tests.fixtures import ROOT
+from trainer.config import TrainConfig
+from trainer.model.backbones import (
+    BACKBONE,
+    BACKBONES,
+    EFFICIENTNETS,
+    backbone,
+    build_backbone,
+)
+from trainer.model.detector import build_model
 from trainer.model.layers import BatchNorm
 from trainer.model.pretrained import save_backbone
-from trainer.model.resnext import SPECS, build_resnext
+from trainer.model.resnext import build_resnext
+from trainer.model.resnext_specs import SPECS
+from trainer.training.losses import compile_model
+from trainer.training.optimizer import make_optimizer
 
 SIDE = 32
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3)).astype("float32")
@@ -49,8 +64,54 @@ def test_resnext50_has_the_papers_parameters():
     assert count == 25_028_904
 
 
+# The registry.
+
+
 def test_every_name_is_of_one_kind_of_network():
     assert sorted(BACKBONES) == sorted([*SPECS, *EFFICIENTNETS])
+
+
+@pytest.fixture
+def toy() -> Iterator[str]:
+    """The name of a new backbone, registered for one test: one decorated function is all of it."""
+
+    @backbone("toy")
+    def features(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+        x = keras.layers.Rescaling(1 / 255)(pixels)
+        return keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+
+    yield "toy"
+    del BACKBONES["toy"]
+
+
+def test_a_registered_backbone_trains_in_the_detector(toy):
+    config = TrainConfig(backbone=toy, temporal="mean", warmup=0.0)
+    model = build_model(config, SIDE, frames=2)
+    optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), steps=1)
+    compile_model(model, optimizer, config.frame_loss_weight)
+    before = model.get_layer(BACKBONE).get_weights()
+    clips = PIXELS.astype("uint8")[:, None].repeat(2, axis=1)  # (2, 2, H, W, 3)
+    inputs = {"clips": clips, "mask": np.ones((2, 2), bool)}
+    labels = {"logit": np.array([0.0, 1.0]), "frame_logit": np.array([[0.0, 0.0], [1.0, 1.0]])}
+    model.train_on_batch(inputs, labels)
+    for old, new in zip(before, model.get_layer(BACKBONE).get_weights(), strict=True):
+        assert np.abs(new - old).max() > 0
+
+
+def test_a_registered_backbone_is_a_choice_of_the_flag(toy, capsys):
+    assert main(["train", "--print-config", "--backbone", toy]) == 0
+    assert "backbone: toy" in capsys.readouterr().out
+
+
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(ValueError, match="a backbone 'resnext_tiny' already"):
+        backbone("resnext_tiny")(lambda name, pixels, pretrained: pixels)
+
+
+def test_the_names_of_backbones_load_no_keras():
+    code = "import sys, trainer.config; print({'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("function", EFFICIENTNETS.values())

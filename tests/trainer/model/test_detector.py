@@ -141,7 +141,7 @@ def test_smoothed_targets_leave_the_auc_as_it_is(smoothing):
 ONEDNN = """
 import json
 import tensorflow as tf
-from tests.test_model import INPUTS, TARGETS, detector
+from tests.trainer.model.test_detector import INPUTS, TARGETS, detector
 from trainer.model.layers import GroupedConv2D, native_grouping_works
 
 model = detector(dropout=0.0, temporal="mean")

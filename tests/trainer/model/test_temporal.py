@@ -1,4 +1,4 @@
-"""Models of time: shapes, masks, order; each in a tiny detector, and alone on features."""
+"""Temporal models: shapes, masks, order; each in a tiny detector, and alone on features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 import trainer.model.layers  # noqa: F401  registers the layers
 from trainer.config import TEMPORALS, TrainConfig
 from trainer.model.detector import build_model
-from trainer.model.temporal import encode_and_pool
+from trainer.model.temporal import TEMPORAL_MODELS, encode_and_pool
 
 B, T, SIDE, FEATURES = 4, 5, 16, 6
 CONFIG = TrainConfig(backbone="resnext_tiny", temporal_units=8, temporal_layers=2)
@@ -47,6 +47,10 @@ def for_any_mask(test: Callable) -> Callable:
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     return shared(given(mask=arrays(bool, (B, T)))(test))
+
+
+def test_every_temporal_model_is_a_choice_of_the_flag():
+    assert list(TEMPORAL_MODELS) == list(TEMPORALS)
 
 
 # In a detector: from pixels to logits.
@@ -118,7 +122,7 @@ def alone(request) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def pooled(alone) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """What the model of time gives for features and a mask, as a graph."""
+    """What the temporal model gives for features and a mask, as a graph."""
     graph = tf.function(lambda x, mask: alone([x, mask], training=False))
     return lambda x, mask: tuple(y.numpy() for y in graph(tf.constant(x), tf.constant(mask)))
 
@@ -139,7 +143,7 @@ def test_a_clip_without_any_frame_gives_finite_gradients(alone):
         assert gradient is None or np.isfinite(gradient).all()
 
 
-def test_a_saved_model_of_time_gives_the_same_features(alone, pooled, tmp_path):
+def test_a_saved_temporal_model_gives_the_same_features(alone, pooled, tmp_path):
     alone.save(tmp_path / "temporal.keras")
     again = keras.models.load_model(tmp_path / "temporal.keras")([FRAMES, KEEP], training=False)
     for got, expected in zip(again, pooled(FRAMES, KEEP), strict=True):

@@ -115,7 +115,7 @@ def test_a_training_step_of_a_detector_compiles(temporal):
 
 
 @pytest.mark.parametrize("temporal", ["lstm", "transformer"])
-def test_a_training_step_of_a_model_of_time_compiles(temporal):
+def test_a_training_step_of_a_temporal_model_compiles(temporal):
     x, mask = keras.Input((T, FEATURES), name="x"), keras.Input((T,), dtype="bool", name="mask")
     sequence, clip = encode_and_pool(x, mask, dataclasses.replace(CONFIG, temporal=temporal))
     outputs = {"logit": clip[:, 0], "frame_logit": sequence[..., 0]}
@@ -136,7 +136,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from tests.test_hardware import trained
+from tests.trainer.training.test_devices import trained
 from trainer.training.devices import make_strategy
 
 one, one_loss = trained(make_strategy("cpu"))

@@ -1,4 +1,4 @@
-"""The training loop: going on after a kill, phases, stops, configs."""
+"""Training loop: resuming after a kill, phases, checkpoints, settings, progress."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from tests.fixtures import ROOT
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, TrainError
-from trainer.model.detector import load_model
+from trainer.model.backbones import BACKBONE
+from trainer.model.detector import build_model, load_model
 from trainer.training import callbacks, checkpoint, train
-from trainer.training.loop import FitCall, fit_calls
+from trainer.training.loop import FitCall, check_batch_size, fit_calls
+from trainer.training.progress import ProgressDisplay
 
 # Without augmentation, whose graph takes as long to build as the network's; the clips of a step do
 # not depend on where a training begins, with it or without: tests/trainer/input/test_sampling.py.
@@ -76,7 +78,7 @@ def kill_when(command: list[str], reached) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-def check_going_on(config: TrainConfig, data: Path, whole: Path, out: Path, epoch: int) -> None:
+def check_resuming(config: TrainConfig, data: Path, whole: Path, out: Path, epoch: int) -> None:
     """A training that is killed in the middle of an epoch ends as the whole run did."""
     often = dataclasses.replace(config, checkpoint_minutes=0.0)
     per_epoch = json.loads((whole / run.CONFIG_NAME).read_text())["steps_per_epoch"]
@@ -98,18 +100,18 @@ def check_going_on(config: TrainConfig, data: Path, whole: Path, out: Path, epoc
     assert not (out / run.CHECKPOINT_NAME).exists() and not list(out.glob("*.tmp*"))
 
 
-def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(
+def test_a_killed_training_resumes_and_ends_as_if_it_had_not_been(
     finished, sample_shards, tmp_path
 ):
-    check_going_on(CONFIG, sample_shards, finished, tmp_path / "killed", epoch=1)
+    check_resuming(CONFIG, sample_shards, finished, tmp_path / "killed", epoch=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_a_killed_training_with_everything_in_it_goes_on_too(sample_shards, tmp_path, epoch):
+def test_a_killed_training_with_everything_in_it_resumes_too(sample_shards, tmp_path, epoch):
     config = dataclasses.replace(CONFIG, temporal="lstm", temporal_units=8, augment=True, epochs=3)
     whole = train.train(sample_shards, tmp_path / "whole", config, verbose=False)
-    check_going_on(config, sample_shards, whole, tmp_path / "killed", epoch)
+    check_resuming(config, sample_shards, whole, tmp_path / "killed", epoch)
 
 
 def test_a_run_can_be_made_again_from_its_own_config(finished, tmp_path):
@@ -120,9 +122,6 @@ def test_a_run_can_be_made_again_from_its_own_config(finished, tmp_path):
 
 
 def test_a_frozen_backbone_stays_as_it_was(sample_shards, tmp_path):
-    from trainer.model.backbones import BACKBONE
-    from trainer.model.detector import build_model
-
     # Validation gets no better after the frozen epoch, because then only the backbone could learn.
     config = dataclasses.replace(CONFIG, ema=0.0, backbone_rate=0.0, learning_rate=0.01)
     out = train.train(sample_shards, tmp_path / "run", config, verbose=False)
@@ -293,22 +292,20 @@ def test_progress_shows_loss_auc_clips_a_second_and_time_left(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)
     state = checkpoint.TrainingState()
-    shown = callbacks.ShowProgress(console, state, steps=4, steps_per_epoch=2, batch_size=8)
-    shown.on_train_begin()
+    display = ProgressDisplay(console, state, steps=4, steps_per_epoch=2, batch_size=8)
+    display.on_train_begin()
     logs = {"loss": 0.5, "logit_auc": 0.75}
     for state.step in (1, 2):
-        shown.on_train_batch_end(0, logs)
-    shown.on_epoch_end(0, {**logs, "val_loss": 0.25, "val_logit_auc": 0.875})
-    shown.close()
+        display.on_train_batch_end(0, logs)
+    display.on_epoch_end(0, {**logs, "val_loss": 0.25, "val_logit_auc": 0.875})
+    display.close()
     line = next(line for line in out.getvalue().splitlines() if "epoch 1/2" in line)
     assert re.search(r"loss 0.5000  AUC 0.750  val loss 0.2500  val AUC 0.875", line)
     assert re.search(r"\d clips/s  \d+ s left at most", line)
     assert ("\x1b" in out.getvalue()) == terminal
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(sample_shards):
-    from trainer.training.loop import check_shares
-
-    check_shares(8, 4)
+def test_a_batch_that_devices_cannot_share_is_refused():
+    check_batch_size(8, 4)
     with pytest.raises(TrainError, match="give --batch-size as a multiple of 4"):
-        check_shares(6, 4)
+        check_batch_size(6, 4)

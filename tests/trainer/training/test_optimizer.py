@@ -1,4 +1,4 @@
-"""The optimizer: Keras' AdamW step by step, slow variables, averages, the learning rate."""
+"""Optimizer: Keras' AdamW step by step, slow variables, averages, learning rate schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.config import TrainConfig
 from trainer.model.backbones import BACKBONE
 from trainer.model.detector import build_model
-from trainer.training.optimizer import NO_DECAY, DetectorAdamW, make_optimizer, schedule
+from trainer.training.optimizer import NO_DECAY, DetectorAdamW, make_optimizer, warmup_cosine
 
 STEPS = 6
 SHAPES = {"kernel": (4, 3), "bias": (3,), "gamma": (3,), "beta": (3,), "positions": (2, 3)}
@@ -19,7 +19,7 @@ SETTINGS = {
     "decay": {"learning_rate": 0.01, "weight_decay": 0.1},
     "clipping": {"learning_rate": 0.01, "global_clipnorm": 0.5},
     "betas": {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
-    "schedule": {"learning_rate": schedule(0.01, STEPS, 0.5), "weight_decay": 0.1},
+    "schedule": {"learning_rate": warmup_cosine(0.01, STEPS, 0.5), "weight_decay": 0.1},
     "everything": {"learning_rate": 0.01, "weight_decay": 0.1, "global_clipnorm": 0.5},
 }
 every_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -118,7 +118,7 @@ def test_the_end_of_a_fit_does_not_overwrite_weights_with_averages():
 
 
 def test_the_optimizer_comes_back_from_its_config():
-    optimizer = DetectorAdamW(schedule(0.01, 10, 0.1), slow_rate=0.3, weight_decay=0.1)
+    optimizer = DetectorAdamW(warmup_cosine(0.01, 10, 0.1), slow_rate=0.3, weight_decay=0.1)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()
 
@@ -131,23 +131,23 @@ def test_the_optimizer_comes_back_from_its_config():
     [(0, 0.05), (10, 0.525), (20, 1.0), (60, 0.505), (100, 0.01), (500, 0.01)],
 )
 def test_the_rate_rises_along_a_line_and_falls_along_a_half_cosine(step, expected):
-    assert float(schedule(1.0, 100, 0.2)(step)) == pytest.approx(expected, abs=1e-5)
+    assert float(warmup_cosine(1.0, 100, 0.2)(step)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_rate_has_one_peak():
-    rates = np.array([float(schedule(1.0, 50, 0.1)(step)) for step in range(51)])
+    rates = np.array([float(warmup_cosine(1.0, 50, 0.1)(step)) for step in range(51)])
     peak = int(rates.argmax())
     assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(100, 0.0), (1, 0.0), (1, 0.5), (5, 0.1)])
 def test_without_steps_to_rise_in_the_rate_begins_at_its_peak(steps, warmup):
-    assert float(schedule(1.0, steps, warmup)(0)) == pytest.approx(1.0)
+    assert float(warmup_cosine(1.0, steps, warmup)(0)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
 def test_a_training_that_only_rises_has_a_finite_rate(step):
-    assert 0 < float(schedule(1.0, 2, 1.0)(step)) <= 1.0
+    assert 0 < float(warmup_cosine(1.0, 2, 1.0)(step)) <= 1.0
 
 
 # Of a detector.
