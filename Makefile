@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks
+CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks examples
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
@@ -57,6 +57,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 lock:
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --no-header \
