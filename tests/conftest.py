@@ -33,8 +33,8 @@ def pytest_addoption(parser):
         "--clips",
         metavar="DIR",
         default=os.environ.get("DFDETECT_CLIPS"),
-        help="folder of .mp4 files with faces of real people (default: $DFDETECT_CLIPS); tests that "
-        "need them are skipped without it",
+        help="folder of .mp4 files with faces of real people, for the tests that need them "
+        "(default: $DFDETECT_CLIPS; they are skipped without it)",
     )
 
 
