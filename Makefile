@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks
+CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks examples
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
@@ -23,12 +23,12 @@ web: $(VENV)/.installed
 		{ echo "runs/demo/model: no model there. Run \`make demo\` first." >&2; exit 1; }
 	$(BIN)/dfdetect web --model runs/demo/model $(WEB_FLAGS)
 
-# Files side by side, a process for every core; each computes with one thread: tests/conftest.py.
+# Files in parallel, a process for every core; each computes with one thread: tests/conftest.py.
 SIDE_BY_SIDE := --numprocesses logical --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-# PyTorch is no part of the environment; only what compares with it brings it along.
+# PyTorch is no part of the environment; only the tests that compare with it install it.
 $(VENV)/.torch: $(VENV)/.installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock torch torchvision
 	touch $@
@@ -57,6 +57,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 lock:
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --no-header \

@@ -1,4 +1,4 @@
-"""What preprocessing takes of a core, and what that means on Dataflow, on paper.
+"""Core-seconds of preprocessing a video, and from them hours and dollars on Dataflow, on paper.
 
 python benchmarks/cost.py VIDEO ... [--cache FOLDER] [--videos 1000 100000 10000000] [--vcpus 1000]
 
@@ -126,8 +126,8 @@ def report(
         for number, machines in zip(videos, vcpus, strict=True):
             hours, paid, dollars = estimate(seconds, number, machines)
             sizes = (f"{number * read / 1e9:,.0f}", f"{number * written / 1e9:,.0f}")
-            figures = (f"{hours:.2f}", f"{paid:,.0f}", f"{dollars:,.2f}")
-            paper.add_row(name, f"{number:,}", f"{machines:,}", *figures, *sizes)
+            cells = (f"{hours:.2f}", f"{paid:,.0f}", f"{dollars:,.2f}")
+            paper.add_row(name, f"{number:,}", f"{machines:,}", *cells, *sizes)
     console = Console(width=100)
     console.print(each)
     console.print(paper)

@@ -1,4 +1,4 @@
-"""What a crop costs as JPEG and as PNG: bytes, encoding, decoding as the trainer does, exactness.
+"""Crops as JPEG and as PNG: bytes, time to encode, time to decode as the trainer does, exactness.
 
 python benchmarks/crop_format.py VIDEO ...
 """

@@ -1,4 +1,4 @@
-"""What an evaluation costs beside the bare `model.predict` over the same clips.
+"""Time of an evaluation against the bare `model.predict` over the same clips.
 
 python benchmarks/evaluation.py RUN DATA [--split train] [--copies 1] [--rounds 3] [--sweep]
 
@@ -81,12 +81,12 @@ def main() -> None:
 def _copies(data: Path, split: str, copies: int, folder: Path) -> Path:
     """A data set that names each of the split's shards `copies` times."""
     info = json.loads((data / "dataset_info.json").read_text())
-    shards = {n: facts for n, facts in info["shards"].items() if n.startswith(f"{split}-")}
+    shards = {n: entry for n, entry in info["shards"].items() if n.startswith(f"{split}-")}
     info["shards"] = {}
-    for i, (name, facts) in enumerate(list(shards.items()) * copies):
+    for i, (name, entry) in enumerate(list(shards.items()) * copies):
         link = f"{split}-{i:05d}-of-{len(shards) * copies:05d}.tfrecord"
         (folder / link).symlink_to((data / name).resolve())
-        info["shards"][link] = facts
+        info["shards"][link] = entry
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return folder
 

@@ -1,4 +1,4 @@
-"""The exported graph of ResNeXt-50 and an LSTM against bare Keras and against PyTorch.
+"""Inference time of the exported graph, ResNeXt-50 and LSTM, against bare Keras and PyTorch.
 
 python benchmarks/exported_graph.py [--torch-python PYTHON] [--rounds 7] [--side 224]
 
@@ -148,18 +148,18 @@ def measure(args: argparse.Namespace, temporary: str) -> None:
         )
     if _has_torch(args.torch_python):
         programs["torch"] = program("torch", python=args.torch_python)
-    figures = in_turn(programs, args.rounds, warmup=2)
-    for name, values in figures.items():
+    samples = in_turn(programs, args.rounds, warmup=2)
+    for name, values in samples.items():
         seconds = statistics.median(values)
         print(f"{name:9} {seconds:6.3f} s a clip  {FRAMES / seconds:5.1f} frames/s")
     print("times, more is better:")
-    print("Keras / exported:", ratio(figures["keras"], figures["float32"]))
-    if "torch" in figures:
-        print("PyTorch / exported:", ratio(figures["torch"], figures["float32"]))
+    print("Keras / exported:", ratio(samples["keras"], samples["float32"]))
+    if "torch" in samples:
+        print("PyTorch / exported:", ratio(samples["torch"], samples["float32"]))
     else:
         print(f"PyTorch: not measured, {args.torch_python} has no torch")
-    if "bfloat16" in figures:
-        print("float32 / bfloat16:", ratio(figures["float32"], figures["bfloat16"]))
+    if "bfloat16" in samples:
+        print("float32 / bfloat16:", ratio(samples["float32"], samples["bfloat16"]))
     else:
         print("float32 / bfloat16: not measured, this CPU computes no bfloat16")
 

@@ -1,4 +1,4 @@
-"""A grouped 3x3 convolution, forward and backward: Keras' own against `trainer.model.layers`.
+"""Time of a grouped 3x3 convolution, forward and backward: Keras' against `trainer.model.layers`.
 
 python benchmarks/grouped_convolution.py [--rounds 2]
 

@@ -1,8 +1,8 @@
-"""How fast training clips are made, and whether a training step ever waits for them.
+"""Throughput of the training input pipeline, and whether a training step ever waits for it.
 
 python benchmarks/input_pipeline.py DATA [--fakes both] [--steps 6]
 
-DATA: shards from `dfdetect preprocess`, of 224 px for figures that compare with docs/. Clips a
+DATA: shards from `dfdetect preprocess`, of 224 px for numbers that compare with docs/. Clips a
 second that the pipeline makes with every core to itself, against the clips that resnext50_32x4d
 can look at a second (inference of the same clips); then, in a training with the same settings, the
 share of a step's time that it waits for its clips.

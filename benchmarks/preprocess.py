@@ -1,4 +1,4 @@
-"""How fast and how exact the way from video to shard is, against decoding alone and plain MTCNN.
+"""Speed and exactness of video to shard, against decoding alone and plain MTCNN.
 
 python benchmarks/preprocess.py VIDEO ... [--cache FOLDER] [--skip-plain]
 

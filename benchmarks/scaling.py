@@ -1,4 +1,4 @@
-"""How preprocessing grows with the number of videos and of workers.
+"""Time and memory of preprocessing by number of videos and of workers.
 
 python benchmarks/scaling.py [--times 1 2 4 8 16] [--workers 1 2] [--plot docs/scaling.png]
 
@@ -42,7 +42,7 @@ def measure(times: list[int], workers: list[int], identities: int, runs: int) ->
             found = _run(manifest, Path(folder, f"{run}-{n}-{count}"), count)
             print(n, count, *found, file=sys.stderr)
             row = (n, count, len(videos) * n)
-            best[row] = min(best.get(row, found), found, key=lambda figures: figures[1])
+            best[row] = min(best.get(row, found), found, key=lambda row_times: row_times[1])
     return [(*row, *found) for row, found in sorted(best.items())]
 
 

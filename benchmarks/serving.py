@@ -1,4 +1,4 @@
-"""The model server against the bare call of the same SavedModel, in turn.
+"""Latency and throughput of the model server against the bare call of the same SavedModel.
 
 python benchmarks/serving.py [--model DIR] [--rounds 9] [--batches 3] [--each 4]
 

@@ -1,4 +1,4 @@
-"""ResNeXt-50 and an LSTM in PyTorch: the network that ours is measured against."""
+"""The detector in PyTorch, ResNeXt-50 and LSTM, that ours is measured against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training step of ResNeXt-50 and an LSTM: ours against the same network in PyTorch.
+"""Time of a training step, ResNeXt-50 and LSTM: ours against the same network in PyTorch.
 
 python benchmarks/train_step.py [--torch-python PYTHON] [--rounds 7]
 
@@ -165,22 +165,26 @@ def main() -> None:
     capable = any(flag in cpu_flags() for flag in CPU_BFLOAT16)
     if capable:
         programs["bfloat16"] = program("bfloat16")
-    figures = in_turn(programs, args.rounds)
+    samples = in_turn(programs, args.rounds)
     frames = CLIPS * FRAMES
-    for name, values in figures.items():
+    for name, values in samples.items():
         if name != "gemm":
             seconds = statistics.median(values)
             print(f"{name:9} {seconds:6.2f} s a step  {frames / seconds:5.2f} frames/s")
-    print("PyTorch / ours:", ratio(figures["torch"], figures["float32"]), "(times: more is better)")
+    print(
+        "PyTorch / ours:",
+        ratio(samples["torch"], samples["float32"]),
+        "(times: more is better)",
+    )
     if capable:
-        print("float32 / bfloat16:", ratio(figures["float32"], figures["bfloat16"]))
+        print("float32 / bfloat16:", ratio(samples["float32"], samples["bfloat16"]))
     else:
         print("float32 / bfloat16: not measured, this CPU computes no bfloat16")
-    reached = [3 * FLOPS_PER_FRAME * frames / s / 1e9 for s in figures["float32"]]
+    reached = [3 * FLOPS_PER_FRAME * frames / s / 1e9 for s in samples["float32"]]
     print(
         f"{FLOPS_PER_FRAME / 1e9:.1f} GFLOP a frame forward; matrix product "
-        f"{statistics.median(figures['gemm']):.0f} GFLOP/s; the step reaches "
-        f"{statistics.median(reached):.0f} GFLOP/s, a share of {ratio(reached, figures['gemm'])}"
+        f"{statistics.median(samples['gemm']):.0f} GFLOP/s; the step reaches "
+        f"{statistics.median(reached):.0f} GFLOP/s, a share of {ratio(reached, samples['gemm'])}"
     )
     first = in_turn({"first": program("first")}, rounds=1, warmup=0)["first"][0]
     print(f"fit to the first finished step, 16 frames: {first:.1f} s")

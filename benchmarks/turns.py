@@ -1,4 +1,4 @@
-"""Two programs measured in turn, A B A B: what slows a machine down meets both alike."""
+"""Paired measurement of programs in turn, A B A B: what slows a machine down meets both alike."""
 
 from __future__ import annotations
 
@@ -44,16 +44,17 @@ def _program(command: list[str], environment: dict[str, str]) -> Iterator[Callab
 def in_turn(
     commands: dict[str, tuple[list[str], dict[str, str]]], rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Figures of each program, by its name, round by round. A program: command, environment."""
-    figures: dict[str, list[float]] = {name: [] for name in commands}
+    """The number that each program gives, by its name, round by round. A program: command and
+    environment."""
+    samples: dict[str, list[float]] = {name: [] for name in commands}
     with contextlib.ExitStack() as stack:
         asks = {n: stack.enter_context(_program(*command)) for n, command in commands.items()}
         for i in range(warmup + rounds):
             for name, ask in asks.items():
-                figure = ask()
+                sample = ask()
                 if i >= warmup:
-                    figures[name].append(figure)
-    return figures
+                    samples[name].append(sample)
+    return samples
 
 
 def ratio(a: list[float], b: list[float]) -> str:

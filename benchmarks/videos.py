@@ -1,4 +1,4 @@
-"""Videos to measure with: the people of those given, as FaceForensics++ publishes its videos."""
+"""Benchmark videos: the people of those given, as FaceForensics++ publishes its videos."""
 
 from __future__ import annotations
 

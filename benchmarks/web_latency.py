@@ -1,4 +1,4 @@
-"""How much longer a video takes through the web application than in one process.
+"""Latency of a video through the web application against one warm process.
 
 python benchmarks/web_latency.py VIDEO --model DIR [--cache FOLDER] [--rounds 5]
 
@@ -76,10 +76,10 @@ def main() -> None:
             "web": ([*program, "uploading", video, str(client.base_url)], {}),
             "bare": ([*program, "bare", video, args.model], {}),
         }
-        figures = in_turn(commands, args.rounds)
-    for name, seconds in figures.items():
+        samples = in_turn(commands, args.rounds)
+    for name, seconds in samples.items():
         Console().print(name, [round(s, 2) for s in seconds])
-    Console().print(f"web / bare: {ratio(figures['web'], figures['bare'])}")
+    Console().print(f"web / bare: {ratio(samples['web'], samples['bare'])}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The web application under more uploads than it has places for.
+"""Load test of the web application: more uploads than it has places for.
 
 python benchmarks/web_load.py VIDEO --model DIR [--uploads 50] [--queue 8] [--rounds 3]
 

@@ -1,4 +1,4 @@
-"""`dfdetect web` as a process of its own, to be measured from outside."""
+"""`dfdetect web` as a server process, measured from outside."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _wait_ready(client: httpx.Client) -> None:
 
 
 def wait_for_end(client: httpx.Client, job: dict, limit_s: float = 600.0) -> str:
-    """The state in which a job ends, told by its events."""
+    """The state in which a job ends, from its server-sent events."""
     with client.stream("GET", job["links"]["events"], timeout=limit_s) as response:
         for _ in response.iter_lines():
             pass

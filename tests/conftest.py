@@ -29,9 +29,13 @@ hypothesis.settings.load_profile("side by side")
 def pytest_addoption(parser):
     parser.addoption("--target", help="URL of a TensorFlow Serving to test instead of our server")
     parser.addoption("--target-grpc", help="host:port of its gRPC API")
-
-
-CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+    parser.addoption(
+        "--clips",
+        metavar="DIR",
+        default=os.environ.get("DFDETECT_CLIPS"),
+        help="folder of .mp4 files with faces of real people, for the tests that need them "
+        "(default: $DFDETECT_CLIPS; they are skipped without it)",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +58,13 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
 
 
 @pytest.fixture(scope="session")
-def real_clips() -> list[Path]:
-    """Videos of real people; they are not part of the project."""
-    files = sorted(CLIPS.glob("*.mp4"))
-    if not files:
-        pytest.skip(f"no clips of real people in {CLIPS}")
+def real_clips(pytestconfig) -> list[Path]:
+    """Videos of real people, which are not part of the project: see CONTRIBUTING.md."""
+    folder = pytestconfig.getoption("--clips")
+    if not folder:
+        pytest.skip("no clips of real people: give --clips DIR, or set DFDETECT_CLIPS")
+    if not (files := sorted(Path(folder).glob("*.mp4"))):
+        pytest.fail(f"--clips {folder}: no .mp4 file there. Correct the folder, or leave it out.")
     return files
 
 

@@ -1,0 +1,40 @@
+"""Verdicts on a folder of videos, by an exported model that is loaded in this process.
+
+    python examples/score_folder.py MODEL VIDEOS
+
+MODEL is what `dfdetect export` wrote, or one version of it; VIDEOS a folder, searched to any depth.
+"""
+
+import argparse
+from pathlib import Path
+
+from pipelines.clip import VideoError
+from pipelines.datasets.base import VIDEO_SUFFIXES
+from pipelines.faces.extract import FaceExtractor
+from serving.client import InProcessModel
+from serving.predict.predict import predict_video
+
+
+def score_folder(model_folder: Path, folder: Path) -> None:
+    """Prints a line for each video; one that cannot be read does not stop the rest."""
+    model = InProcessModel(model_folder)
+    # The model says how its crops are made, so they cannot differ from those of its training.
+    extractor = FaceExtractor(model.config().preprocess)
+    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    for video in videos:
+        try:
+            result = predict_video(str(video), extractor, model)
+        except VideoError as error:
+            print(f"{'not judged':12}  {error.detail}")
+            continue
+        score = "no score" if result.probability_fake is None else f"{result.probability_fake:.2f}"
+        print(f"{result.verdict:12}  P(fake) {score}  {video}")
+    print(f"{len(videos)} videos in {folder}, by {model.version()}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("videos", type=Path)
+    args = parser.parse_args()
+    score_folder(args.model, args.videos)

@@ -1,0 +1,58 @@
+"""The scripts of examples/, run as they are on the small sample set."""
+
+import csv
+import runpy
+import sys
+
+import pytest
+
+from tests.fixtures import ROOT
+
+EXAMPLES = ROOT / "examples"
+MAX_LINES = 60
+
+
+@pytest.fixture
+def run_example(monkeypatch):
+    """Runs a script as `python examples/NAME ARGUMENTS` would, in this process, which is faster."""
+
+    def run(name: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+    return run
+
+
+def test_a_folder_of_videos_is_scored_and_a_damaged_one_does_not_stop_it(
+    run_example, exported, sample, tmp_path, capsys
+):
+    folder = tmp_path / "videos"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "deeper" / "a.mp4").symlink_to(next(sample.rglob("*.mp4")))
+    (folder / "b.mp4").write_bytes(b"no video")
+    run_example("score_folder.py", exported.parent, folder)
+    refused, judged, total = capsys.readouterr().out.splitlines()
+    assert judged.startswith(("FAKE", "REAL", "INCONCLUSIVE")) and judged.endswith("a.mp4")
+    assert refused.startswith("not judged") and "b.mp4" in refused
+    assert total == f"2 videos in {folder}, by dfdetect/1"
+
+
+def test_a_model_is_trained_on_a_csv_list_of_videos(
+    run_example, sample_shards, tmp_path, capsys, unchecked
+):
+    """The list has what a user would write. Splits too: six people are too few to deal to three."""
+    columns = ["uri", "label", "identities", "split"]
+    with open(sample_shards / "manifest.csv", newline="") as manifest:
+        rows = [[row[column] for column in columns] for row in csv.DictReader(manifest)]
+    with open(tmp_path / "videos.csv", "w", newline="") as listed:
+        csv.writer(listed).writerows([columns, *rows])
+    run_example("train_on_csv.py", tmp_path / "videos.csv", tmp_path / "mine")
+    assert (tmp_path / "mine" / "model" / "dfdetect" / "1" / "saved_model.pb").is_file()
+    assert (tmp_path / "mine" / "evaluation" / "report.html").is_file()
+    assert f"model: {tmp_path / 'mine' / 'model' / 'dfdetect' / '1'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short_and_named_in_the_readme(script):
+    assert len(script.read_text().splitlines()) <= MAX_LINES
+    assert script.name in (EXAMPLES / "README.md").read_text()
