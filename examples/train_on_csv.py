@@ -16,6 +16,7 @@ from trainer.config import TrainConfig
 from trainer.evaluation.calibrate import calibrate, describe
 from trainer.evaluation.evaluate import evaluate
 from trainer.exporting.export import export
+from trainer.report.render import write_report
 from trainer.training.train import train
 
 # Small, so that a CPU is done in minutes; the defaults of both classes are for real training.
@@ -27,13 +28,13 @@ BEAM_FLAGS = ("@multiprocess", "--direct_num_workers=1")
 
 def train_on_csv(videos: Path, out: Path) -> Path:
     """Fills `out` with data/, run/, evaluation/ and model/; returns the exported version."""
-    data, run, evaluation = out / "data", out / "run", out / "evaluation"
+    data, run, report = out / "data", out / "run", out / "evaluation"
     preprocess(str(videos), str(data), CROPS, PreprocessSettings(shards=2), BEAM_FLAGS)
     train(data, run, TRAINING)
     print(describe(calibrate(run, data)))
-    evaluate(run, data, evaluation)
-    print(f"report: {evaluation / 'report.html'}")
-    return export(run, out / "model", metrics=evaluation / "metrics.json")
+    write_report(report, evaluate(run, data, report))
+    print(f"report: {report / 'report.html'}")
+    return export(run, out / "model", metrics=report / "metrics.json")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training configuration: all settings of a model and its training, as one frozen value."""
+"""Training configuration: the network's settings and those of its training, one frozen value."""
 
 from __future__ import annotations
 
@@ -6,27 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pipelines.flags import check_fields, option
-from trainer.model.backbones import BACKBONES
-
-# Built by `model.temporal`, which imports Keras; `dfdetect train --help` must not.
-TEMPORALS = ("lstm", "bilstm", "gru", "transformer", "attention", "mean")
+from pipelines.flags import option
+from trainer.model.config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ModelConfig):
     """Everything that decides what training does. Raises ValueError for what cannot work."""
-
-    backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES.keys())
-    pretrained: str = option(
-        "",
-        "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
-        ".weights.h5 file of `dfdetect import-weights`, or `imagenet` (EfficientNets only)",
-    )
-    temporal: str = option("lstm", "temporal model over the frames", choices=TEMPORALS)
-    temporal_units: int = option(256, "units of the temporal model")
-    temporal_layers: int = option(1, "recurrent layers or transformer blocks")
-    dropout: float = option(0.3, "share of features dropped before the heads, 0 to below 1")
 
     fakes: str = option(
         "dataset",
@@ -60,7 +46,6 @@ class TrainConfig:
         0.0, "momentum of a moving average of the weights, which is then the model; 0: no average"
     )
     patience: int = option(8, "epochs without a better validation loss before training stops")
-    seed: int = option(0, "seed of weights, order and augmentation")
 
     precision: str = option(
         "auto",
@@ -75,9 +60,7 @@ class TrainConfig:
     checkpoint_minutes: float = option(10.0, "most minutes of work that a killed run loses")
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "temporal_units": (1, 8192),
-        "temporal_layers": (1, 64),
-        "dropout": (0.0, 0.95),
+        **ModelConfig.BOUNDS,
         "batch_size": (1, 4096),
         "epochs": (1, 100_000),
         "epoch_steps": (0, 10_000_000),
@@ -91,14 +74,13 @@ class TrainConfig:
         "frame_loss_weight": (0.0, 100.0),
         "ema": (0.0, 0.99999),
         "patience": (1, 100_000),
-        "seed": (0, 2**31 - 1),
         "checkpoint_minutes": (0.0, 1e6),
     }
     # Settings that may differ when a run is resumed.
     FREE_ON_RESUME: ClassVar[tuple[str, ...]] = ("strategy", "checkpoint_minutes")
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if self.freeze_epochs >= self.epochs:
             raise ValueError(
                 f"--freeze-epochs is {self.freeze_epochs}; it must be less than --epochs, "

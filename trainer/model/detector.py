@@ -7,8 +7,8 @@ import os
 import keras
 from keras import layers, ops
 
-from trainer.config import TrainConfig
 from trainer.model.backbones import build_backbone
+from trainer.model.config import ModelConfig
 from trainer.model.layers import FoldTime, UnfoldTime
 from trainer.model.temporal import encode_and_pool
 
@@ -16,7 +16,7 @@ UNFOLD_TIME = "unfold_time"  # the layer that takes the backbone's features
 
 
 def build_model(
-    config: TrainConfig, crop_size: int, frames: int, precision: str = "float32"
+    config: ModelConfig, crop_size: int, frames: int, precision: str = "float32"
 ) -> keras.Model:
     """The detector for clips of `frames` crops of `crop_size` px.
 
@@ -34,7 +34,7 @@ def build_model(
         keras.config.set_dtype_policy(before)
 
 
-def _build(config: TrainConfig, crop_size: int, frames: int) -> keras.Model:
+def _build(config: ModelConfig, crop_size: int, frames: int) -> keras.Model:
     clips = keras.Input((frames, crop_size, crop_size, 3), dtype="uint8", name="clips")
     mask = keras.Input((frames,), dtype="bool", name="mask")
     x = FoldTime(dtype="float32", name="fold_time")(clips)  # (B * T, H, W, 3)

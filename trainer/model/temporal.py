@@ -9,25 +9,25 @@ from collections.abc import Callable
 
 from keras import layers
 
-from trainer.config import TrainConfig
+from trainer.model.config import ModelConfig
 from trainer.model.layers import AttentionPool, MaskedMean, Positions
 
 HEAD_UNITS = 64  # of one attention head
 
 
-def encode_and_pool(x, keep, config: TrainConfig):
+def encode_and_pool(x, keep, config: ModelConfig):
     """Frame features x (B, T, D) and keep (B, T) bool -> per frame (B, T, F), per clip (B, F)."""
     encode, pool = TEMPORAL_MODELS[config.temporal]
     sequence = encode(x, keep, config)
     return sequence, pool(sequence, keep, config)
 
 
-def _identity(x, keep, config: TrainConfig):
+def _identity(x, keep, config: ModelConfig):
     return x
 
 
 def _recurrent(cell: str, bidirectional: bool) -> Callable:
-    def encode(x, keep, config: TrainConfig):
+    def encode(x, keep, config: ModelConfig):
         for i in range(config.temporal_layers):
             # cuDNN wants masks that are padded on the right; faces are also lost in the middle.
             layer = getattr(layers, cell)(
@@ -44,7 +44,7 @@ def _recurrent(cell: str, bidirectional: bool) -> Callable:
     return encode
 
 
-def _transformer(x, keep, config: TrainConfig):
+def _transformer(x, keep, config: ModelConfig):
     """Pre-norm encoder (Xiong et al. 2020) with learned positions: (B, T, D) -> (B, T, units)."""
     units = config.temporal_units
     heads = max(1, units // HEAD_UNITS)
@@ -70,11 +70,11 @@ def _transformer(x, keep, config: TrainConfig):
     return layers.LayerNormalization(epsilon=1e-6, name="temporal_norm")(x)
 
 
-def _mean(sequence, keep, config: TrainConfig):
+def _mean(sequence, keep, config: ModelConfig):
     return MaskedMean(name="temporal_pool")(sequence, keep)
 
 
-def _attention(sequence, keep, config: TrainConfig):
+def _attention(sequence, keep, config: ModelConfig):
     return AttentionPool(config.temporal_units, name="temporal_pool")(sequence, keep)
 
 

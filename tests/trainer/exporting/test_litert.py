@@ -12,12 +12,13 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from dfdetect.__main__ import main
-from trainer.config import TEMPORALS, TrainConfig
+from trainer.config import TrainConfig
 from trainer.errors import ExportError
 from trainer.exporting import litert
 from trainer.exporting.serving_model import Network
 from trainer.exporting.source import Source
 from trainer.exporting.verify import example_inputs
+from trainer.model.config import TEMPORALS
 from trainer.model.detector import build_model
 from trainer.run import Run
 

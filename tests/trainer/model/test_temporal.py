@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.extra.numpy import arrays
 
 import trainer.model.layers  # noqa: F401  registers the layers
-from trainer.config import TEMPORALS, TrainConfig
+from trainer.config import TrainConfig
+from trainer.model.config import TEMPORALS
 from trainer.model.detector import build_model
 from trainer.model.temporal import TEMPORAL_MODELS, encode_and_pool
 
