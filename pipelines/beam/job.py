@@ -42,5 +42,5 @@ def stopped(output: str, error: Exception) -> JobError:
     cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
     return JobError(
         f"{output}: the job stopped: {cause}. Finished videos are kept; mend the cause and "
-        "run the same command again to go on."
+        "run the same command again to resume."
     )

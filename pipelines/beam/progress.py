@@ -48,7 +48,7 @@ def display(
     started = time.monotonic()
     total, done = len(keys) + kept, sum(count_parts(folder, keys, suffix)) + kept
     if done:
-        console.print(f"going on: {done} of {total} videos are done already", highlight=False)
+        console.print(f"resuming: {done} of {total} videos are done already", highlight=False)
 
     def rate(finished: int) -> float:
         return (finished - done) / max(time.monotonic() - started, 1e-3)

@@ -22,7 +22,7 @@ class JobSettings:
         0, "threads of a worker process; 0: one with several worker processes, else one per core"
     )
     update: bool = option(
-        False, "go on from the finished result in --output: what is new or changed, no more"
+        False, "extend the finished result in --output: only what is new or changed"
     )
     overwrite: bool = option(False, "replace a finished result")
 
@@ -35,7 +35,7 @@ class JobSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.update and self.overwrite:
-            raise ValueError("--update goes on from what --overwrite would remove; leave one out.")
+            raise ValueError("--update keeps what --overwrite would remove; leave one out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(
             str(sample), str(killed), LARGE, PreprocessSettings(shards=2), console=console
         )
     assert len(extracted) == 18 - len(finished)
-    assert f"going on: {len(finished)} of 18 videos are done already" in said.getvalue()
+    assert f"resuming: {len(finished)} of 18 videos are done already" in said.getvalue()
     assert checksums(killed) == checksums(whole)
     assert not (killed / PARTS).exists()
 

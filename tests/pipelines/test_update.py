@@ -1,4 +1,4 @@
-"""Going on from what an earlier run has left: only what must change is touched."""
+"""Update of an earlier result: only what must change is touched."""
 
 import json
 import shutil

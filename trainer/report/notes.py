@@ -74,8 +74,8 @@ def limits(result: EvaluationResult) -> list[str]:
         "much of their accuracy on methods, cameras and compression they were not trained on.",
         f"With {result.video.count} videos of {sources} sources, "
         "differences within the intervals are chance.",
-        "Seen in training is told by the names that videos, sources and people have in a data "
-        "set; the same video under another name is not noticed.",
+        "What was seen in training is identified by the names of videos, sources and people; the "
+        "same video under another name is not noticed.",
         "A score is evidence, not proof; never decide about a person by it alone.",
     ]
     if result.video.real < 100:
