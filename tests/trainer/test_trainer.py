@@ -23,6 +23,7 @@ from trainer import run as runs
 from trainer.config import TrainConfig
 from trainer.errors import ExportError, TrainError
 from trainer.evaluation import evaluate
+from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import ACCURACY, F1, PRECISION, RECALL, ROC_AUC
 from trainer.exporting import export
@@ -153,14 +154,14 @@ def test_missing_shards_fail_with_one_line(tmp_path, capsys):
 
 
 def test_metrics_of_known_scores():
-    got = score_metrics([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    got = score_metrics(LabelledScores.of([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9]))
     assert got.confusion_matrix == ((1, 1), (1, 1))
     assert {got.value(metric) for metric in (ACCURACY, PRECISION, RECALL, F1)} == {0.5}
     assert got.value(ROC_AUC) == 0.75
 
 
 def test_metrics_of_one_class_are_none_where_undefined():
-    got = score_metrics([0, 0], [0.1, 0.2])
+    got = score_metrics(LabelledScores.of([0, 0], [0.1, 0.2]))
     assert got.value(ROC_AUC) is None and got.value(PRECISION) is None
     assert got.value(ACCURACY) == 1.0
     json.dumps(got.values, allow_nan=False)
@@ -168,7 +169,7 @@ def test_metrics_of_one_class_are_none_where_undefined():
 
 def test_scores_that_are_not_numbers_are_refused():
     with pytest.raises(ValueError, match="not finite"):
-        score_metrics([0, 1], [0.5, float("nan")])
+        LabelledScores.of([0, 1], [0.5, float("nan")])
 
 
 def test_evaluation_writes_metrics_predictions_and_a_report(run, data, tmp_path):

@@ -8,11 +8,11 @@ one would give intervals that are too narrow.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from trainer.evaluation.labelled_scores import WeightedScores
+from trainer.evaluation.labelled_scores import LabelledScores, WeightedScores
 from trainer.evaluation.metrics import METRICS, Metric
 
 RESAMPLES = 1000
@@ -31,18 +31,15 @@ class Bootstrap:
 
     def draw(
         self,
-        labels: Sequence[int] | np.ndarray,
-        scores: Sequence[float] | np.ndarray,
-        sources: Sequence[str] | np.ndarray,
-        threshold: float,
+        scores: LabelledScores,
         metrics: Collection[Metric] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Each metric, of METRICS unless given, in each resample, (resamples,); inputs (N,)."""
-        units, unit_of = np.unique(np.asarray(sources), return_inverse=True)
+        """Each metric, of METRICS unless given, in each resample, (resamples,)."""
+        units, unit_of = np.unique(scores.sources, return_inverse=True)
         if not len(units):
             return {}
         blocks = [
-            weighted_metrics(labels, scores, counts[:, unit_of], threshold, metrics)
+            weighted_metrics(scores, counts[:, unit_of], metrics)
             for counts in self._counts(len(units), len(unit_of))
         ]
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -59,17 +56,14 @@ class Bootstrap:
 
     def intervals(
         self,
-        labels: Sequence[int] | np.ndarray,
-        scores: Sequence[float] | np.ndarray,
-        sources: Sequence[str] | np.ndarray,
-        threshold: float,
+        scores: LabelledScores,
         metrics: Collection[Metric] | None = None,
     ) -> dict[str, Interval | None]:
         """The interval of each metric; None where it is not defined, and none at all of a single
-        source. Inputs as in `draw`."""
-        if len(set(sources)) < 2:  # every resample would be the same
+        source."""
+        if scores.source_count < 2:  # every resample would be the same
             return {}
-        drawn = self.draw(labels, scores, sources, threshold, metrics)
+        drawn = self.draw(scores, metrics)
         return {name: percentile_interval(values) for name, values in drawn.items()}
 
 
@@ -87,16 +81,12 @@ def percentile_interval(values: np.ndarray) -> Interval | None:
 
 
 def weighted_metrics(
-    labels: Sequence[int] | np.ndarray,
-    scores: Sequence[float] | np.ndarray,
-    weights: np.ndarray,
-    threshold: float,
-    metrics: Collection[Metric] | None = None,
+    scores: LabelledScores, weights: np.ndarray, metrics: Collection[Metric] | None = None
 ) -> dict[str, np.ndarray]:
-    """Metrics, of METRICS unless given, for R weightings at once: labels and scores (N,), weights
-    (R, N) -> (R,) for each; NaN where one is not defined."""
+    """Metrics, of METRICS unless given, for R weightings (R, N) of N scores at once: (R,) for
+    each; NaN where one is not defined."""
     table = WeightedScores(
-        np.asarray(labels, float), np.asarray(scores, float), np.asarray(weights, float), threshold
+        scores.labels.astype(float), scores.scores, np.asarray(weights, float), scores.threshold
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

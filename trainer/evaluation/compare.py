@@ -21,6 +21,7 @@ from trainer.evaluation.bootstrap import (
 from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.evaluate import check_out
 from trainer.evaluation.evaluate_predictions import holds_generated, measure_leakage
+from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measured_model import Detector, load_detector
 from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import METRICS
@@ -138,15 +139,14 @@ def difference(
     if rows[0].keys() != rows[1].keys():
         raise ValueError("The two models did not score the same videos.")
     keys = sorted(rows[0])
-    labels = np.array([rows[0][key].video.label for key in keys])
-    sources = np.array([rows[0][key].video.source_key for key in keys])
-    scores = [np.array([row[key].score for key in keys], float) for row in rows]
     limits = [detector.thresholds.fake_above for detector in detectors]
-    a, b = (score_metrics(labels, s, limit) for s, limit in zip(scores, limits, strict=True))
-    drawn = [
-        bootstrap.draw(labels, s, sources, limit) for s, limit in zip(scores, limits, strict=True)
+    scores = [
+        LabelledScores.of_videos([row[key] for key in keys], limit)
+        for row, limit in zip(rows, limits, strict=True)
     ]
-    differences = paired_difference(*drawn) if len(set(sources)) > 1 else {}
+    a, b = map(score_metrics, scores)
+    sources = scores[0].source_count
+    differences = paired_difference(*map(bootstrap.draw, scores)) if sources > 1 else {}
     return Difference(
         models={
             name: ComparedModel(detector.name, limit)
@@ -156,9 +156,7 @@ def difference(
         real=a.real,
         fake=a.fake,
         not_defined=a.not_defined,
-        bootstrap=PairedResampling(
-            bootstrap.resamples, bootstrap.seed, "source video", len(set(sources))
-        ),
+        bootstrap=PairedResampling(bootstrap.resamples, bootstrap.seed, "source video", sources),
         metrics={
             name: _metric_difference(a.value(metric), b.value(metric), differences.get(name))
             for name, metric in METRICS.items()

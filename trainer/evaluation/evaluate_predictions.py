@@ -12,6 +12,7 @@ from pipelines.clip import FAKE, LABEL_NAMES, REAL
 from pipelines.verdict import Thresholds, Verdict, decide
 from trainer.calibration import Calibration
 from trainer.evaluation.bootstrap import LEVEL, Bootstrap
+from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measured_model import Detector
 from trainer.evaluation.measurement import measure
 from trainer.evaluation.metrics import FALSE_ALARM_RATE, RECALL, ROC_AUC
@@ -51,7 +52,8 @@ def evaluate_predictions(
     """All that metrics.json holds, of the predictions alone."""
     videos, scored = predictions.videos, predictions.scored
     thresholds = detector.thresholds
-    frame, clip, video = _levels(predictions, thresholds.fake_above, bootstrap)
+    labelled = LabelledScores.of_videos(scored, thresholds.fake_above)
+    frame, clip, video = _levels(predictions, labelled, bootstrap)
     slices = measure_slices(videos, thresholds.fake_above, bootstrap)
     trained_on = training_datasets(detector.config)
     crops = predictions.datasets[0].config
@@ -70,12 +72,12 @@ def evaluate_predictions(
         leakage=measure_leakage(detector, scored),
         thresholds=VerdictThresholds(thresholds.real_below, thresholds.fake_above),
         calibration=Calibration.from_dict(detector.calibration) if detector.calibration else None,
-        bootstrap=resampling(bootstrap, scored),
+        bootstrap=resampling(bootstrap, labelled),
         frame=frame,
         clip=clip,
         video=video,
         verdicts=count_verdicts(videos, thresholds),
-        reliability=calibration_bins(_labels(scored), _scores(scored)),
+        reliability=calibration_bins(labelled.labels, labelled.scores),
         methods={
             part.name: MethodSummary(part.videos, part.value(ROC_AUC), part.value(RECALL))
             for part in slices.method
@@ -108,47 +110,35 @@ def measure_leakage(detector: Detector, videos: Sequence[ScoredVideo]) -> Leakag
     return Leakage.from_dict(leakage(read_seen(detector.folder), [row.video for row in videos]))
 
 
-def resampling(bootstrap: Bootstrap, videos: Sequence[ScoredVideo]) -> Resampling:
+def resampling(bootstrap: Bootstrap, videos: LabelledScores) -> Resampling:
     return Resampling(
         resamples=bootstrap.resamples,
         seed=bootstrap.seed,
         level=LEVEL,
         unit="source video",
-        units=len(set(_sources(videos))),
+        units=videos.source_count,
     )
-
-
-def _labels(videos: Sequence[ScoredVideo]) -> np.ndarray:
-    return np.array([video.video.label for video in videos], int)
-
-
-def _scores(videos: Sequence[ScoredVideo]) -> np.ndarray:
-    return np.array([video.score for video in videos], float)
-
-
-def _sources(videos: Sequence[ScoredVideo]) -> list[str]:
-    return [video.video.source_key for video in videos]
 
 
 def _levels(
-    predictions: Predictions, threshold: float, bootstrap: Bootstrap
+    predictions: Predictions, videos: LabelledScores, bootstrap: Bootstrap
 ) -> tuple[FrameLevel, ClipLevel, VideoLevel]:
     """The metrics with intervals of frames, clips and videos, each of them for itself."""
-    videos = predictions.scored
     clips = [clip for clip in predictions.clips if len(clip.times_s)]
     frames = [len(clip.times_s) for clip in clips]
-    labels = np.array([clip.video.label for clip in clips])
-    sources = np.array([clip.video.source_key for clip in clips])
-    frame = measure(
-        np.repeat(labels, frames),
-        np.concatenate([clip.frame_probabilities for clip in clips]),
-        np.repeat(sources, frames),
-        threshold,
-        bootstrap,
+    of_clips = LabelledScores.of(
+        [clip.video.label for clip in clips],
+        [clip.probability_fake for clip in clips],
+        videos.threshold,
+        [clip.video.source_key for clip in clips],
     )
-    probabilities = np.array([clip.probability_fake for clip in clips])
-    clip = measure(labels, probabilities, sources, threshold, bootstrap)
-    video = measure(_labels(videos), _scores(videos), _sources(videos), threshold, bootstrap)
+    of_frames = LabelledScores.of(
+        np.repeat(of_clips.labels, frames),
+        np.concatenate([clip.frame_probabilities for clip in clips]),
+        videos.threshold,
+        np.repeat(of_clips.sources, frames),
+    )
+    frame, clip, video = (measure(scores, bootstrap) for scores in (of_frames, of_clips, videos))
     return (
         FrameLevel(**vars(frame), frames=frame.count),
         ClipLevel(**vars(clip), clips=clip.count),
@@ -211,11 +201,11 @@ def _evaluate_robustness(
     if not predictions.conditions:
         return None
     videos = predictions.scored
-    labels, sources = _labels(videos), _sources(videos)
 
-    def row(scores: Sequence[float] | np.ndarray) -> dict[str, Any]:
-        """The fields of a RobustnessRow."""
-        got = measure(labels, scores, sources, thresholds.fake_above, bootstrap, [ROC_AUC])
+    def row(scores: Sequence[float] | None = None) -> dict[str, Any]:
+        """The fields of a RobustnessRow; scores: of the videos under a condition."""
+        labelled = LabelledScores.of_videos(videos, thresholds.fake_above, scores)
+        got = measure(labelled, bootstrap, [ROC_AUC])
         return {
             "roc_auc": got.value(ROC_AUC),
             "interval": got.interval(ROC_AUC),
@@ -224,7 +214,7 @@ def _evaluate_robustness(
         }
 
     return Robustness(
-        clean=RobustnessRow(**row(_scores(videos))),
+        clean=RobustnessRow(**row()),
         conditions=tuple(
             ConditionRow(
                 kind=condition.kind,

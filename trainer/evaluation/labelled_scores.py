@@ -9,18 +9,21 @@ from functools import cached_property
 import numpy as np
 
 from pipelines.clip import FAKE, REAL
+from trainer.evaluation.scored import ScoredVideo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledScores:
     """Labels (N,) int, 1 = fake, and P(fake) (N,) float; called fake at or above the threshold.
 
-    Raises ValueError where a score is not a number from 0 to 1.
+    sources: (N,) strings, the source video that each is made of. Raises ValueError where a score
+    is not a number from 0 to 1.
     """
 
     labels: np.ndarray
     scores: np.ndarray
     threshold: float
+    sources: np.ndarray
 
     def __post_init__(self) -> None:
         labels, scores = self.labels, self.scores
@@ -38,9 +41,40 @@ class LabelledScores:
         cls,
         labels: Sequence[int] | np.ndarray,
         scores: Sequence[float] | np.ndarray,
-        threshold: float,
+        threshold: float = 0.5,
+        sources: Sequence[str] | np.ndarray | None = None,
     ) -> LabelledScores:
-        return cls(np.asarray(labels, int), np.asarray(scores, float), float(threshold))
+        """sources: each of one of its own unless given."""
+        if sources is None:
+            sources = np.arange(len(labels)).astype(str)
+        return cls(
+            np.asarray(labels, int),
+            np.asarray(scores, float),
+            float(threshold),
+            np.asarray(sources, str),
+        )
+
+    @classmethod
+    def of_videos(
+        cls,
+        videos: Sequence[ScoredVideo],
+        threshold: float,
+        scores: Sequence[float] | np.ndarray | None = None,
+    ) -> LabelledScores:
+        """The videos that have a score; with other scores than their own where given."""
+        scored = [video for video in videos if video.score is not None]
+        return cls.of(
+            [video.video.label for video in scored],
+            [video.score for video in scored if video.score is not None]
+            if scores is None
+            else scores,
+            threshold,
+            [video.video.source_key for video in scored],
+        )
+
+    @property
+    def source_count(self) -> int:
+        return len(set(self.sources))
 
     @cached_property
     def called(self) -> np.ndarray:

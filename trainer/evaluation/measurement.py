@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
-
-import numpy as np
 
 from pipelines.clip import FAKE, REAL
 from trainer.evaluation.bootstrap import Bootstrap, Interval
@@ -47,36 +45,29 @@ class Measurement(Estimates):
     confusion_matrix: tuple[tuple[int, int], tuple[int, int]]
 
 
-def score_metrics(
-    labels: Sequence[int] | np.ndarray,
-    probabilities: Sequence[float] | np.ndarray,
-    threshold: float = 0.5,
-) -> Measurement:
-    """Metrics, without intervals, of P(fake) (N,) against labels (N,), 1 = fake; called fake at
-    or above the threshold.
+def score_metrics(scores: LabelledScores) -> Measurement:
+    """Metrics without intervals.
 
-    What is not defined, such as the AUC where one class is absent, is None, never NaN. Raises
-    ValueError where a score is not a number from 0 to 1.
+    What is not defined, such as the AUC where one class is absent, is None, never NaN.
     """
-    table = LabelledScores.of(labels, probabilities, threshold)
-    real, fake = table.count(REAL), table.count(FAKE)
-    (tn, fp), (fn, tp) = table.confusion_matrix().tolist()
+    real, fake = scores.count(REAL), scores.count(FAKE)
+    (tn, fp), (fn, tp) = scores.confusion_matrix().tolist()
     return Measurement(
         count=real + fake,
         real=real,
         fake=fake,
         not_defined=undefined_reason(real, fake),
-        threshold=table.threshold,
+        threshold=scores.threshold,
         confusion_matrix=((tn, fp), (fn, tp)),
-        values={name: _value(metric, table) for name, metric in METRICS.items()},
+        values={name: _value(metric, scores) for name, metric in METRICS.items()},
         intervals={},
     )
 
 
-def _value(metric: Metric, table: LabelledScores) -> float | None:
-    if not table.has(metric.needs):
+def _value(metric: Metric, scores: LabelledScores) -> float | None:
+    if not scores.has(metric.needs):
         return None
-    value = float(metric.compute(table))
+    value = float(metric.compute(scores))
     return value if math.isfinite(value) else None
 
 
@@ -90,17 +81,13 @@ def undefined_reason(real: int, fake: int) -> str | None:
 
 
 def measure(
-    labels: Sequence[int] | np.ndarray,
-    probabilities: Sequence[float] | np.ndarray,
-    sources: Sequence[str] | np.ndarray,
-    threshold: float,
+    scores: LabelledScores,
     bootstrap: Bootstrap,
     with_intervals: Collection[Metric] | None = None,
 ) -> Measurement:
-    """`score_metrics` with intervals of all metrics or of some; all inputs (N,)."""
-    intervals = bootstrap.intervals(labels, probabilities, sources, threshold, with_intervals)
-    measured = score_metrics(labels, probabilities, threshold)
-    return dataclasses.replace(measured, intervals=intervals)
+    """`score_metrics` with intervals of all metrics or of some."""
+    intervals = bootstrap.intervals(scores, with_intervals)
+    return dataclasses.replace(score_metrics(scores), intervals=intervals)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from pipelines.clip import FAKE, REAL, Video
 from pipelines.verdict import Verdict
 from trainer.evaluation.bootstrap import Bootstrap
+from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measurement import SliceMeasurement, measure
 from trainer.evaluation.metrics import metrics_of_slices
 from trainer.evaluation.result import Slice, Slices
@@ -33,11 +32,7 @@ def measure_slice(
     """The metrics of a slice. own: its videos, with and without a score. compared: what is
     measured, its own videos or, for fakes alone, these and the originals of their data set."""
     metrics = metrics_of_slices()
-    scored = [video for video in compared if video.score is not None]
-    labels = np.array([video.video.label for video in scored], int)
-    scores = np.array([video.score for video in scored], float)
-    sources = [video.video.source_key for video in scored]
-    measured = measure(labels, scores, sources, threshold, bootstrap, metrics)
+    measured = measure(LabelledScores.of_videos(compared, threshold), bootstrap, metrics)
     return SliceMeasurement(
         videos=len(own),
         real=measured.real,

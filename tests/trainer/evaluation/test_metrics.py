@@ -18,6 +18,7 @@ from trainer.evaluation.bootstrap import (
     weighted_metrics,
 )
 from trainer.evaluation.dataclass_json import to_json
+from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import (
     ACCURACY,
@@ -92,7 +93,7 @@ def test_fakes_found_at_a_false_alarm_rate_count_only_thresholds_that_exist():
 
 @pytest.mark.parametrize("labels, absent", [([1, 1], "real"), ([0, 0], "fake")])
 def test_with_one_class_only_it_is_said_why_figures_are_missing(labels, absent):
-    got = score_metrics(labels, [0.2, 0.7])
+    got = score_metrics(LabelledScores.of(labels, [0.2, 0.7]))
     assert absent in got.not_defined
     assert [got.value(metric) for metric in (ROC_AUC, EER, TPR_AT_FPR_01)] == [None] * 3
     assert got.value(ACCURACY) == 0.5 and got.value(BRIER) is not None
@@ -100,7 +101,7 @@ def test_with_one_class_only_it_is_said_why_figures_are_missing(labels, absent):
 
 
 def test_without_any_score_nothing_is_defined_and_nothing_fails():
-    got = score_metrics([], [])
+    got = score_metrics(LabelledScores.of([], []))
     assert got.count == 0 and got.not_defined == "nothing was scored"
     assert got.value(ACCURACY) is None and got.value(LOG_LOSS) is None
     json.dumps(to_json(got), allow_nan=False)
@@ -108,7 +109,7 @@ def test_without_any_score_nothing_is_defined_and_nothing_fails():
 
 def test_scores_beyond_0_and_1_are_refused():
     with pytest.raises(ValueError, match="expected probabilities"):
-        score_metrics([0, 1], [0.5, 3.2])
+        LabelledScores.of([0, 1], [0.5, 3.2])
 
 
 @settings(deadline=None, max_examples=60)
@@ -121,8 +122,10 @@ def test_scores_beyond_0_and_1_are_refused():
 )
 def test_a_weight_gives_what_the_row_so_often_would_give(rows):
     labels, tenths, counts = (np.array(column) for column in zip(*rows, strict=True))
-    repeated = score_metrics(np.repeat(labels, counts), np.repeat(tenths / 10, counts), 0.6).values
-    for name, values in weighted_metrics(labels, tenths / 10, counts[None], 0.6).items():
+    once = LabelledScores.of(labels, tenths / 10, 0.6)
+    often = LabelledScores.of(np.repeat(labels, counts), np.repeat(tenths / 10, counts), 0.6)
+    repeated = score_metrics(often).values
+    for name, values in weighted_metrics(once, counts[None]).items():
         if repeated[name] is None:
             assert not math.isfinite(values[0]), name
         else:
@@ -140,7 +143,8 @@ def _videos(rng, sources: int, per_source: int = 1, shift: float = 1.0):
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     labels, scores, units = _videos(np.random.default_rng(0), 30)
     first, again, other = (
-        Bootstrap(200, seed).intervals(labels, scores, units, 0.5) for seed in (1, 1, 2)
+        Bootstrap(200, seed).intervals(LabelledScores.of(labels, scores, 0.5, units))
+        for seed in (1, 1, 2)
     )
     assert first == again
     assert first["roc_auc"] != other["roc_auc"]
@@ -148,9 +152,9 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
 
 def test_intervals_do_not_depend_on_how_many_resamples_are_held_at_a_time(monkeypatch):
     labels, scores, units = _videos(np.random.default_rng(0), 30)
-    whole = Bootstrap(100).intervals(labels, scores, units, 0.5)
+    whole = Bootstrap(100).intervals(LabelledScores.of(labels, scores, 0.5, units))
     monkeypatch.setattr("trainer.evaluation.bootstrap.BLOCK", 500)
-    assert Bootstrap(100).intervals(labels, scores, units, 0.5) == whole
+    assert Bootstrap(100).intervals(LabelledScores.of(labels, scores, 0.5, units)) == whole
 
 
 def test_intervals_cover_a_known_auc_about_as_often_as_they_say():
@@ -159,7 +163,9 @@ def test_intervals_cover_a_known_auc_about_as_often_as_they_say():
     covered = 0
     for trial in range(200):
         labels, scores, units = _videos(rng, 50)
-        low, high = Bootstrap(300, trial).intervals(labels, scores, units, 0.5)["roc_auc"]
+        low, high = Bootstrap(300, trial).intervals(LabelledScores.of(labels, scores, 0.5, units))[
+            "roc_auc"
+        ]
         covered += low <= true_auc <= high
     assert 0.89 <= covered / 200 <= 0.99
 
@@ -167,12 +173,11 @@ def test_intervals_cover_a_known_auc_about_as_often_as_they_say():
 def test_sources_are_drawn_and_not_videos():
     """Ten copies of each video of a source add no knowledge, so the interval stays as wide."""
     labels, scores, units = _videos(np.random.default_rng(0), 20)
-    copies = (np.repeat(column, 10) for column in (labels, scores, units))
-    once = Bootstrap().intervals(labels, scores, units, 0.5)["roc_auc"]
-    assert Bootstrap().intervals(*copies, 0.5)["roc_auc"] == pytest.approx(once)
-    apart = Bootstrap().intervals(
-        np.repeat(labels, 10), np.repeat(scores, 10), np.arange(400).astype(str), 0.5
-    )
+    labels10, scores10, units10 = (np.repeat(column, 10) for column in (labels, scores, units))
+    copies = LabelledScores.of(labels10, scores10, 0.5, units10)
+    once = Bootstrap().intervals(LabelledScores.of(labels, scores, 0.5, units))["roc_auc"]
+    assert Bootstrap().intervals(copies)["roc_auc"] == pytest.approx(once)
+    apart = Bootstrap().intervals(LabelledScores.of(labels10, scores10))
     assert np.ptp(apart["roc_auc"]) < np.ptp(once) / 2
 
 
@@ -180,13 +185,13 @@ def test_no_figure_is_rounded_to_more_than_1():
     """Twenty fakes above ten real ones: a sum of floats makes their average precision 1 + 2e-16."""
     labels, scores = np.repeat([0, 1], [10, 20]), np.linspace(0, 1, 30)
     assert sk.average_precision_score(labels, scores) > 1
-    assert score_metrics(labels, scores).value(AVERAGE_PRECISION) == 1
-    drawn = Bootstrap().intervals(labels, scores, np.arange(30).astype(str), 0.5)
+    assert score_metrics(LabelledScores.of(labels, scores)).value(AVERAGE_PRECISION) == 1
+    drawn = Bootstrap().intervals(LabelledScores.of(labels, scores, 0.5, np.arange(30).astype(str)))
     assert drawn["average_precision"][1] <= 1
 
 
 def test_one_source_alone_has_no_interval():
-    assert Bootstrap().intervals([0, 1], [0.2, 0.7], ["a", "a"], 0.5) == {}
+    assert Bootstrap().intervals(LabelledScores.of([0, 1], [0.2, 0.7], 0.5, ["a", "a"])) == {}
 
 
 def test_a_figure_that_is_rarely_defined_has_no_interval():
@@ -198,6 +203,6 @@ def test_a_paired_difference_is_narrower_than_the_two_intervals():
     rng = np.random.default_rng(0)
     labels, scores, units = _videos(rng, 100)
     better = np.clip(scores + 0.02 * (2 * labels - 1), 0, 1)
-    drawn = [Bootstrap().draw(labels, s, units, 0.5) for s in (scores, better)]
+    drawn = [Bootstrap().draw(LabelledScores.of(labels, s, 0.5, units)) for s in (scores, better)]
     low, high = percentile_interval(paired_difference(*drawn)["roc_auc"])
     assert 0 < low < high < np.ptp(percentile_interval(drawn[0]["roc_auc"]))
