@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import json
 import os
 import statistics
 import subprocess
@@ -119,11 +118,12 @@ def main() -> None:
         version = args.model or export_untrained(folder, args.frames, args.side)
         import tensorflow as tf
 
-        loaded = tf.saved_model.load(str(version))
-        signature = loaded.signatures["serving_default"]
-        preprocess = json.loads((version / "assets.extra" / "preprocess.json").read_text())
-        config = preprocess["config"]
-        clip = make_clip(config["frames_per_clip"], config["crop_size"])
+        from pipelines.exported_model import ExportedModel
+
+        model = ExportedModel.open(version)
+        signature = model.graph.signatures["serving_default"]
+        config = model.description.preprocess
+        clip = make_clip(config.frames_per_clip, config.crop_size)
 
         def bare(clips: int) -> None:
             signature(frames=tf.constant([clip] * clips))["probability_fake"].numpy()
@@ -139,7 +139,7 @@ def main() -> None:
             with serving(version) as url:
                 rest, alone = in_turn(lambda: ask(url), lambda: bare(1), args.rounds)
             print(
-                f"one clip of {len(clip)} frames of {config['crop_size']} px, "
+                f"one clip of {len(clip)} frames of {config.crop_size} px, "
                 f"{sum(map(len, clip)) / 1e3:.0f} kB: p50 {statistics.median(rest) * 1e3:.0f} ms "
                 f"through REST, {statistics.median(alone) * 1e3:.0f} ms bare; p50 ratio "
                 f"{statistics.median(rest) / statistics.median(alone):.3f}, by round "

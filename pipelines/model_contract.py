@@ -184,9 +184,9 @@ def version_number(name: str) -> int | None:
 def numbered_versions(base: Path) -> dict[int, Path]:
     """Number -> folder of a model's versions, the highest first; `base` itself if it is one.
 
-    Like TensorFlow Serving takes every folder with a number for a version, whatever it holds. Of
-    two with the same number, such as 7 and 007, the one without zeros counts. Raises OSError
-    where `base` cannot be read.
+    Every folder with a number is a version, whatever it holds, as for TensorFlow Serving. Of two
+    with the same number, such as 7 and 007, the one without zeros counts. Raises OSError where
+    `base` cannot be read.
     """
     if (base / SAVED_MODEL_NAME).is_file():
         number = version_number(base.name)

@@ -42,7 +42,8 @@ class ClipScore:
     def to_dict(self) -> dict[str, Any]:
         """JSON, in which `has_face` has the name of earlier versions, whose files are read."""
         values = dataclasses.asdict(self)
-        return {**values, "found": values.pop("has_face")}
+        values["found"] = values.pop("has_face")
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClipScore:

@@ -347,6 +347,12 @@ CLIPS = st.lists(
 )
 
 
+def test_the_score_of_a_clip_is_read_back_from_its_file_under_the_old_name():
+    score = ClipScore(1, 0, 0.5, 0.0, 1.0, [True, False], 90.0)
+    assert score.to_dict()["found"] == [True, False] and "has_face" not in score.to_dict()
+    assert ClipScore.from_dict(score.to_dict()) == score
+
+
 @given(CLIPS)
 def test_serving_and_evaluation_give_the_same_verdict_on_the_same_evidence(clips):
     """Batch scoring, `predict`, the API and the pages all ask `judge`."""
