@@ -39,7 +39,7 @@ def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("dfdetect", ("tensorflow", "keras", "apache_beam", "numpy")),
+        ("dfdetect.__main__", ("tensorflow", "keras", "apache_beam", "numpy")),
         ("serving.client", ("tensorflow", "keras", "apache_beam", "grpc")),
         ("pipelines.faces.extract", ("apache_beam",)),
         ("pipelines.video.decode", ("apache_beam", "tensorflow")),
@@ -53,6 +53,21 @@ def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):
     code = f"import sys, {module}; print([m for m in {unwanted!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_waits_for_no_library(name):
+    heavy = ("tensorflow", "keras", "apache_beam", "scipy", "matplotlib", "fastapi", "grpc")
+    code = f"""
+import sys
+from dfdetect.__main__ import main
+try:
+    main([{name!r}, "--help"])
+except SystemExit:
+    print("loaded:", [module for module in {heavy!r} if module in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []", done.stdout[-300:] + done.stderr
 
 
 def test_a_missing_extra_is_named_with_what_to_install():
