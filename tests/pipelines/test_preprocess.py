@@ -32,7 +32,7 @@ FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--s
 @pytest.fixture(scope="module")
 def own_folder(tmp_path_factory, face_video) -> Path:
     """Four good videos of four people and four files that are no use."""
-    root = tmp_path_factory.mktemp("own")
+    root = tmp_path_factory.mktemp("ai-generated")  # a word that says nothing
     for name in ("real/a", "real/b", "fake/c", "fake/a_b"):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(face_video, root / f"{name}.mp4")
@@ -59,6 +59,10 @@ def checksums(folder: Path, pattern: str = "*") -> dict[str, str]:
     """Of all that two runs must agree in: not of what job/ says of the run itself."""
     files = (path for path in folder.glob(pattern) if path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_only_the_sample_data_are_called_generated(shards, sample_shards):
+    assert [read_info(folder)["generated"] for folder in (shards, sample_shards)] == [False, True]
 
 
 def test_every_video_is_in_a_shard_or_in_the_rejects(shards, own_folder):

@@ -84,6 +84,13 @@ def plus_plus(tmp_path) -> Path:
     )
 
 
+def test_a_set_is_generated_by_its_mark_and_not_by_a_word_in_its_path(plus_plus, tmp_path):
+    published = plus_plus.rename(tmp_path / "ai-generated sample")
+    assert not only(published).generated
+    touch(published, "sample-data.json")
+    assert only(published).generated
+
+
 def test_faceforensics_is_read_as_published(plus_plus):
     dataset = only(plus_plus)
     assert list(by_id(dataset)) == [
