@@ -83,7 +83,7 @@ class SignatureModel(abc.ABC):
 
     def predict(self, clips: Clips) -> list[Prediction]:
         predictions = []
-        for batch, outputs in self._ask(SERVING_DEFAULT, clips):
+        for batch, outputs in self._in_batches(SERVING_DEFAULT, clips):
             probabilities = _output(outputs, "probability_fake", len(batch))
             frames = _output(outputs, "frame_probability", len(batch))
             for clip, probability, of_frames in zip(batch, probabilities, frames, strict=True):
@@ -94,11 +94,13 @@ class SignatureModel(abc.ABC):
     def explain(self, clips: Clips) -> list[np.ndarray]:
         return [
             np.asarray(heat_map, np.float32)[: len(clip)]
-            for batch, outputs in self._ask(EXPLAIN, clips)
+            for batch, outputs in self._in_batches(EXPLAIN, clips)
             for clip, heat_map in zip(batch, _output(outputs, "heat_map", len(batch)), strict=True)
         ]
 
-    def _ask(self, signature: Signature, clips: Clips) -> Iterator[tuple[Clips, Mapping[str, Any]]]:
+    def _in_batches(
+        self, signature: Signature, clips: Clips
+    ) -> Iterator[tuple[Clips, Mapping[str, Any]]]:
         """The clips a request at a time, with what the signature says of them.
 
         They are padded to the length that the model was trained with: a server puts requests of
