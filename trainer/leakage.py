@@ -115,24 +115,51 @@ def read_seen(folder: Path) -> Seen | None:
         ) from error
 
 
-def leakage(seen: Seen | None, videos: Sequence[Video]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class SeenCount:
+    """How many of something the training has seen; None where that is not known."""
+
+    seen: int | None
+    of: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """What of an evaluation was seen in training.
+
+    known: whether the model keeps a record of its training.
+    """
+
+    known: bool
+    videos: SeenCount
+    sources: SeenCount
+    identities: SeenCount
+
+    @property
+    def kinds(self) -> dict[str, SeenCount]:
+        return {"videos": self.videos, "sources": self.sources, "identities": self.identities}
+
+
+def check_leakage(seen: Seen | None, videos: Sequence[Video]) -> Leakage:
     """How many of the videos, their sources and people the training has seen; None where that is
     not known: the model keeps no record, or none of that kind. Names are compared within a data
     set."""
-    given = {
-        "videos": {hash_key("video", v.dataset, v.id) for v in videos},
-        "sources": {hash_key("source", v.dataset, v.source_id) for v in videos if v.source_id},
-        "identities": {
-            hash_key("identity", v.dataset, name) for v in videos for name in v.identities
-        },
-    }
-    return {
-        "known": seen is not None,
-        **{
-            kind: {
-                "seen": len(hashes & getattr(seen, kind)) if getattr(seen, kind, None) else None,
-                "of": len(hashes),
-            }
-            for kind, hashes in given.items()
-        },
-    }
+
+    training = seen or Seen(frozenset(), frozenset(), frozenset())
+
+    def count(kind: str, names: set[tuple[str, str]], in_training: frozenset[str]) -> SeenCount:
+        hashes = {hash_key(kind, dataset, name) for dataset, name in names}
+        return SeenCount(len(hashes & in_training) if in_training else None, len(hashes))
+
+    return Leakage(
+        known=seen is not None,
+        videos=count("video", {(v.dataset, v.id) for v in videos}, training.videos),
+        sources=count(
+            "source", {(v.dataset, v.source_id) for v in videos if v.source_id}, training.sources
+        ),
+        identities=count(
+            "identity",
+            {(v.dataset, name) for v in videos for name in v.identities},
+            training.identities,
+        ),
+    )

@@ -26,7 +26,7 @@ from trainer.evaluation.measured_model import Detector, load_detector
 from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import METRICS
 from trainer.evaluation.predictions import Predictions, predict
-from trainer.evaluation.result import Leakage
+from trainer.leakage import Leakage
 
 SCHEMA = "dfdetect-comparison/1"
 

@@ -26,7 +26,6 @@ from trainer.evaluation.result import (
     ErrorFrame,
     EvaluationResult,
     FrameLevel,
-    Leakage,
     MethodSummary,
     ModelProvenance,
     Resampling,
@@ -39,7 +38,7 @@ from trainer.evaluation.result import (
 )
 from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
 from trainer.evaluation.slices import measure_slice, measure_slices
-from trainer.leakage import leakage, read_seen
+from trainer.leakage import Leakage, check_leakage, read_seen
 from trainer.run import training_datasets
 
 WORST = 10  # errors that are kept
@@ -107,7 +106,7 @@ def holds_generated(predictions: Predictions) -> bool:
 
 def measure_leakage(detector: Detector, videos: Sequence[ScoredVideo]) -> Leakage:
     """What of the videos the model's training has seen."""
-    return Leakage.from_dict(leakage(read_seen(detector.folder), [row.video for row in videos]))
+    return check_leakage(read_seen(detector.folder), [row.video for row in videos])
 
 
 def resampling(bootstrap: Bootstrap, videos: LabelledScores) -> Resampling:

@@ -14,42 +14,13 @@ from trainer.evaluation.bootstrap import Interval
 from trainer.evaluation.dataclass_json import from_json, to_json
 from trainer.evaluation.measurement import Measurement, SliceMeasurement
 from trainer.evaluation.reliability import ReliabilityBin
+from trainer.leakage import Leakage
 
 SCHEMA: Literal["dfdetect-metrics/1"] = "dfdetect-metrics/1"
 
 
 class SchemaError(ValueError):
     """An evaluation result of another version."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SeenCount:
-    """How many of something the training has seen; None where that is not known."""
-
-    seen: int | None
-    of: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Leakage:
-    """What of an evaluation was seen in training.
-
-    known: whether the model keeps a record of its training.
-    """
-
-    known: bool
-    videos: SeenCount
-    sources: SeenCount
-    identities: SeenCount
-
-    @property
-    def kinds(self) -> dict[str, SeenCount]:
-        return {"videos": self.videos, "sources": self.sources, "identities": self.identities}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Leakage:
-        """Of what `trainer.leakage.leakage` gives."""
-        return from_json(cls, values)
 
 
 @dataclasses.dataclass(frozen=True)

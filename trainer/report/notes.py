@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer.evaluation.bootstrap import Interval
-from trainer.evaluation.result import EvaluationResult, Leakage
+from trainer.evaluation.result import EvaluationResult
+from trainer.leakage import Leakage
 
 SAMPLE_NOTE = (
     "The generated set only exercises the system. These numbers say nothing about real deepfakes."

@@ -255,7 +255,9 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, w
     page = open_page()
     page.evaluate(SEEN)
     report = result_of(page, request.getfixturevalue(which))
-    assert {"upload", "decode"} <= set(page.evaluate("[...window.seen.stages]"))
+    stages = set(page.evaluate("[...window.seen.stages]"))
+    # Which of the analysis depends on how soon the page follows it: decoding may be over by then.
+    assert "upload" in stages and stages & {"decode", "faces", "model"}
     status = page.locator("#result [role=status]").first
     expect(status).to_contain_text(WORDS[report["verdict"]])
     expect(status).to_contain_text("Estimated probability that a face was manipulated")

@@ -16,9 +16,8 @@ from trainer.evaluation.bootstrap import Bootstrap
 from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.measured_model import Detector
 from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.result import Leakage
 from trainer.evaluation.scored import ScoredVideo
-from trainer.leakage import leakage
+from trainer.leakage import check_leakage
 from trainer.report.comparison import markdown
 from trainer.run import CONFIG_NAME, MODEL_NAME
 
@@ -89,7 +88,7 @@ def test_models_that_scored_other_videos_are_not_compared():
 
 def test_generated_videos_the_validation_split_and_one_class_are_said_under_the_table():
     got = compare.difference([DETECTOR] * 2, [one_class(), one_class()], Bootstrap(20))
-    unknown = {name: Leakage.from_dict(leakage(None, [])) for name in "ab"}
+    unknown = {name: check_leakage(None, []) for name in "ab"}
     comparison = compare.Comparison(
         schema=compare.SCHEMA,
         split="val",

@@ -18,6 +18,7 @@ from dfdetect.__main__ import main
 from pipelines.config import PreprocessConfig
 from pipelines.shards.open import ClipDataset
 from tests.fixtures import ROOT
+from tests.fixtures.scored_videos import DATASET
 from trainer.evaluation import evaluate, robustness
 from trainer.evaluation.measured_model import load_detector
 from trainer.evaluation.metrics import BRIER, ROC_AUC
@@ -193,7 +194,7 @@ def _other_crops(data: Path) -> None:
         (lambda data: _without_split(data, "test"), "has no test clips; there are clips of"),
         (_other_crops, "the model was trained on crops of"),
         (lambda data: (data / "rejects.jsonl").write_text("{"), "rejects.jsonl is not what"),
-        (lambda data: (data / "dataset_info.json").unlink(), "run `dfdetect preprocess` first"),
+        (lambda data: (data / "dataset_info.json").unlink(), "Run `dfdetect preprocess` first"),
         (lambda data: _shard(data).write_bytes(b""), "has 0 bytes, dataset_info.json says"),
         (lambda data: _flip_a_bit(_shard(data)), "a record is damaged or missing"),
     ],
@@ -214,12 +215,13 @@ def test_a_model_that_gives_no_number_is_refused_with_the_video_named(trained_ru
     whole = load_detector(trained_run)
 
     def predict_nothing(clips, mask):
-        scores, of_frames = whole.predict(clips, mask)
-        return np.where(np.arange(len(scores)) == 1, np.nan, scores), of_frames
+        scores = whole.predict(clips, mask)
+        first = np.arange(len(scores.logit)) == 1
+        return scores._replace(probability_fake=np.where(first, np.nan, scores.probability_fake))
 
     broken = dataclasses.replace(whole, predict=predict_nothing)
     with pytest.raises(ValueError, match=r"P\(fake\) of a clip of faceforensics/\S+ is nan"):
-        predict(broken, [data], ["test"])
+        predict(broken, [ClipDataset.open(data)], ["test"])
 
 
 def test_an_out_that_is_no_folder_is_refused_before_the_work(trained_run, data, tmp_path, capsys):
@@ -236,7 +238,7 @@ def test_what_is_no_model_is_named(tmp_path):
 
 
 def test_without_a_list_of_videos_those_without_a_face_are_not_known(tmp_path):
-    assert unscored_videos(tmp_path, "test") is None
+    assert unscored_videos(dataclasses.replace(DATASET, folder=tmp_path), "test") is None
 
 
 @pytest.mark.parametrize("arguments", [["--split", "all"], ["--seed", "-1"]])

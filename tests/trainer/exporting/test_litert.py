@@ -38,7 +38,7 @@ def test_the_command_writes_a_file_that_says_what_the_model_says(trained_run, tm
     assert names <= {path.name for path in folder.iterdir()}
     fingerprint = json.loads((folder / "preprocess.json").read_text())["fingerprint"]
     source = Source.of(Run.open(trained_run), None, "dfdetect")
-    assert fingerprint == source.training["fingerprint"]
+    assert fingerprint == source.run.fingerprint
     clips = example_inputs(4, 48)
     run = Interpreter(str(folder / "model.tflite")).get_signature_runner("tensors")
     found = run(**{name: value[1:] for name, value in clips.items()})

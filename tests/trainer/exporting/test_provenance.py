@@ -13,14 +13,9 @@ from pipelines.model_contract import ModelProvenance
 from pipelines.verdict import Thresholds
 from tests.fixtures.scored_videos import clip, evaluated, video
 from trainer.errors import ExportError
-from trainer.evaluation.result import (
-    SCHEMA,
-    EvaluationResult,
-    Leakage,
-    SeenCount,
-    VerdictThresholds,
-)
+from trainer.evaluation.result import SCHEMA, EvaluationResult, VerdictThresholds
 from trainer.exporting.provenance import provenance, read_metrics
+from trainer.leakage import Leakage, SeenCount
 
 CONFIG = {"splits": {"train": {"datasets": {"faceforensics": 5, "dfdc": 2}}}}
 THRESHOLDS = Thresholds(0.3, 0.7)
