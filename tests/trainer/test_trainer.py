@@ -16,8 +16,9 @@ import tensorflow as tf
 from dfdetect.__main__ import main
 from pipelines.clip import FAKE, ORIGINAL, Clip, Video
 from pipelines.config import PreprocessConfig
+from pipelines.shards import open as shards_open
 from pipelines.shards import schema
-from pipelines.shards.open import ClipDataset
+from pipelines.shards.open import ClipDataset, read_info
 from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import run as runs
 from trainer.config import TrainConfig
@@ -70,11 +71,21 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory) -> Path:
+def info_reads() -> list[object]:
+    """The folders whose dataset_info.json the training of `run` has read."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(data, info_reads, tmp_path_factory) -> Path:
     config = TrainConfig(
         backbone="resnext_tiny", temporal_units=8, epochs=3, batch_size=4, learning_rate=3e-3
     )
-    return train.train(data, tmp_path_factory.mktemp("runs") / "run", config, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            shards_open, "read_info", lambda folder: info_reads.append(folder) or read_info(folder)
+        )
+        return train.train(data, tmp_path_factory.mktemp("runs") / "run", config, verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +126,10 @@ def test_a_run_holds_all_that_made_it(run, data):
     config = json.loads((run / "config.json").read_text())
     assert TrainConfig.from_dict(config["train"]).backbone == "resnext_tiny"
     assert config["fingerprint"] == ClipDataset.open(data).fingerprint
+
+
+def test_a_training_opens_its_data_set_once(run, data, info_reads):
+    assert info_reads == [data]
 
 
 def test_training_lowers_the_loss(run):
