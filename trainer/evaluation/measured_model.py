@@ -81,7 +81,6 @@ def of_run(run: Run, calibrated: bool = True, name: str = "") -> Detector:
 def _of_keras(
     path: Path, model: keras.Model, config: dict[str, Any], calibration: Calibration | None
 ) -> Detector:
-
     folder = path if path.is_dir() else path.parent
     temperature = calibration.temperature if calibration else 1.0
     frames, side = model.input["clips"].shape[1:3]
