@@ -46,6 +46,10 @@ class DatasetError(ValueError):
     """A root folder that is not what the adapter reads: what was found, expected, and to do."""
 
 
+class NoVideosError(DatasetError):
+    """A root folder in which an adapter found no video that it can use."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """The videos found under a root folder.
@@ -86,4 +90,5 @@ class Adapter(Protocol):
         """Whether `root`, a folder or file that is there, looks like one of it. Reads no list."""
 
     def find(self, root: Path) -> Dataset:
-        """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""
+        """All videos under `root`. Raises DatasetError where a list is damaged, and of these
+        NoVideosError where there is no video; files elsewhere under `root` are not its affair."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.clip import Reject, Video
-from pipelines.datasets.base import VIDEO_SUFFIXES, DatasetError
+from pipelines.datasets.base import VIDEO_SUFFIXES, DatasetError, NoVideosError
 from pipelines.datasets.lists import first_few
 
 # What systems leave beside people's files, by name: macOS's AppleDouble companions, which carry
@@ -129,7 +129,7 @@ def require_videos(
     rejects: Sequence[Reject] = (),
     missing: Sequence[str] = (),
 ) -> None:
-    """Raises DatasetError where there is no usable video, with what there was instead."""
+    """Raises NoVideosError where there is no usable video, with what there was instead."""
     if videos:
         return
     problem = "no videos found"
@@ -138,4 +138,4 @@ def require_videos(
         problem += f", {len(rejects)} files left out as {rejects[0].reason} ({names})"
     if missing:
         problem += f", {len(missing)} listed files not there ({first_few(missing)})"
-    raise DatasetError(f"{root}: {problem}. Expected {expected}.")
+    raise NoVideosError(f"{root}: {problem}. Expected {expected}.")
