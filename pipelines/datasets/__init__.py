@@ -7,14 +7,36 @@ import os
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, Reject, Video
-from pipelines.datasets import celeb_df, dfd, dfdc, faceforensics, folder, manifest
+from pipelines.datasets import (
+    celeb_df,
+    deeperforensics,
+    df40,
+    dfd,
+    dfdc,
+    faceforensics,
+    folder,
+    forgerynet,
+    manifest,
+    wild_deepfake,
+)
 from pipelines.datasets.accounting import account, inventory
 from pipelines.datasets.base import Adapter, Dataset, DatasetError, NoVideosError
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.manifest import write_manifest
 from pipelines.datasets.selection import select
 
-_MODULES: tuple[Adapter, ...] = (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
+_MODULES: tuple[Adapter, ...] = (
+    faceforensics,
+    dfd,
+    celeb_df,
+    dfdc,
+    deeperforensics,
+    df40,
+    forgerynet,
+    wild_deepfake,
+    folder,
+    manifest,
+)
 ADAPTERS = {adapter.NAME: adapter for adapter in _MODULES}
 
 __all__ = ["ADAPTERS", "Dataset", "DatasetError", "find_videos", "select", "write_manifest"]

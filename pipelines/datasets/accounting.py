@@ -19,7 +19,7 @@ from pipelines.datasets.lists import first_few
 from pipelines.datasets.scan import refused, uri, video_files
 
 UNCLAIMED = "unclaimed"
-MOST_FOLDERS = 20  # in a refusal
+MOST_FOLDERS = 40  # in a refusal
 
 
 def account(root: Path, datasets: Sequence[Dataset], layouts: Sequence[str]) -> list[Dataset]:

@@ -61,7 +61,7 @@ def matches(root: Path) -> bool:
 
 def find(root: Path) -> Dataset:
     """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""
-    official, pairs, notes = _lists(root)
+    official, pairs, notes = official_lists(root)
     videos: list[Video] = []
     rejects: list[Reject] = []
     missing: list[str] = []
@@ -185,7 +185,7 @@ def _parts_note(root: Path, videos: Iterable[Video]) -> list[str]:
     return [f"{root}: nothing there of {', '.join(absent)}."] if absent else []
 
 
-def _lists(root: Path) -> tuple[dict[str, str], Pairs, list[str]]:
+def official_lists(root: Path) -> tuple[dict[str, str], Pairs, list[str]]:
     """Identity -> split, the listed pairs, and a note where the three lists are not there."""
     places = (root / "splits", root, Path(os.path.abspath(root)).parent / "splits")
     there = (place for place in places if any((place / name).is_file() for name in LISTS))
