@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.clip import Reject
 from pipelines.datasets.base import Dataset
+from pipelines.datasets.face_images import instead_of_videos
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.scan import refused, uri, video_files
 
@@ -59,14 +60,18 @@ def account(root: Path, datasets: Sequence[Dataset], layouts: Sequence[str]) -> 
 
 
 def inventory(root: Path) -> str:
-    """A sentence on the video files under a root that cannot be read, by the folders they are in,
-    or by the root's own folders where they are many; empty where there is none."""
-    files = video_files(root) if root.is_dir() else []
+    """Sentences on what a root that cannot be read holds: its video files by the folders they are
+    in, or by the root's own folders where they are many, and images or archives in their place."""
+    if not root.is_dir():
+        return ""
+    files = video_files(root)
     counts = Counter(os.path.dirname(file) or "." for file in files)
     if len(counts) > MOST_FOLDERS:
         counts = Counter(file.split("/")[0] if "/" in file else "." for file in files)
     folders = [f"{folder}/ ({count})" for folder, count in sorted(counts.items())]
-    return f" Video files are in {first_few(folders, MOST_FOLDERS)}." if folders else ""
+    there = f" Video files are in {first_few(folders, MOST_FOLDERS)}." if folders else ""
+    images = instead_of_videos(root, [""])
+    return there + (f" {images}." if images else "")
 
 
 def _place() -> Callable[[str], str]:

@@ -70,9 +70,8 @@ def find(root: Path) -> Dataset:
             else:
                 videos.append(video)
         rejects += bad
+    require_videos(root, videos, "<method>/ff/**/*.mp4 and <method>/cdf/**/*.mp4", rejects)
     images = instead_of_videos(root, [folder for folder, *_ in parts])
-    expected = "<method>/ff/**/*.mp4 and <method>/cdf/**/*.mp4"
-    require_videos(root, videos, f"{expected}. {images}" if images else expected, rejects)
     return Dataset(
         NAME,
         tuple(sorted(videos)),

@@ -24,9 +24,9 @@ def instead_of_videos(root: Path, folders: Iterable[str]) -> str:
         for below, names in walk(root, folder):
             has_images = any(os.path.splitext(name)[1].lower() in IMAGES for name in names)
             if has_images and not (root / f"{below}.mkv").exists():
-                images.append(f"{below}/")
+                images.append(f"{below or '.'}/")
             archives += [
-                f"{below}/{name}"
+                os.path.join(below, name)
                 for name in names
                 if name.lower().endswith(ARCHIVES) and not (root / below / _name(name)).is_dir()
             ]

@@ -39,9 +39,8 @@ def find(root: Path) -> Dataset:
         for folder, label, split in parts
         for file in video_files(root, folder)
     ]
+    require_videos(root, videos, "a video file of each face sequence in real_train/ and the like")
     images = instead_of_videos(root, [folder for folder, _, _ in parts])
-    expected = "a video file of each face sequence in real_train/, fake_train/ and the like"
-    require_videos(root, videos, f"{expected}. {images}" if images else expected)
     return Dataset(
         NAME,
         tuple(sorted(videos)),

@@ -110,7 +110,7 @@ def plant(root: Path, tree: dict) -> set[str]:
 
 
 @pytest.mark.parametrize("adapter", ["auto", *ADAPTERS])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(tree=trees)
 @example(tree={"files": {(f, n) for f in FOLDERS for n in NAMES}, "lists": set(LISTS)})
 @example(tree={"files": {("elsewhere", "a.mp4"), ("Celeb-real", "a.mp4")}, "lists": set()})
@@ -176,3 +176,16 @@ def test_a_data_set_of_which_only_folders_are_there_does_not_stop_the_others(tmp
     (dataset,) = find_videos(tmp_path)
     assert dataset.name == "folder"
     assert any("no videos found. Expected original_sequences/actors" in n for n in dataset.notes)
+
+
+def test_a_data_set_of_face_images_is_refused_with_what_to_do(tmp_path):
+    """As benchmarks pass on FaceForensics++ and Celeb-DF."""
+    frames = tmp_path / "original_sequences" / "youtube" / "c23" / "frames" / "000"
+    frames.mkdir(parents=True)
+    (frames / "001.PNG").touch()
+    (tmp_path / "rest.tar.gz").touch()
+    with pytest.raises(
+        DatasetError, match=r"1 folders of images \(orig.*/frames/000/\)"
+    ) as refused:
+        find_videos(tmp_path)
+    assert "1 archives (rest.tar.gz): unpack them in place." in str(refused.value)
