@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.clip import VideoError
-from pipelines.datasets.base import VIDEO_SUFFIXES
+from pipelines.datasets.scan import uri, video_files
 from pipelines.faces.extract import FaceExtractor
 from serving.client import InProcessModel
 from serving.predict.predict import predict_video
@@ -20,10 +20,10 @@ def score_folder(model_folder: Path, folder: Path) -> None:
     model = InProcessModel(model_folder)
     # The model says how its crops are made, so they cannot differ from those of its training.
     extractor = FaceExtractor(model.config().preprocess)
-    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos = [uri(folder, file) for file in video_files(folder)]
     for video in videos:
         try:
-            result = predict_video(str(video), extractor, model)
+            result = predict_video(video, extractor, model)
         except VideoError as error:
             print(f"{'not judged':12}  {error.detail}")
             continue

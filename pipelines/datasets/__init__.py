@@ -7,13 +7,36 @@ import os
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, Reject, Video
-from pipelines.datasets import celeb_df, dfd, dfdc, faceforensics, folder, manifest
-from pipelines.datasets.base import Adapter, Dataset, DatasetError
+from pipelines.datasets import (
+    celeb_df,
+    deeperforensics,
+    df40,
+    dfd,
+    dfdc,
+    faceforensics,
+    folder,
+    forgerynet,
+    manifest,
+    wild_deepfake,
+)
+from pipelines.datasets.accounting import account, inventory
+from pipelines.datasets.base import Adapter, Dataset, DatasetError, NoVideosError
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.manifest import write_manifest
 from pipelines.datasets.selection import select
 
-_MODULES: tuple[Adapter, ...] = (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
+_MODULES: tuple[Adapter, ...] = (
+    faceforensics,
+    dfd,
+    celeb_df,
+    dfdc,
+    deeperforensics,
+    df40,
+    forgerynet,
+    wild_deepfake,
+    folder,
+    manifest,
+)
 ADAPTERS = {adapter.NAME: adapter for adapter in _MODULES}
 
 __all__ = ["ADAPTERS", "Dataset", "DatasetError", "find_videos", "select", "write_manifest"]
@@ -23,7 +46,8 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
     """The datasets under `root`, read by the named adapter or by each one that fits.
 
     root: a folder or a CSV manifest, local or on any of Beam's file systems. Raises DatasetError
-    where nothing fits or a data set's own list is damaged.
+    where nothing fits or a data set's own list is damaged. Every video file under a folder is a
+    video of one of them, or a reject.
     """
     if "://" in str(root):
         # Here, for it loads Beam (1.3 s), and the adapters' names are in the commands' help.
@@ -36,7 +60,20 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
         raise DatasetError(
             f"{root}: no such folder or file. Give the dataset's root folder or a CSV manifest."
         )
-    return [_without_twins(fitting.find(root)) for fitting in _fitting(root, adapter)]
+    fitting = _fitting(root, adapter)
+    found: list[Dataset] = []
+    empty: list[str] = []
+    for candidate in fitting:
+        try:
+            found.append(_without_twins(candidate.find(root)))
+        except NoVideosError as error:
+            empty.append(str(error))
+    if not found:
+        raise NoVideosError(" ".join(empty) + inventory(root))
+    if root.is_dir():
+        found = account(root, found, [candidate.LAYOUT for candidate in fitting])
+    found[0] = dataclasses.replace(found[0], notes=(*found[0].notes, *empty))
+    return found
 
 
 def _fitting(root: Path, adapter: str) -> list[Adapter]:
@@ -49,7 +86,7 @@ def _fitting(root: Path, adapter: str) -> list[Adapter]:
     names = sorted(os.listdir(root)) if root.is_dir() else []
     contents = f"holds {first_few(names, 8) or 'nothing'}" if root.is_dir() else "is a file"
     expected = ", or ".join(candidate.LAYOUT for candidate in wanted.values())
-    raise DatasetError(f"{root}: {contents}; expected {expected}.")
+    raise DatasetError(f"{root}: {contents}; expected {expected}." + inventory(root))
 
 
 def _without_twins(dataset: Dataset) -> Dataset:

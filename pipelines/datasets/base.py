@@ -9,13 +9,45 @@ from typing import Protocol
 
 from pipelines.clip import SPLITS, Reject, Video
 
-VIDEO_SUFFIXES = tuple(
-    ".mp4 .m4v .mov .3gp .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .ogv .mxf .gif".split()
-)
+# What FFmpeg calls a container that may be opened (CONTAINERS in pipelines/video/probe.py) -> the
+# suffixes of its video files, by FFmpeg 8's tables, IANA's media types and camcorders' use. Left
+# out are those that mostly name something else: .ogg (sound, RFC 5334), .ps, .tsv, .dat.
+SUFFIXES = {
+    "mov": ".mp4 .m4v .mp4v .mpg4 .mov .qt .3gp .3gpp .3g2 .f4v .ismv .mj2 .mjp2 .insv",
+    "matroska": ".mkv .mk3d .webm",
+    "avi": ".avi .divx .xvid",
+    "mpegts": ".ts .mts .m2ts .m2t .mpegts .tp .trp .tod",
+    "mpeg": ".mpg .mpeg .mpe .m2p .vob .vro .evo .mod",
+    "mpegvideo": ".m1v .m2v .mpv .mp2v",
+    "flv": ".flv",
+    "asf": ".asf .wmv .wm .dvr-ms",
+    "ogg": ".ogv .ogm",
+    "gif": ".gif",
+    "apng": ".apng",
+    "mxf": ".mxf",
+    "nut": ".nut",
+    "ivf": ".ivf",
+    "obu": ".obu",
+    "av1": ".obu",
+    "h264": ".h264 .264 .avc .h26l .jsv",
+    "hevc": ".hevc .h265 .265",
+    "vvc": ".vvc .h266 .266",
+    "m4v": ".m4v",
+    "mjpeg": ".mjpeg .mjpg",
+    "yuv4mpegpipe": ".y4m",
+    "dv": ".dv .dif",
+    "rm": ".rm .rmvb",
+    "wtv": ".wtv",
+}
+VIDEO_SUFFIXES = tuple(dict.fromkeys(" ".join(SUFFIXES.values()).split()))
 
 
 class DatasetError(ValueError):
     """A root folder that is not what the adapter reads: what was found, expected, and to do."""
+
+
+class NoVideosError(DatasetError):
+    """A root folder in which an adapter found no video that it can use."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,4 +90,5 @@ class Adapter(Protocol):
         """Whether `root`, a folder or file that is there, looks like one of it. Reads no list."""
 
     def find(self, root: Path) -> Dataset:
-        """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""
+        """All videos under `root`. Raises DatasetError where a list is damaged, and of these
+        NoVideosError where there is no video; files elsewhere under `root` are not its affair."""

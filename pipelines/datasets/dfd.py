@@ -13,8 +13,15 @@ from pathlib import Path
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Reject, Video
 from pipelines.datasets.base import Dataset
-from pipelines.datasets.faceforensics import DFD, FAKES, MASKS, same_compression
-from pipelines.datasets.scan import named, require_videos, stem, uri, video_files
+from pipelines.datasets.faceforensics import DFD, FAKES, compression_of, without_masks
+from pipelines.datasets.scan import (
+    folders_named,
+    named,
+    require_videos,
+    stem,
+    uri,
+    video_files,
+)
 
 NAME = "dfd"
 LAYOUT = "actors/ and DeepFakeDetection/ (DeepFakeDetection)"
@@ -31,7 +38,6 @@ FAKE_FOLDERS = (
     "DFD_manipulated_sequences",
     "DFD_manipulated sequences",
 )
-COMPRESSIONS = ("raw", "c0", "c23", "c40")
 WORDS = r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*"  # a scene; two underscores end it
 REAL_NAME = re.compile(rf"(?P<target>\d+)__(?P<scene>{WORDS})\.mp4", re.IGNORECASE)
 FAKE_NAME = re.compile(
@@ -47,7 +53,7 @@ PARTS = {  # label -> (where its videos lie, what they are called)
 
 def matches(root: Path) -> bool:
     """Whether the folder holds a part of DeepFakeDetection."""
-    return any((root / folder).is_dir() for folder in REAL_FOLDERS + FAKE_FOLDERS)
+    return any(folders_named(root, folder) for folder in REAL_FOLDERS + FAKE_FOLDERS)
 
 
 def find(root: Path) -> Dataset:
@@ -56,9 +62,10 @@ def find(root: Path) -> Dataset:
     rejects: list[Reject] = []
     for label, (folders, expected) in PARTS.items():
         make = functools.partial(_video, root, label)
-        good, bad = named(NAME, root, _files(root, folders), make, expected)
+        files, masks = without_masks(NAME, root, _files(root, folders))
+        good, bad = named(NAME, root, files, make, expected)
         videos += good
-        rejects += bad
+        rejects += bad + masks
     require_videos(
         root, videos, f"{REAL_FOLDERS[0]}/*.mp4 and {FAKE_FOLDERS[0]}/*.mp4 (or alone)", rejects
     )
@@ -69,9 +76,8 @@ def _files(root: Path, folders: tuple[str, ...]) -> list[str]:
     return [
         file
         for folder in folders
-        if (root / folder).is_dir()
-        for file in video_files(root, folder)
-        if MASKS not in file.split("/")
+        for written in folders_named(root, folder)
+        for file in video_files(root, written)
     ]
 
 
@@ -81,8 +87,7 @@ def _video(root: Path, label: int, file: str) -> Video | None:
     if match is None:
         return None
     method = DFD if label == FAKE else ORIGINAL
-    rates = [same_compression(part) for part in file.split("/") if part.lower() in COMPRESSIONS]
-    compression = rates[0] if rates else ""
+    compression = compression_of(root, file)
     names = match.groupdict()
     people = (names["target"], names.get("donor", names["target"]))
     return Video(

@@ -1,8 +1,13 @@
-"""Adapter of FaceForensics++ (Roessler et al. 2019) as published.
+"""Adapter of FaceForensics++ (Roessler et al. 2019), as published and as it is passed on.
 
 original_sequences/youtube/<c>/videos/NNN.mp4
 manipulated_sequences/<Method>/<c>/videos/<target>_<source>.mp4
 splits/{train,val,test}.json: lists of two-id pairs; a pair covers both reals and both fakes.
+
+Below a method's folder the levels <c> and videos/ may be missing, and folders have any letter case.
+Kaggle's copy (kaggle.com/datasets/xdxd003/ff-c23, version 1) is flat: original/NNN.mp4,
+<Method>/<target>_<source>.mp4; its csv/ repeats what the folders say.
+DeepfakeBench (github.com/SCLBD/DeepfakeBench) keeps the three lists in the root itself.
 
 Method DeepFakeDetection lies in the same folders but is another data set: see dfd.py.
 """
@@ -20,7 +25,16 @@ from pathlib import Path
 from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Reject, Video
 from pipelines.datasets.base import Dataset, DatasetError
 from pipelines.datasets.lists import compare, missing_note, read_json
-from pipelines.datasets.scan import named, require_videos, stem, subfolders, uri, video_files
+from pipelines.datasets.scan import (
+    folders_named,
+    named,
+    refused,
+    require_videos,
+    stem,
+    subfolders,
+    uri,
+    video_files,
+)
 
 NAME = "faceforensics"
 LAYOUT = "original_sequences/youtube/ and manipulated_sequences/ (FaceForensics++)"
@@ -31,6 +45,8 @@ DFD = "DeepFakeDetection"
 # The download puts the videos of the manipulated regions beside the compressions, under the
 # same names: <Method>/masks/videos/000_003.mp4.
 MASKS = "masks"
+FLAT_REALS = "original"  # of Kaggle's copy
+COMPRESSION = re.compile(r"raw|c\d+", re.IGNORECASE)
 GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it
 REAL_NAME = re.compile(r"(\d+)\.mp4", re.IGNORECASE)
 FAKE_NAME = re.compile(r"(\d+)_(\d+)\.mp4", re.IGNORECASE)
@@ -40,26 +56,26 @@ Pairs = list[tuple[str, str]]
 
 def matches(root: Path) -> bool:
     """Whether the folder looks like FaceForensics++."""
-    return (root / REALS).is_dir() or bool(_methods(root))
+    return bool(_parts(root))
 
 
 def find(root: Path) -> Dataset:
     """All videos under `root`. Raises DatasetError where there is none or a list is damaged."""
-    official, pairs, notes = _lists(root)
+    official, pairs, notes = official_lists(root)
     videos: list[Video] = []
     rejects: list[Reject] = []
     missing: list[str] = []
-    for (method, compression), folders in _folders(root).items():
-        files = [file for folder in folders for file in video_files(root, folder)]
+    for (method, compression), (folder, files) in _groups(root).items():
+        files, masks = without_masks(NAME, root, files)
         make = functools.partial(_video, root, method, compression)
         expected = "NNN.mp4" if method == ORIGINAL else "<target>_<source>.mp4"
         good, bad = named(NAME, root, files, make, expected)
         videos += good
-        rejects += bad
+        rejects += bad + masks
         listed = _names(method, pairs)
         if absent := compare(listed, map(stem, files))[0]:
-            missing += [f"{folders[-1]}/{name}.mp4" for name in absent]
-            notes.append(missing_note(root / folders[-1], absent, len(listed)))
+            missing += [f"{folder}/{name}.mp4" for name in absent]
+            notes.append(missing_note(root / folder, absent, len(listed)))
     expected = f"FaceForensics++'s {REALS}/<c>/videos/*.mp4 and {FAKES}/<Method>/<c>/videos/*.mp4"
     require_videos(root, videos, expected, rejects, missing)
     return Dataset(
@@ -78,20 +94,55 @@ def same_compression(name: str) -> str:
     return "raw" if name.lower() == "c0" else name.lower()
 
 
-def _methods(root: Path) -> list[str]:
-    return [name for name in subfolders(root / FAKES) if name != DFD]
+def compression_of(root: Path, file: str) -> str:
+    """That of a file, by the folders it is in, or by the root's name: "FaceForensics++_C23"."""
+    levels = file.split("/")[:-1]
+    names = [*levels, re.split(r"[_ ]", os.path.basename(os.path.abspath(root)))[-1]]
+    return next((same_compression(name) for name in names if COMPRESSION.fullmatch(name)), "")
 
 
-def _folders(root: Path) -> dict[tuple[str, str], list[str]]:
-    """(method, compression) -> the folders below `root` that hold its videos."""
-    parts = [(ORIGINAL, REALS), *((method, f"{FAKES}/{method}") for method in _methods(root))]
-    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for method, part in parts:
-        for compression in subfolders(root / part):
-            folder = f"{part}/{compression}/videos"
-            if compression != MASKS and (root / folder).is_dir():
-                folders[method, same_compression(compression)].append(folder)
-    return folders
+def without_masks(dataset: str, root: Path, files: Iterable[str]) -> tuple[list[str], list[Reject]]:
+    """The files that show people, and a reject for each that shows a manipulated region."""
+    kept: list[str] = []
+    masks: list[Reject] = []
+    why = f"It lies in a folder {MASKS}/, whose videos show the manipulated regions, not people."
+    for file in files:
+        if MASKS in file.lower().split("/")[:-1]:
+            masks.append(refused(dataset, root, file, "mask", why))
+        else:
+            kept.append(file)
+    return kept, masks
+
+
+def _parts(root: Path) -> list[tuple[str, str]]:
+    """(method, the folder below `root` that holds its videos)."""
+    flat = [(method, folder) for method in METHODS for folder in folders_named(root, method)]
+    if flat or folders_named(root, DFD):
+        flat += [(ORIGINAL, folder) for folder in folders_named(root, FLAT_REALS)]
+    published = [(ORIGINAL, folder) for folder in folders_named(root, REALS)]
+    as_published = {method.lower(): method for method in METHODS}
+    published += [
+        (as_published.get(name.lower(), name), f"{fakes}/{name}")
+        for fakes in folders_named(root, FAKES)
+        for name in subfolders(root / fakes)
+        if name.lower() != DFD.lower()
+    ]
+    return published + flat
+
+
+def _groups(root: Path) -> dict[tuple[str, str], tuple[str, list[str]]]:
+    """(method, compression) -> (the folder that holds its videos, or the last of them; files)."""
+    homes: dict[tuple[str, str], str] = {}
+    files: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for method, part in _parts(root):
+        for name in subfolders(root / part):  # of which nothing may be there but the folder
+            if COMPRESSION.fullmatch(name):
+                homes[method, same_compression(name)] = f"{part}/{name}/videos"
+        for file in video_files(root, part):
+            group = method, compression_of(root, file.removeprefix(f"{part}/"))
+            homes[group] = os.path.dirname(file)
+            files[group].append(file)
+    return {group: (home, files[group]) for group, home in homes.items()}
 
 
 def _video(root: Path, method: str, compression: str, file: str) -> Video | None:
@@ -101,7 +152,7 @@ def _video(root: Path, method: str, compression: str, file: str) -> Video | None
     if match is None:
         return None
     return Video(
-        id=f"{method}/{compression}/{stem(file)}",
+        id="/".join(part for part in (method, compression, stem(file)) if part),
         uri=uri(root, file),
         label=REAL if method == ORIGINAL else FAKE,
         dataset=NAME,
@@ -134,11 +185,11 @@ def _parts_note(root: Path, videos: Iterable[Video]) -> list[str]:
     return [f"{root}: nothing there of {', '.join(absent)}."] if absent else []
 
 
-def _lists(root: Path) -> tuple[dict[str, str], Pairs, list[str]]:
+def official_lists(root: Path) -> tuple[dict[str, str], Pairs, list[str]]:
     """Identity -> split, the listed pairs, and a note where the three lists are not there."""
-    folder, beside = root / "splits", Path(os.path.abspath(root)).parent / "splits"
-    if not any((folder / name).is_file() for name in LISTS):
-        folder = beside if any((beside / name).is_file() for name in LISTS) else folder
+    places = (root / "splits", root, Path(os.path.abspath(root)).parent / "splits")
+    there = (place for place in places if any((place / name).is_file() for name in LISTS))
+    folder = next(there, places[0])
     if absent := [name for name in LISTS if not (folder / name).is_file()]:
         note = f"{folder}: no {', '.join(absent)}; the data set's own splits need all three lists."
         return {}, [], [note]

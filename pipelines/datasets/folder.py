@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
 from pipelines.datasets.base import VIDEO_SUFFIXES, Dataset
-from pipelines.datasets.scan import require_videos, stem, uri, video_files
+from pipelines.datasets.scan import folders_named, require_videos, stem, uri, video_files
 
 NAME = "folder"
 LAYOUT = "real/ and fake/"
@@ -19,14 +19,15 @@ FOLDERS = ("real", "fake")
 
 
 def matches(root: Path) -> bool:
-    """Whether the folder has a real/ or a fake/ folder."""
-    return any((root / folder).is_dir() for folder in FOLDERS)
+    """Whether the folder has a real/ or a fake/ folder, in any letter case."""
+    return any(folders_named(root, folder) for folder in FOLDERS)
 
 
 def find(root: Path) -> Dataset:
     """All videos under `root`. Raises DatasetError where there is none."""
     reals, fakes = (
-        video_files(root, folder) if (root / folder).is_dir() else [] for folder in FOLDERS
+        [file for name in folders_named(root, folder) for file in video_files(root, name)]
+        for folder in FOLDERS
     )
     real_names = {stem(file) for file in reals}
     videos = [_video(root, file, REAL, ()) for file in reals]

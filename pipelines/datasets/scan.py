@@ -11,15 +11,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.clip import Reject, Video
-from pipelines.datasets.base import VIDEO_SUFFIXES, DatasetError
+from pipelines.datasets.base import VIDEO_SUFFIXES, DatasetError, NoVideosError
 from pipelines.datasets.lists import first_few
+
+# What systems leave beside people's files, by name: macOS's AppleDouble companions, which carry
+# the file's own suffix and no video (RFC 1740), the folders of its archives, and waste baskets.
+COMPANION = "._"
+LITTER_FOLDERS = frozenset(
+    "__macosx .appledouble .trashes $recycle.bin @eadir #recycle lost+found".split()
+)
 
 
 def walk(root: Path, folder: str = "") -> Iterator[tuple[str, list[str]]]:
     """(folder below `root`, names of its files), from `folder` down, always in the same order.
 
     Links to folders are followed, as large sets are often spread over disks; a folder that is
-    reached twice counts once. Raises DatasetError where a folder cannot be read.
+    reached twice counts once, and one that only holds litter not at all. Raises DatasetError where
+    a folder cannot be read.
     """
     seen: set[tuple[int, int]] = set()
     for path, folders, names in os.walk(root / folder, onerror=_refuse, followlinks=True):
@@ -28,7 +36,7 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name.lower() not in LITTER_FOLDERS)
         below = os.path.relpath(path, root)
         yield "" if below == "." else below, sorted(names)
 
@@ -42,8 +50,9 @@ def _refuse(error: OSError) -> None:
 
 
 def is_video(name: str) -> bool:
-    """Whether the file's suffix, in any letter case, is that of a video."""
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+    """Whether the file's suffix, in any letter case, is that of a video, and it is no litter."""
+    is_companion = os.path.basename(name).startswith(COMPANION)
+    return not is_companion and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def video_files(root: Path, folder: str = "") -> list[str]:
@@ -62,6 +71,20 @@ def subfolders(folder: Path) -> list[str]:
         return []
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def folders_named(root: Path, folder: str) -> list[str]:
+    """The folders below `root` of this path, "a/b", in any letter case: the path as published
+    first, then the others. There may be several, on file systems that tell `Real` from `real`."""
+    found = [""]
+    for part in folder.split("/"):
+        found = [
+            f"{parent}/{name}" if parent else name
+            for parent in found
+            for name in subfolders(root / parent)
+            if name.lower() == part.lower()
+        ]
+    return sorted(found, key=lambda name: (name != folder, name))
 
 
 def stem(file: str) -> str:
@@ -106,7 +129,7 @@ def require_videos(
     rejects: Sequence[Reject] = (),
     missing: Sequence[str] = (),
 ) -> None:
-    """Raises DatasetError where there is no usable video, with what there was instead."""
+    """Raises NoVideosError where there is no usable video, with what there was instead."""
     if videos:
         return
     problem = "no videos found"
@@ -115,4 +138,4 @@ def require_videos(
         problem += f", {len(rejects)} files left out as {rejects[0].reason} ({names})"
     if missing:
         problem += f", {len(missing)} listed files not there ({first_few(missing)})"
-    raise DatasetError(f"{root}: {problem}. Expected {expected}.")
+    raise NoVideosError(f"{root}: {problem}. Expected {expected}.")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from pipelines.datasets.base import VIDEO_SUFFIXES
 from serving.analysis.report_html import PageOf, environment, render_part
 from serving.web.api import PREFIX
 from serving.web.job_queue import JobQueue
@@ -30,6 +31,7 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     def shell(job: str) -> HTMLResponse:
         html = page.render(
             job=job,
+            accept=",".join(("video/*", *VIDEO_SUFFIXES)),
             max_bytes=settings.max_bytes,
             max_length=duration(settings.max_seconds),
             kept=kept,

@@ -4,8 +4,12 @@ import csv
 import runpy
 import sys
 
+import av
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipelines.datasets import find_videos
 from tests.fixtures import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -50,6 +54,26 @@ def test_a_model_is_trained_on_a_csv_list_of_videos(
     assert (tmp_path / "mine" / "model" / "dfdetect" / "1" / "saved_model.pb").is_file()
     assert (tmp_path / "mine" / "evaluation" / "report.html").is_file()
     assert f"model: {tmp_path / 'mine' / 'model' / 'dfdetect' / '1'}" in capsys.readouterr().out
+
+
+def test_each_folder_of_images_becomes_a_lossless_video_beside_it(run_example, tmp_path, capsys):
+    folder = tmp_path / "fake_train" / "0" / "fake" / "7"
+    folder.mkdir(parents=True)
+    for number in (2, 10, 1):
+        picture = np.random.default_rng(number).integers(0, 256, (32, 48, 3), np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    run_example("images_to_videos.py", tmp_path)
+    with av.open(str(folder.with_suffix(".mkv"))) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 3
+    for number, frame in zip((1, 2, 10), frames, strict=True):
+        assert np.array_equal(frame, np.asarray(Image.open(folder / f"{number}.png")))
+    (dataset,) = find_videos(tmp_path)
+    assert [video.id for video in dataset.videos] == ["fake_train/0/fake/7"]
+    assert not any("of images" in note for note in dataset.notes)
+    run_example("images_to_videos.py", tmp_path)
+    made, again = capsys.readouterr().out.splitlines()
+    assert (made, again) == (f"1 videos made in {tmp_path}", f"0 videos made in {tmp_path}")
 
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

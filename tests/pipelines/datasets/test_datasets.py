@@ -185,12 +185,77 @@ def test_videos_of_masks_are_no_videos(plus_plus):
     )
     plus, google = find_videos(plus_plus)
     assert [v.compression for v in (*plus.videos, *google.videos)] == ["c23"] * 4
+    assert reasons(plus) == [(f"faceforensics/{FAKES}/Deepfakes/masks/videos/000_003.mp4", "mask")]
+    assert [reject.reason for reject in google.rejects] == ["mask"]
 
 
-def test_official_lists_are_also_found_beside_the_root(tmp_path):
+@pytest.mark.parametrize("place", ["", "ff/", "ff/splits"])
+def test_official_lists_are_also_found_beside_the_root_and_in_it(tmp_path, place):
     touch(tmp_path, f"ff/{REALS}/c23/videos/000.mp4")
-    write_splits(tmp_path)
+    write_splits(tmp_path / "lists")
+    target = tmp_path / (place or "splits")
+    target.mkdir(exist_ok=True)
+    for path in (tmp_path / "lists" / "splits").iterdir():
+        path.rename(target / path.name)
     assert only(tmp_path / "ff").official == {"000": "train", "003": "train"}
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "compression"),
+    [
+        (f"{REALS}/c23/000.mp4", f"{FAKES}/Deepfakes/c23/000_003.mp4", "c23"),
+        (f"{REALS}/000.mp4", f"{FAKES}/Deepfakes/000_003.mp4", ""),
+        (f"{REALS}/videos/000.mp4", f"{FAKES}/Deepfakes/videos/000_003.mp4", ""),
+        (f"{REALS.upper()}/C40/000.mp4", f"{FAKES.title()}/deepfakes/c40/x/000_003.mp4", "c40"),
+        ("original/000.mp4", "Deepfakes/000_003.mp4", ""),
+        ("Original/c0/000.mp4", "deepfakes/raw/videos/000_003.mp4", "raw"),
+    ],
+)
+def test_faceforensics_is_read_without_its_usual_levels(tmp_path, real, fake, compression):
+    write_splits(tmp_path)
+    dataset = only(touch(tmp_path, real, fake))
+    assert (dataset.name, dataset.rejects) == ("faceforensics", ())
+    there = [(v.method, v.label, v.compression, v.uri) for v in dataset.videos]
+    assert there == [
+        ("Deepfakes", FAKE, compression, str(tmp_path / fake)),
+        ("original", REAL, compression, str(tmp_path / real)),
+    ]
+    assert f"{os.path.dirname(real)}/003.mp4" in dataset.missing
+
+
+def test_one_method_s_folder_without_videos_does_not_hide_it(plus_plus):
+    touch(plus_plus, f"{FAKES}/FaceShifter/c23/000_003.mp4", f"{FAKES}/Face2Face/003_000.mp4")
+    there = {video.id for video in only(plus_plus).videos if video.label == FAKE}
+    assert there == {"Deepfakes/c23/000_003", "FaceShifter/c23/000_003", "Face2Face/003_000"}
+
+
+def test_the_flat_copy_of_kaggle_is_both_of_its_data_sets(tmp_path):
+    root = tmp_path / "FaceForensics++_C23"
+    methods = ("Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures")
+    touch(root, "original/000.mp4", *(f"{method}/000_003.mp4" for method in methods))
+    touch(root, f"DeepFakeDetection/{DFD_FAKE}")
+    write(root, "csv/FF++_Metadata.csv", ",File Path,Label\n0,original/000.mp4,REAL\n")
+    plus, google = find_videos(root)
+    assert {video.method for video in plus.videos} == {*methods, "original"}
+    assert [video.id for video in google.videos] == [f"DeepFakeDetection/c23/{DFD_FAKE[:-4]}"]
+    assert {v.compression for v in (*plus.videos, *google.videos)} == {"c23"}
+    assert plus.rejects == google.rejects == ()
+    assert not any("nothing there of" in note for note in plus.notes)
+
+
+def test_a_folder_called_original_alone_is_no_flat_copy(tmp_path):
+    touch(tmp_path, "original/000.mp4", "real/a.mp4")
+    dataset = only(tmp_path)
+    assert dataset.name == "folder" and reasons(dataset) == [
+        ("folder/original/000.mp4", "unclaimed")
+    ]
+
+
+def test_the_same_compression_in_two_trees_loses_no_video(plus_plus):
+    touch(plus_plus, "original/c23/007.mp4", f"{REALS}/C23/008.mp4", "Deepfakes/c23/007_008.mp4")
+    there = {video.id for video in only(plus_plus).videos}
+    assert there >= {"original/c23/000", "original/c23/007", "original/c23/008"}
+    assert there >= {"Deepfakes/c23/000_003", "Deepfakes/c23/007_008"}
 
 
 @pytest.mark.parametrize("kept", [(), ("train.json",), ("train.json", "test.json")])
@@ -427,6 +492,58 @@ def test_celeb_df_without_videos_says_what_was_expected(tmp_path):
         find_videos(tmp_path)
 
 
+@pytest.fixture
+def celeb_plus_plus(celeb) -> Path:
+    """Version 3: methods that name their videos alike, and a talking face, which has no donor."""
+    (celeb / "Celeb-synthesis/id0_id1_0000.mp4").unlink()
+    return touch(
+        celeb,
+        "Celeb-synthesis/FaceSwap/Celeb-DF-v2/id0_id1_0000.mp4",
+        "Celeb-synthesis/FaceSwap/GHOST/id0_id1_0000.mp4",
+        "Celeb-synthesis/FaceReenact/LIA/videos/id0_id1_0000.mp4",
+        "Celeb-synthesis/TalkingFace/FLOAT/id0_0000_test_12.mp4",
+        "Celeb-synthesis/TalkingFace/EDTalk/id1_0000.mp4",
+    )
+
+
+def test_celeb_df_plus_plus_has_a_method_for_each_folder(celeb_plus_plus):
+    write(
+        celeb_plus_plus,
+        CELEB_LIST,
+        "1 YouTube-real/00170.mp4\n0 Celeb-synthesis/FaceSwap/GHOST/id0_id1_0000.mp4\n"
+        "0 Celeb-synthesis/FaceSwap/Celeb-DF/id0_id1_0000.mp4\n"
+        "0 Celeb-synthesis/TalkingFace/FLOAT/id0_0000_test_12.mp4\n"
+        "0 Celeb-synthesis/FaceReenact/LIA/id1_id0_0000.mp4\n"
+        "0 Celeb-synthesis/FaceSwap/UniFace/id1_id0_0000.mp4\n",
+    )
+    dataset = only(celeb_plus_plus)
+    fakes = {v.id: v for v in dataset.videos if v.label == FAKE}
+    people = {v.method: (v.identities, v.source_id, v.split) for v in fakes.values()}
+    assert people == {
+        "Celeb-DF-v2": (("id0", "id1"), "id0_0000", "test"),
+        "GHOST": (("id0", "id1"), "id0_0000", "test"),
+        "LIA": (("id0", "id1"), "id0_0000", ""),
+        "FLOAT": (("id0",), "id0_0000", "test"),
+        "EDTalk": (("id1",), "id1_0000", ""),
+    }
+    assert "Celeb-synthesis/FaceReenact/LIA/id0_id1_0000" in fakes
+    assert dataset.missing == (
+        "Celeb-synthesis/FaceReenact/LIA/videos/id1_id0_0000.mp4",
+        "Celeb-synthesis/FaceSwap/UniFace/id1_id0_0000.mp4",
+    )
+    assert dataset.rejects == ()
+
+
+def test_only_a_method_of_celeb_df_plus_plus_may_have_talking_faces(celeb):
+    touch(celeb, "Celeb-synthesis/id0_0000.mp4")
+    assert reasons(only(celeb)) == [("celeb_df/Celeb-synthesis/id0_0000.mp4", "misnamed")]
+
+
+def test_folders_of_celeb_df_in_two_letter_cases_are_both_read(celeb):
+    touch(celeb, "celeb-real/id7_0000.mp4")
+    assert "Celeb-real/id7_0000" in by_id(only(celeb))
+
+
 # --- DFDC
 
 
@@ -622,6 +739,16 @@ def test_folders_are_read_to_any_depth_and_fakes_join_the_videos_they_name(tmp_p
     assert dataset.notes == ()
 
 
+@pytest.mark.parametrize("names", [("Real", "FAKE"), ("REAL", "Fake"), ("rEaL", "fake")])
+def test_real_and_fake_are_found_in_any_letter_case(tmp_path, names):
+    real, fake = names
+    touch(tmp_path, f"{real}/ann.mp4", f"{fake}/ann_bob.rmvb")
+    there = [(video.uri, video.label) for video in only(tmp_path).videos]
+    assert sorted(there) == sorted(
+        [(str(tmp_path / f"{fake}/ann_bob.rmvb"), FAKE), (str(tmp_path / f"{real}/ann.mp4"), REAL)]
+    )
+
+
 def test_folders_without_videos_say_what_was_expected(tmp_path):
     touch(tmp_path, "real/a.txt")
     with pytest.raises(DatasetError, match="no videos found. Expected real/ and fake/ folders"):
@@ -798,7 +925,9 @@ def test_a_named_adapter_reads_only_what_is_its_own(plus_plus):
 
 
 def test_the_adapters_come_in_the_documented_order():
-    assert list(ADAPTERS) == ["faceforensics", "dfd", "celeb_df", "dfdc", "folder", "manifest"]
+    published = ["faceforensics", "dfd", "celeb_df", "dfdc"]
+    published += ["deeperforensics", "df40", "forgerynet", "wild_deepfake"]
+    assert list(ADAPTERS) == [*published, "folder", "manifest"]
 
 
 # --- selecting

@@ -24,6 +24,7 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
+from pipelines.datasets.base import VIDEO_SUFFIXES
 from pipelines.faces import extract
 from serving.client import Unreachable
 from serving.sockets import listen
@@ -133,6 +134,11 @@ def is_problem(response, status, name):
     assert set(body) == {"type", "title", "status", "detail"} and body["status"] == status
     assert body["type"] == f"urn:dfdetect:problem:{name}"
     return body
+
+
+def test_the_page_offers_every_file_that_has_a_video_s_suffix(client):
+    page = client.get("/").text
+    assert f'accept="video/*,{",".join(VIDEO_SUFFIXES)}"' in page
 
 
 def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
