@@ -27,7 +27,7 @@ from pipelines.beam.transforms import (
 )
 from pipelines.clip import Reject, Video
 from pipelines.config import PreprocessConfig
-from pipelines.datasets.manifest import listed
+from pipelines.datasets.manifest import read_manifest
 from pipelines.errors import JobError
 from pipelines.inspect.statistics import imbalances
 from pipelines.inspect.terminal import summary
@@ -156,7 +156,7 @@ def _kept_splits(folder: str) -> dict[str, str]:
             "`dfdetect preprocess`."
         )
     with storage.local_copy(path) as copy:
-        return {key: split for key, (_, _, split) in listed(Path(copy)).items()}
+        return {video.key: video.split for video in read_manifest(Path(copy))}
 
 
 def _audit(

@@ -7,7 +7,6 @@ workers, whatever is finished survives a crash, and a shard is its videos' parts
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -260,7 +259,7 @@ class WriteLast(beam.PTransform):
         raise NotImplementedError(type(self))
 
     def _write_rejects(self, rejects: Iterable[Reject]) -> None:
-        lines = map(dataclasses.asdict, sorted(rejects))
+        lines = (line.to_line() for line in sorted(rejects))
         storage.write_lines(storage.join(self._output, REJECTS_NAME), lines)
 
 

@@ -11,7 +11,10 @@ from pipelines.datasets import celeb_df, dfd, dfdc, faceforensics, folder, manif
 from pipelines.datasets.base import Adapter, Dataset, DatasetError
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.manifest import write_manifest
+from pipelines.datasets.same_file import one_per_file
 from pipelines.datasets.selection import select
+from pipelines.datasets.text_names import in_text
+from pipelines.names import escape
 
 _MODULES: tuple[Adapter, ...] = (faceforensics, dfd, celeb_df, dfdc, folder, manifest)
 ADAPTERS = {adapter.NAME: adapter for adapter in _MODULES}
@@ -36,7 +39,17 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
         raise DatasetError(
             f"{root}: no such folder or file. Give the dataset's root folder or a CSV manifest."
         )
-    return [_without_twins(fitting.find(root)) for fitting in _fitting(root, adapter)]
+    return [_without_twins(_found(fitting, root)) for fitting in _fitting(root, adapter)]
+
+
+def _found(adapter: Adapter, root: Path) -> Dataset:
+    """What the adapter finds, each file once, with names that are text."""
+    found = adapter.find(root)
+    if adapter is manifest:  # which is text, and knows the lines of files that are there twice
+        return found
+    videos, twins = one_per_file((escape(video.uri), video) for video in sorted(found.videos))
+    rejects = (*found.rejects, *twins)
+    return in_text(dataclasses.replace(found, videos=tuple(videos), rejects=rejects))
 
 
 def _fitting(root: Path, adapter: str) -> list[Adapter]:
@@ -59,7 +72,9 @@ def _without_twins(dataset: Dataset) -> Dataset:
     for video in sorted(dataset.videos):
         first = kept.setdefault(video.key, video)
         if first is not video:
-            why = f"Its id is also that of {first.uri}, which is kept. Rename or remove one."
+            why = (
+                f"Its id is also that of {escape(first.uri)}, which is kept. Rename or remove one."
+            )
             twins.append(Reject(video.key, video.uri, "duplicate_id", "dataset", why))
     there = {video.label for video in kept.values()}
     notes = [
