@@ -1,10 +1,10 @@
-"""One video per file: files that are reached twice, under another spelling or by links."""
+"""One video per file, however its path is spelled or linked, and one of each content."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from pipelines.clip import LABEL_NAMES, Reject, Video
 from pipelines.datasets.base import DatasetError
@@ -43,17 +43,39 @@ def one_per_file(placed: Iterable[tuple[str, Video]]) -> tuple[list[Video], list
     DatasetError, which names both places, where a file is called real and fake.
     """
     key = file_key()
+    return _one_each(placed, lambda video: key(video.uri), "same_file", "is the same file as")
+
+
+def one_per_content(
+    videos: Iterable[Video], sha256: Mapping[str, str]
+) -> tuple[list[Video], list[Reject]]:
+    """As `one_per_file`, of files with the same bytes.
+
+    sha256: by video key; "" where it is not known.
+    """
+    placed = ((video.key, video) for video in videos)
+    return _one_each(
+        placed, lambda video: sha256[video.key] or video.key, "same_content", "has the bytes of"
+    )
+
+
+def _one_each(
+    placed: Iterable[tuple[str, Video]],
+    key: Callable[[Video], Hashable],
+    reason: str,
+    relation: str,
+) -> tuple[list[Video], list[Reject]]:
     first: dict[Hashable, tuple[str, Video]] = {}
     rejects = []
     for place, video in placed:
-        before, same = first.setdefault(key(video.uri), (place, video))
+        before, same = first.setdefault(key(video), (place, video))
         if same is video:
             continue
         if same.label != video.label:
             raise DatasetError(
-                f"{place}: {LABEL_NAMES[video.label]}, but it is the same file as {before}, which "
-                f"is {LABEL_NAMES[same.label]}. Correct or remove one."
+                f"{place}: {LABEL_NAMES[video.label]}, but it {relation} {before}, which is "
+                f"{LABEL_NAMES[same.label]}. Correct or remove one."
             )
-        why = f"{place} is the same file as {before}, which is kept. Remove one."
-        rejects.append(Reject(video.key, video.uri, "same_file", "dataset", why))
+        why = f"{place} {relation} {before}, which is kept. Remove one."
+        rejects.append(Reject(video.key, video.uri, reason, "dataset", why))
     return [video for _, video in first.values()], rejects
