@@ -73,15 +73,21 @@ def split_videos(
             rejects.append(_left_out(video, splits))
     wanted = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
     empty = [split for split in wanted if split not in {video.split for video in videos}]
-    notes = (_emptiness(dataset, empty, open_videos, ties),) if empty else ()
+    by_person = dataset.deal == "identity" and group_by == "identity"
+    notes = (_emptiness(dataset, empty, open_videos, ties, by_person),) if empty else ()
     return Assignment(tuple(videos), tuple(rejects), notes)
 
 
-def _emptiness(dataset: Dataset, empty: list[str], dealt: list[Video], ties: Ties) -> str:
+def _emptiness(
+    dataset: Dataset, empty: list[str], dealt: list[Video], ties: Ties, by_person: bool
+) -> str:
     """Why splits that were to get videos got none."""
     none = f"{dataset.name}: no video in {' and '.join(empty)}"
     if dataset.official or not dealt or not set(empty) & set(dataset.open_splits):
         return f"{none}: the data set's own lists put none of its {len(dataset.videos)} there."
+    if by_person:
+        people = len(_people(dealt, ties))
+        return f"{none}: its {len(dealt)} videos are of {people} people. Add videos of others."
     groups = _components(dealt, ties)
     largest = max(groups, key=lambda group: len(group.videos))
     shared = Counter(name for video in largest.videos for name in sorted(ties(video)))
