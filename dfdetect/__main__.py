@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
@@ -21,6 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show must not end what is at work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     name = argv[0]
     if name not in COMMANDS:
         print(f"dfdetect: no command {name!r}.\n\n{_usage()}", file=sys.stderr)

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from pipelines.names import escape
+
 REAL, FAKE = 0, 1  # the label, everywhere
 LABEL_NAMES = {REAL: "real", FAKE: "fake"}
 ORIGINAL = "original"  # the method of a real video
@@ -57,6 +59,10 @@ class Reject:
     stage: str
     detail: str
 
+    def to_line(self) -> dict[str, str]:
+        """The line, whose address is text that can be printed (`pipelines.names`)."""
+        return {**dataclasses.asdict(self), "uri": escape(self.uri)}
+
 
 class VideoError(Exception):
     """A video that cannot be used. It becomes a reject, never a crash.
@@ -70,7 +76,7 @@ class VideoError(Exception):
 
     def __init__(self, reason: str, stage: str, detail: str):
         super().__init__(reason, stage, detail)
-        self.reason, self.stage, self.detail = reason, stage, detail
+        self.reason, self.stage, self.detail = reason, stage, escape(detail)  # it names files
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.stage}): {self.detail}"

@@ -20,14 +20,15 @@ from pipelines.beam.settings import PreprocessSettings
 from pipelines.beam.transforms import (
     REJECTS,
     ExtractFaces,
-    HashFrames,
+    HashVideos,
     ReadTasks,
     WriteInfo,
     WriteShards,
 )
 from pipelines.clip import Reject, Video
 from pipelines.config import PreprocessConfig
-from pipelines.datasets.manifest import listed
+from pipelines.datasets.manifest import read_manifest
+from pipelines.datasets.same_file import one_per_content
 from pipelines.errors import JobError
 from pipelines.inspect.statistics import imbalances
 from pipelines.inspect.terminal import summary
@@ -43,7 +44,7 @@ from pipelines.splits.assign import split_videos
 from pipelines.splits.audit import audit
 from pipelines.splits.near_duplicates import near_duplicates
 
-FRAME_HASHES = "frame_hashes.json"  # while near-duplicates are looked for
+HASHES = "video_hashes.json"  # while duplicates are looked for
 
 
 def preprocess(
@@ -58,7 +59,8 @@ def preprocess(
 
     Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError,
     DatasetError) or JobError before any work where the flags, the input, the settings or the
-    output folder cannot be used, and JobError where the work stops, as on a full disk.
+    output folder cannot be used, JobError where the work stops, as on a full disk, and
+    DatasetError where `audit_duplicates` finds a file that is called real and fake.
     console: where engine, progress and metrics are shown, if anywhere.
     """
     config, job = config or PreprocessConfig(), job or PreprocessSettings()
@@ -67,7 +69,7 @@ def preprocess(
     selected = datasets.select(
         datasets.find_videos(root, job.dataset), _words(job.methods), _words(job.compression)
     )
-    videos, rejects = _split(root, selected, job, output)
+    videos, rejects, notes = _split(root, selected, job, output)
     engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
     audited = _audit(videos, selected, job)
     manifest = datasets.write_manifest(videos)
@@ -80,9 +82,14 @@ def preprocess(
     engine.announce(options, storage.join(output, OPTIONS), console)
     tasks = make_plan(videos, config, output)
     write_plan(storage.join(output, PLAN), tasks)
-    storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     if job.audit_duplicates:
-        audited["duplicates"] = _duplicates(videos, output, options)
+        videos, copies, duplicates = _duplicates(videos, output, options)
+        rejects += copies
+        audited = {**_audit(videos, selected, job), "duplicates": duplicates}
+        manifest = datasets.write_manifest(videos)
+        tasks = make_plan(videos, config, output)
+        write_plan(storage.join(output, PLAN), tasks)
+    storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     audited["missing"] = {d.name: list(d.missing) for d in selected if d.missing}
     storage.write_json(storage.join(output, AUDIT_NAME), audited)
     storage.write_atomically(storage.join(output, MANIFEST_NAME), [manifest])
@@ -92,7 +99,7 @@ def preprocess(
         "fingerprint": config.fingerprint,
         "generated": any(dataset.generated for dataset in selected),
         "split_rule": _split_rule(selected, job),
-        "problems": [note for dataset in selected for note in dataset.notes] + _warnings(audited),
+        "problems": [*notes, *_warnings(audited)],
     }
     storage.write_json(storage.join(output, HEADER), header)
     keys = {progress.key(task.part) for task in tasks if not task.kept}
@@ -123,8 +130,8 @@ def _words(text: str) -> list[str]:
 
 def _split(
     root: str, selected: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
-) -> tuple[list[Video], list[Reject]]:
-    """All videos with their split, and the rejects of the adapters and of the splits.
+) -> tuple[list[Video], list[Reject], list[str]]:
+    """All videos with their split, and the rejects and notes of the adapters and of the splits.
 
     Raises JobError where no video has a split.
     """
@@ -135,16 +142,18 @@ def _split(
         keep = _kept_splits(output)
     videos: list[Video] = []
     rejects: list[Reject] = []
+    notes: list[str] = []
     for dataset in selected:
         assigned = split_videos(dataset, job.fractions, job.seed, job.group_by, keep)
         videos.extend(assigned.videos)
         rejects.extend((*dataset.rejects, *assigned.rejects))
+        notes.extend((*dataset.notes, *assigned.notes))
     if not videos:
         raise JobError(
             f"{root}: none of its {sum(len(d.videos) for d in selected)} videos has a place in a "
             f"split: {rejects[0].detail if rejects else 'there is none'}"
         )
-    return videos, rejects
+    return videos, rejects, notes
 
 
 def _kept_splits(folder: str) -> dict[str, str]:
@@ -156,7 +165,7 @@ def _kept_splits(folder: str) -> dict[str, str]:
             "`dfdetect preprocess`."
         )
     with storage.local_copy(path) as copy:
-        return {key: split for key, (_, _, split) in listed(Path(copy)).items()}
+        return {video.key: video.split for video in read_manifest(Path(copy))}
 
 
 def _audit(
@@ -198,14 +207,17 @@ def _warnings(audited: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> dict[str, Any]:
-    """The near-duplicates across splits, and the videos that could not be looked at."""
-    path = storage.join(output, FRAME_HASHES)
+def _duplicates(
+    videos: list[Video], output: str, options: PipelineOptions
+) -> tuple[list[Video], list[Reject], dict[str, Any]]:
+    """The videos without copies, a reject for each copy, and, for the audit, the near-duplicates
+    across splits and the videos that could not be looked at."""
+    path = storage.join(output, HASHES)
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline
         | "ReadTasks" >> ReadTasks(storage.join(output, PLAN))
-        | "HashFrames" >> beam.ParDo(HashFrames())
+        | "HashVideos" >> beam.ParDo(HashVideos())
         | "Gather" >> beam.combiners.ToDict()
         | "WriteHashes" >> beam.Map(lambda hashes: storage.write_json(path, hashes))
     )
@@ -215,10 +227,13 @@ def _duplicates(videos: list[Video], output: str, options: PipelineOptions) -> d
         raise stopped(output, error) from error
     hashes = storage.read_json(path)
     storage.remove(path)
-    return {
-        "pairs": near_duplicates(hashes, {video.key: video.split for video in videos}),
-        "unreadable": sorted(key for key, values in hashes.items() if not values),
+    videos, copies = one_per_content(sorted(videos), {key: one for key, (one, _) in hashes.items()})
+    frames = {video.key: hashes[video.key][1] for video in videos}
+    duplicates = {
+        "pairs": near_duplicates(frames, {video.key: video.split for video in videos}),
+        "unreadable": sorted(key for key, values in frames.items() if not values),
     }
+    return videos, copies, duplicates
 
 
 def _finish(output: str) -> dict[str, Any]:

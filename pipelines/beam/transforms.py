@@ -7,7 +7,7 @@ workers, whatever is finished survives a crash, and a shard is its videos' parts
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -185,16 +185,19 @@ def reject(video: Video, error: VideoError) -> Reject:
     return Reject(video.key, video.uri, error.reason, error.stage, error.detail)
 
 
-class HashFrames(beam.DoFn):
-    """Task -> (key, perceptual hashes of a few frames); none for a video that cannot be read."""
+class HashVideos(beam.DoFn):
+    """Task -> (key, (SHA-256 of the file, perceptual hashes of a few frames)); "" and none for a
+    video that cannot be read."""
 
-    def process(self, task: Task) -> Iterator[tuple[str, list[int]]]:
+    def process(self, task: Task) -> Iterator[tuple[str, tuple[str, list[int]]]]:
         video = task.video
         try:
             with storage.local_copy(video.uri) as path:
-                yield video.key, video_hashes(path)
+                with open(path, "rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                yield video.key, (sha256, video_hashes(path))
         except Exception:  # the job itself will say why
-            yield video.key, []
+            yield video.key, ("", [])
 
 
 class WriteShards(beam.PTransform):
@@ -260,7 +263,7 @@ class WriteLast(beam.PTransform):
         raise NotImplementedError(type(self))
 
     def _write_rejects(self, rejects: Iterable[Reject]) -> None:
-        lines = map(dataclasses.asdict, sorted(rejects))
+        lines = (line.to_line() for line in sorted(rejects))
         storage.write_lines(storage.join(self._output, REJECTS_NAME), lines)
 
 

@@ -23,7 +23,10 @@ from pipelines.datasets.accounting import account, inventory
 from pipelines.datasets.base import Adapter, Dataset, DatasetError, NoVideosError
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.manifest import write_manifest
+from pipelines.datasets.same_file import one_per_file
 from pipelines.datasets.selection import select
+from pipelines.datasets.text_names import in_text
+from pipelines.names import escape
 
 _MODULES: tuple[Adapter, ...] = (
     faceforensics,
@@ -61,19 +64,29 @@ def find_videos(root: str | Path, adapter: str = "auto") -> list[Dataset]:
             f"{root}: no such folder or file. Give the dataset's root folder or a CSV manifest."
         )
     fitting = _fitting(root, adapter)
-    found: list[Dataset] = []
+    datasets: list[Dataset] = []
     empty: list[str] = []
     for candidate in fitting:
         try:
-            found.append(_without_twins(candidate.find(root)))
+            datasets.append(_without_twins(_one_per_file(candidate, root)))
         except NoVideosError as error:
             empty.append(str(error))
-    if not found:
+    if not datasets:
         raise NoVideosError(" ".join(empty) + inventory(root))
     if root.is_dir():
-        found = account(root, found, [candidate.LAYOUT for candidate in fitting])
-    found[0] = dataclasses.replace(found[0], notes=(*found[0].notes, *empty))
-    return found
+        datasets = account(root, datasets, [candidate.LAYOUT for candidate in fitting])
+        datasets = [in_text(dataset) for dataset in datasets]
+    datasets[0] = dataclasses.replace(datasets[0], notes=(*datasets[0].notes, *empty))
+    return datasets
+
+
+def _one_per_file(adapter: Adapter, root: Path) -> Dataset:
+    """What the adapter finds, each file once."""
+    dataset = adapter.find(root)
+    if adapter is manifest:  # which knows the lines of files that are there twice
+        return dataset
+    videos, twins = one_per_file((escape(video.uri), video) for video in sorted(dataset.videos))
+    return dataclasses.replace(dataset, videos=tuple(videos), rejects=(*dataset.rejects, *twins))
 
 
 def _fitting(root: Path, adapter: str) -> list[Adapter]:
@@ -96,7 +109,9 @@ def _without_twins(dataset: Dataset) -> Dataset:
     for video in sorted(dataset.videos):
         first = kept.setdefault(video.key, video)
         if first is not video:
-            why = f"Its id is also that of {first.uri}, which is kept. Rename or remove one."
+            why = (
+                f"Its id is also that of {escape(first.uri)}, which is kept. Rename or remove one."
+            )
             twins.append(Reject(video.key, video.uri, "duplicate_id", "dataset", why))
     there = {video.label for video in kept.values()}
     notes = [

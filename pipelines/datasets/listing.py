@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +14,7 @@ from rich.text import Text
 from pipelines.clip import LABEL_NAMES, SPLITS, Reject, Video
 from pipelines.datasets import Dataset
 from pipelines.datasets.lists import first_few
+from pipelines.names import escape
 
 
 def official_split(dataset: Dataset, video: Video) -> str:
@@ -55,7 +55,7 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
         "deal": dataset.deal,
         "open_splits": list(dataset.open_splits),
         "missing": list(dataset.missing),
-        "rejects": [dataclasses.asdict(reject) for reject in dataset.rejects],
+        "rejects": [reject.to_line() for reject in dataset.rejects],
         "notes": list(dataset.notes),
     }
 
@@ -79,7 +79,7 @@ def table(dataset: Dataset) -> Table:
 def _by_reason(rejects: Iterable[Reject]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = defaultdict(list)
     for reject in rejects:
-        names[reject.reason].append(reject.uri)
+        names[reject.reason].append(escape(reject.uri))
     return names
 
 

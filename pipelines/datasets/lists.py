@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def _header(
             f"{wanted}, separated by commas."
         )
     columns = {*required, *(names if optional is None else optional)}
+    if any(re.fullmatch(r"(unnamed: \d+)?", name) for name in names):
+        raise DatasetError(
+            f"{source}:1: the header {','.join(cells)!r} has a column without a name, as pandas "
+            f"writes its index. Remove it, or write the file by to_csv(..., index=False); {wanted}."
+        )
     if unknown := [name for name in names if name not in columns]:
         raise DatasetError(f"{source}:1: unknown columns {', '.join(unknown)}; {wanted}.")
     if len(set(names)) < len(names):

@@ -1,23 +1,28 @@
 """Adapter of a CSV manifest that names the videos, wherever they are; it is written here, too.
 
 Columns: uri and label (real, fake, 0 or 1); as needed id, dataset, method, identities (target
-first, separated by ";"), source, split (train, val or test) and compression. A uri without
-scheme:// is a path, from the CSV file's folder where it is not absolute.
+first, separated by ";" or as a JSON list), source, split (train, val or test) and compression. A
+uri without scheme:// is a path, from the CSV file's folder where it is not absolute; what a CSV
+cell cannot hold of it is escaped as in `pipelines.names`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Video
 from pipelines.datasets.base import Dataset, DatasetError
 from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
+from pipelines.datasets.same_file import one_per_file
 from pipelines.datasets.scan import require_videos
+from pipelines.names import escape, unescape
 
 NAME = "manifest"
 LAYOUT = "a CSV file with the columns uri and label"
@@ -33,43 +38,46 @@ def matches(root: Path) -> bool:
 
 def find(root: Path) -> Dataset:
     """The videos of the CSV file. Raises DatasetError with the line of a mistake."""
-    rows = read_table(root, REQUIRED, OPTIONAL)
-    folder = os.path.dirname(root)
     listings: dict[str, frozenset[str]] = {}
-    videos: list[Video] = []
+    there: list[tuple[str, Video]] = []
     missing: list[str] = []
-    for line, row in rows:
-        try:
-            video = _video(row, folder)
-        except ValueError as error:
-            raise DatasetError(f"{root}:{line}: {error}") from error
+    for line, written, video in _rows(root):
         if _is_there(video.uri, listings):
-            videos.append(video)
+            there.append((f"{root}:{line}", video))
         else:
-            missing.append(row["uri"])
+            missing.append(written)
+    videos, twins = one_per_file(there)
     require_videos(root, videos, "a row for each video", missing=missing)
-    notes = (missing_note(root, missing, len(rows)),) if missing else ()
-    return Dataset(NAME, tuple(sorted(videos)), missing=tuple(sorted(missing)), notes=notes)
+    notes = (missing_note(root, missing, len(there) + len(missing)),) if missing else ()
+    return Dataset(
+        NAME,
+        tuple(sorted(videos)),
+        missing=tuple(sorted(missing)),
+        rejects=tuple(twins),
+        notes=notes,
+    )
 
 
-def listed(path: Path) -> dict[str, tuple[int | None, str, str]]:
-    """Video key -> (label, method, split) as `write_manifest` wrote them, whether or not the
-    videos are still there."""
-    return {
-        f"{row.get('dataset')}/{row.get('id')}": (
-            LABELS.get(row["label"]),
-            row.get("method", ""),
-            row.get("split", ""),
-        )
-        for _, row in read_table(path, REQUIRED, OPTIONAL)
-    }
+def read_manifest(path: Path) -> list[Video]:
+    """The video of each row, whether or not it is there. Raises DatasetError with the line of a
+    mistake."""
+    return [video for _, _, video in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, Video]]:
+    """(line, uri as it is written there, video) of each row."""
+    for line, row in read_table(path, REQUIRED, OPTIONAL):
+        try:
+            yield line, row["uri"], _video(row, os.path.dirname(path))
+        except ValueError as error:
+            raise DatasetError(f"{path}:{line}: {error}") from error
 
 
 def write_manifest(videos: Iterable[Video]) -> bytes:
     """The CSV file (UTF-8) that names these videos, sorted by key, local paths made absolute.
 
     `find` reads the same videos from it, and the same videos give the same bytes. Raises
-    ValueError for a video that the format cannot hold, such as an identity with a ";" in it.
+    ValueError for a video that the format cannot hold, such as one without an id.
     """
     text = _line([*REQUIRED, *OPTIONAL])
     for video in sorted(videos, key=lambda video: (video.key, video)):
@@ -79,7 +87,7 @@ def write_manifest(videos: Iterable[Video]) -> bytes:
         if not _is_read_back(video, line):
             raise ValueError(
                 f"{video.key}: {video} cannot be written to a CSV manifest so that it reads the "
-                f"same. Look for an identity with {SEPARATOR!r}, outer blanks, an empty id, "
+                "same. Look for an identity twice or without a name, outer blanks, an empty id, "
                 "dataset or method, or a real video without a source."
             )
         text += line
@@ -88,16 +96,34 @@ def write_manifest(videos: Iterable[Video]) -> bytes:
 
 def _cells(video: Video) -> list[str]:
     return [
-        video.uri,
+        escape(video.uri),
         LABEL_NAMES.get(video.label, ""),
         video.id,
         video.dataset,
         video.method,
-        SEPARATOR.join(video.identities),
+        _identities_cell(video.identities),
         video.source_id,
         video.split,
         video.compression,
     ]
+
+
+def _identities_cell(names: tuple[str, ...]) -> str:
+    """The inverse of `_identities`: plain where that reads the same, else a JSON list."""
+    plain = SEPARATOR.join(names)
+    is_plain = not plain.startswith("[") and _identities(plain) == names
+    return plain if is_plain else json.dumps(names)
+
+
+def _identities(cell: str) -> tuple[str, ...]:
+    """The names, each once, of a JSON list or separated by ";". Raises ValueError."""
+    names = [name.strip() for name in cell.split(SEPARATOR)]
+    if cell.startswith("["):
+        with contextlib.suppress(json.JSONDecodeError):  # or it is a name that begins so
+            names = json.loads(cell)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"identities is {cell}; expected a JSON list of names, or a;b.")
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _line(cells: list[str]) -> str:
@@ -110,7 +136,7 @@ def _line(cells: list[str]) -> str:
 def _is_read_back(video: Video, line: str) -> bool:
     header = _line([*REQUIRED, *OPTIONAL])
     try:
-        line.encode()  # a file name need not be UTF-8
+        line.encode()  # an id or a name, which are text, may be none
         rows = parse_table(header + line, NAME, REQUIRED, OPTIONAL)
         return [_video(row, "") for _, row in rows] == [video]
     except ValueError:
@@ -119,7 +145,7 @@ def _is_read_back(video: Video, line: str) -> bool:
 
 def _video(row: Mapping[str, str], folder: str) -> Video:
     """Raises ValueError with what is wrong in the row."""
-    uri, label = row["uri"], LABELS.get(row["label"].lower())
+    uri, label = unescape(row["uri"]), LABELS.get(row["label"].lower())
     if not uri:
         raise ValueError("the uri is empty; a path or scheme:// address is needed.")
     if label is None:
@@ -132,8 +158,7 @@ def _video(row: Mapping[str, str], folder: str) -> Video:
         )
     if (split := row.get("split", "").lower()) not in ("", *SPLITS):
         raise ValueError(f"split is {row['split']!r}; expected {', '.join(SPLITS)} or nothing.")
-    people = [name.strip() for name in row.get("identities", "").split(SEPARATOR)]
-    video_id = row.get("id") or uri
+    video_id = row.get("id") or row["uri"]
     return Video(
         id=video_id,
         uri=uri if _is_remote(uri) else os.path.join(folder, uri),
@@ -141,7 +166,7 @@ def _video(row: Mapping[str, str], folder: str) -> Video:
         dataset=row.get("dataset") or NAME,
         method=method,
         compression=row.get("compression", ""),
-        identities=tuple(dict.fromkeys(name for name in people if name)),
+        identities=_identities(row.get("identities", "")),
         # Of a fake whose source is not given, none is known.
         source_id=row.get("source") or (video_id if label == REAL else ""),
         split=split,

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Clip, Video
 from pipelines.config import PreprocessConfig
-from pipelines.datasets.manifest import listed
+from pipelines.datasets.manifest import read_manifest
 from pipelines.inspect.records import Record, clip_name, parse_record, read_records
 from pipelines.inspect.statistics import Tally, rejects_by_reason
 from pipelines.shards.layout import (
@@ -38,7 +38,8 @@ class Contents:
     def __init__(self, folder: Path, info: dict[str, Any]):
         self._info = info
         path = folder / MANIFEST_NAME
-        self._manifest = listed(path) if path.is_file() else {}
+        listed = read_manifest(path) if path.is_file() else []
+        self._manifest = {video.key: video for video in listed}
         self._seen: set[tuple[str, int, int]] = set()
         self.tallies = {split: Tally() for split in SPLITS}
         self.places: dict[tuple[str, int, str], list[tuple[str, int]]] = defaultdict(list)
@@ -68,11 +69,10 @@ class Contents:
     def _expected(self, split: str, video: Video, fingerprint: str) -> Iterator[tuple]:
         yield "fingerprint", fingerprint, INFO_NAME, self._info["fingerprint"]
         yield "split", video.split, "the file's name", split
-        if video.key in self._manifest:
-            label, method, listed = self._manifest[video.key]
-            yield "label", video.label, MANIFEST_NAME, label
-            yield "method", video.method, MANIFEST_NAME, method
-            yield "split", video.split, MANIFEST_NAME, listed
+        if listed := self._manifest.get(video.key):
+            yield "label", video.label, MANIFEST_NAME, listed.label
+            yield "method", video.method, MANIFEST_NAME, listed.method
+            yield "split", video.split, MANIFEST_NAME, listed.split
 
     def _oddities(self, video: Video, clip: Clip) -> Iterator[str]:
         if self._manifest and video.key not in self._manifest:

@@ -20,10 +20,14 @@ Ties = Callable[[Video], set[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """Videos with their split set, and those that belong to none, each with the reason."""
+    """Videos with their split set, and those that belong to none, each with the reason.
+
+    notes: which split has no video, and why, a sentence each.
+    """
 
     videos: tuple[Video, ...]
     rejects: tuple[Reject, ...]
+    notes: tuple[str, ...] = ()
 
 
 def split_videos(
@@ -67,7 +71,32 @@ def split_videos(
             videos.append(dataclasses.replace(video, split=split))
         else:
             rejects.append(_left_out(video, splits))
-    return Assignment(tuple(videos), tuple(rejects))
+    wanted = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    empty = [split for split in wanted if split not in {video.split for video in videos}]
+    by_person = dataset.deal == "identity" and group_by == "identity"
+    notes = (_emptiness(dataset, empty, open_videos, ties, by_person),) if empty else ()
+    return Assignment(tuple(videos), tuple(rejects), notes)
+
+
+def _emptiness(
+    dataset: Dataset, empty: list[str], dealt: list[Video], ties: Ties, by_person: bool
+) -> str:
+    """Why splits that were to get videos got none."""
+    none = f"{dataset.name}: no video in {' and '.join(empty)}"
+    if dataset.official or not dealt or not set(empty) & set(dataset.open_splits):
+        return f"{none}: the data set's own lists put none of its {len(dataset.videos)} there."
+    if by_person:
+        people = len(_people(dealt, ties))
+        return f"{none}: its {len(dealt)} videos are of {people} people. Add videos of others."
+    groups = _components(dealt, ties)
+    largest = max(groups, key=lambda group: len(group.videos))
+    shared = Counter(name for video in largest.videos for name in sorted(ties(video)))
+    (name, times), *_ = shared.most_common(1)
+    return (
+        f"{none}: its {len(dealt)} videos are {len(groups)} group(s) that share people or sources, "
+        f"in a chain, and are never divided. The largest has {len(largest.videos)}, {times} of "
+        f"them with {name}. Add videos of other people, or name the people in a CSV manifest."
+    )
 
 
 def _left_out(video: Video, splits: set[str]) -> Reject:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.names import escape
 from pipelines.video.probe import VideoMetadata
 from serving.analysis.crops import Crop, CropSelection
 from serving.analysis.report_document import ReportInputs, build
@@ -121,7 +122,7 @@ def analyse(
     )
     run.enter("report")
     file = {
-        "name": name if name is not None else os.path.basename(path),
+        "name": name if name is not None else escape(os.path.basename(path)),
         "sha256": sha256 or sha256_of(path),
         "bytes": os.path.getsize(path),
     }

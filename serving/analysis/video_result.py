@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.clip import Clip
 from pipelines.config import PreprocessConfig
+from pipelines.names import escape
 from pipelines.verdict import ClipEvidence, Thresholds, TrackVerdict, Verdict, judge_tracks
 from serving.client import (
     BATCH,
@@ -76,9 +77,10 @@ class TrackResult:
 class VideoResult:
     """The verdict on a video. probability_fake, start_s and end_s are None without a face.
 
-    model: its name and version. fingerprint: that of the preprocessing. frames_sampled: of the
-    clips with a face; frames_with_face: those with any. median_face_px: of the track that decides,
-    whose number is `decides`. reasons: why the evidence is too little, if so.
+    path: as text that can be printed and stored (`pipelines.names`). model: its name and version.
+    fingerprint: that of the preprocessing. frames_sampled: of the clips with a face;
+    frames_with_face: those with any. median_face_px: of the track that decides, whose number is
+    `decides`. reasons: why the evidence is too little, if so.
     """
 
     path: str
@@ -172,7 +174,7 @@ def judge(
         any_face[score.clip] = [before or now for before, now in pairs]
     deciding = video.deciding
     return VideoResult(
-        path=path,
+        path=escape(path),
         verdict=video.verdict,
         probability_fake=video.score,
         model=model,

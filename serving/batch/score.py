@@ -20,6 +20,7 @@ from pipelines.beam import engine
 from pipelines.beam.job import run
 from pipelines.beam.output import OPTIONS, PARTS, PLAN, clear, prepare
 from pipelines.beam.transforms import REJECTS, ReadTasks
+from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
 from pipelines.errors import JobError
 from pipelines.shards.layout import REJECTS_NAME
@@ -139,7 +140,7 @@ def build(
 
 
 def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
-    """The video files that the inputs name, each once, by path.
+    """The video files that the inputs name, by path; one under several names by the first.
 
     A file is taken whatever its suffix, of folders and patterns those with a video's. Raises
     JobError for an input that names none.
@@ -158,7 +159,9 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
                 "'FOLDER/**.mp4', in quotes."
             )
         files.update((f.path, f) for f in videos)
-    return [files[path] for path in sorted(files)]
+    key = file_key()
+    once = {key(path): path for path in sorted(files, reverse=True)}
+    return [files[path] for path in sorted(once.values())]
 
 
 def _plan(

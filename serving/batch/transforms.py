@@ -23,6 +23,7 @@ from pipelines.beam.output import PARTS, REJECT_MARK
 from pipelines.beam.transforms import REJECTS, FaceStep, WriteLast, any_error_rejects, read_clips
 from pipelines.clip import Clip, Reject, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.names import escape
 from pipelines.shards.layout import shard_of
 from pipelines.verdict import Thresholds
 from pipelines.video.stopwatch import Stopwatch
@@ -129,7 +130,7 @@ class ExtractClipGroups(FaceStep):
             watch.count(f"rejects/{error.reason}")
             mark = storage.join(self._output, PARTS, task.key + REJECT_MARK)
             storage.write_atomically(mark, [])
-            line = Reject(task.uri, task.uri, error.reason, error.stage, error.detail)
+            line = Reject(escape(task.uri), task.uri, error.reason, error.stage, error.detail)
             yield beam.pvalue.TaggedOutput(REJECTS, line)
         job_metrics.record(watch)
 
@@ -221,8 +222,8 @@ class WriteScores(beam.PTransform):
         )
 
     def _shard(self, scored: GroupScores | dict[str, Any]) -> int:
-        uri = scored.uri if isinstance(scored, GroupScores) else scored["path"]
-        return shard_of(uri, self._shards)
+        path = escape(scored.uri) if isinstance(scored, GroupScores) else scored["path"]
+        return shard_of(path, self._shards)
 
     def _write(
         self, index: int, scored: Iterable[GroupScores | dict[str, Any] | None]

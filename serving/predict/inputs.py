@@ -6,9 +6,10 @@ import dataclasses
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
+from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video, walk
 
 
@@ -33,8 +34,9 @@ def find_videos(names: Sequence[str]) -> Inputs:
     any folders. A file that is reached twice, under another spelling or by a link, counts once.
     Raises DatasetError (a ValueError) for a folder that cannot be read.
     """
-    videos: dict[str, str] = {}  # what it is -> the name it was first reached by
-    skipped: set[str] = set()
+    key = file_key()
+    videos: dict[Hashable, str] = {}  # what it is -> the name it was first reached by
+    skipped: set[Hashable] = set()
     nothing = []
     for name in names:
         is_file = os.path.isfile(name)
@@ -42,10 +44,10 @@ def find_videos(names: Sequence[str]) -> Inputs:
         taken = 0
         for file in files:
             if is_file or is_video(file):
-                videos.setdefault(os.path.realpath(file), file)
+                videos.setdefault(key(file), file)
                 taken += 1
             else:
-                skipped.add(os.path.realpath(file))
+                skipped.add(key(file))
         if not taken:
             nothing.append(name)
     return Inputs(tuple(videos.values()), len(skipped - videos.keys()), tuple(nothing))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.names import escape
 from serving.analysis.video_result import (
     ClipScore,
     VideoResult,
@@ -63,8 +64,8 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         if self.result is None:
-            return {"path": self.path, "error": self.error, "detail": self.detail}
-        report = {"report": self.report} if self.report else {}
+            return {"path": escape(self.path), "error": self.error, "detail": self.detail}
+        report = {"report": escape(self.report)} if self.report else {}
         return {**self.result.to_dict(), **report, "seconds": self.seconds}
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pipelines.atomic import write_text
+from pipelines.names import escape
 from serving.analysis.analyse import FaceSource, analyse
 from serving.analysis.report_html import render
 from serving.analysis.video_result import VideoResult
 from serving.client import Model
 
+LONGEST = 240  # bytes of a page's name without number and suffix; file systems take 255
+
 
 class ReportFiles:
     """Judges videos as `predict_video` does, and writes NAME.html of each into a folder.
 
-    Of the second video of a name the report is NAME-2.html, and so on; one of an earlier run is
-    replaced. Makes the folder; raises OSError where it cannot.
+    Of the second video of a name the report is NAME-2.html, and so on. What is there stays, but
+    for an earlier report on the same file, by its SHA-256. Makes the folder; raises OSError where
+    it cannot.
     """
 
     def __init__(self, folder: Path, faces: FaceSource, model: Model):
@@ -27,14 +32,24 @@ class ReportFiles:
         """The result and the report's path. Raises VideoError, ModelServerError, OSError."""
         analysis = analyse(path, self._faces, self._model)
         page = render(analysis.document, analysis.crops, analysis.heat_maps)
-        report = self._folder / self._name(Path(path).stem)
+        report = self._place(Path(path).stem, analysis.document["file"]["sha256"])
         write_text(report, page)
         return analysis.result, str(report)
 
-    def _name(self, stem: str) -> str:
+    def _place(self, stem: str, sha256: str) -> Path:
+        stem = escape(stem).encode()[:LONGEST].decode(errors="ignore")
         name, number = stem, 1
-        while name.lower() in self._taken:  # some file systems do not tell A from a
+        while not self._is_free(name, sha256):
             number += 1
             name = f"{stem}-{number}"
         self._taken.add(name.lower())
-        return f"{name}.html"
+        return self._folder / f"{name}.html"
+
+    def _is_free(self, name: str, sha256: str) -> bool:
+        if name.lower() in self._taken:  # some file systems do not tell A from a
+            return False
+        page = self._folder / f"{name}.html"
+        # A page names the file that it reports on by its checksum.
+        return not os.path.lexists(page) or (
+            page.is_file() and sha256.encode() in page.read_bytes()
+        )

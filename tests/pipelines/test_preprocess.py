@@ -21,8 +21,11 @@ from pipelines import inspect, preprocess
 from pipelines.beam import progress, transforms
 from pipelines.beam.output import PARTS
 from pipelines.beam.settings import PreprocessSettings
+from pipelines.clip import SPLITS
 from pipelines.config import PreprocessConfig
+from pipelines.inspect.records import read_clips
 from pipelines.inspect.verify import verify
+from pipelines.names import escape, unescape
 from pipelines.shards.open import read_info
 from pipelines.shards.write import read_part
 
@@ -297,8 +300,10 @@ def test_the_audit_names_near_duplicates_across_splits_and_what_it_could_not_rea
 
     root, out = tmp_path / "set", tmp_path / "out"
     (root / "real").mkdir(parents=True)
-    for name in ("a", "b"):
+    for name in ("a", "copy"):
         shutil.copy(face_video, root / "real" / f"{name}.mp4")
+    # The same frames in another file.
+    (root / "real" / "b.mp4").write_bytes(face_video.read_bytes() + b"\0\0\0\x08free")
     # The same recording, smaller, darker and worse.
     other = [cv2.resize(np.roll(astronaut, i, axis=1), (160, 160)) for i in range(30)]
     write_video(root / "real" / "c.mp4", (np.stack(other) * 0.8).astype(np.uint8), crf="33")
@@ -309,6 +314,14 @@ def test_the_audit_names_near_duplicates_across_splits_and_what_it_could_not_rea
     rows = csv.DictReader((out / "manifest.csv").read_text().splitlines())
     placed = {row["id"]: row["split"] for row in rows}
     same = ("real/a.mp4", "real/b.mp4", "real/c.mp4")
+    assert placed.keys() == {f"real/{name}.mp4" for name in ("a", "b", "c", "d", "empty")}
+    rejects = map(json.loads, (out / "rejects.jsonl").read_text().splitlines())
+    assert [(r["video"], r["detail"]) for r in rejects if r["reason"] == "same_content"] == [
+        (
+            "folder/real/copy.mp4",
+            "folder/real/copy.mp4 has the bytes of folder/real/a.mp4, which is kept. Remove one.",
+        )
+    ]
     crossing = {frozenset((x, y)) for x in same for y in same if x < y and placed[x] != placed[y]}
     duplicates = json.loads((out / "split_audit.json").read_text())["duplicates"]
     found = {
@@ -318,7 +331,74 @@ def test_the_audit_names_near_duplicates_across_splits_and_what_it_could_not_rea
     assert found == crossing and crossing
     assert duplicates["unreadable"] == ["folder/real/empty.mp4"]
     assert "look the same" in capsys.readouterr().out
-    assert not (out / "frame_hashes.json").exists()
+    assert not (out / "video_hashes.json").exists()
+
+
+def test_the_same_bytes_called_real_and_fake_stop_the_audit(tmp_path, face_video, capsys):
+    for name in ("real/a", "fake/b"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        shutil.copy(face_video, tmp_path / "set" / f"{name}.mp4")
+    argv = ["--input", str(tmp_path / "set"), "--output", str(tmp_path / "out"), *FLAGS]
+    assert main(["preprocess", *argv, "--audit-duplicates"]) == 1
+    error = capsys.readouterr().err
+    assert "real/a.mp4: real, but it has the bytes of folder/fake/b.mp4, which is fake" in error
+    assert not (tmp_path / "out/dataset_info.json").exists()
+
+
+ODD_NAMES = (
+    *(b"a;b", b" a ", b"caf\xe9", rb"caf\xe9", b"-a", b"[1]", b"a\nb", b"it's", b'"q"', b"a,b"),
+    *(b"\x1b[31m", "a\u202eb".encode(), b"100%", b"*", b"?", b"{x}", b"\x1f", b"a" * 250),
+)
+
+
+@pytest.fixture(scope="module")
+def odd_shards(tmp_path_factory, face_video) -> Path:
+    """Made of a video of each odd name, and of some that cannot be used, in a folder with one."""
+    root = tmp_path_factory.mktemp("odd") / os.fsdecode(b"caf\xe9;")
+    (root / "real").mkdir(parents=True)
+    for name in ODD_NAMES:
+        shutil.copy(face_video, root / "real" / f"{os.fsdecode(name)}.mp4")
+        (root / "real" / f"bad{os.fsdecode(name[:99])}.mov").write_text("no video\n")
+    out = tmp_path_factory.mktemp("odd-shards") / "data"
+    assert main(["preprocess", "--input", str(root), "--output", str(out), *FLAGS]) == 0
+    return out
+
+
+def test_every_file_name_gets_into_shards_lists_and_reports(odd_shards, tmp_path, capsys):
+    info = read_info(odd_shards)
+    assert sum(split["videos"] for split in info["splits"].values()) == len(ODD_NAMES)
+    names = {escape(os.fsdecode(name)) for name in ODD_NAMES}
+    found = {v.id: v.identities for split in SPLITS for v, _ in read_clips(odd_shards, split)}
+    ids = {escape(f"real/{os.fsdecode(name)}.mp4") for name in ODD_NAMES}
+    assert found.keys() == ids and {name for (name,) in found.values()} == names
+    rejects = [*map(json.loads, (odd_shards / "rejects.jsonl").read_text().splitlines())]
+    assert len(rejects) == len(ODD_NAMES)
+    assert all(os.path.isfile(unescape(reject["uri"])) for reject in rejects)
+    assert verify(odd_shards, info) == []
+    sheet, frames = tmp_path / "sheet.png", tmp_path / "frames"
+    argv = ["--contact-sheet", str(sheet), "--export-frames", str(frames), "--rows", "99"]
+    assert main(["inspect", str(odd_shards), *argv]) == 0
+    assert sheet.is_file() and (frames / "index.csv").is_file()
+
+
+def test_a_manifest_with_odd_names_makes_the_same_shards_again(odd_shards, tmp_path):
+    out = tmp_path / "again"
+    argv = ["--input", str(odd_shards / "manifest.csv"), "--output", str(out), *FLAGS]
+    assert main(["preprocess", *argv]) == 0
+    assert checksums(out, "*.tfrecord") == checksums(odd_shards, "*.tfrecord")
+    assert checksums(out, "manifest.csv") == checksums(odd_shards, "manifest.csv")
+
+
+def test_a_data_set_of_one_group_says_which_splits_are_empty_and_why(tmp_path, face_video, capsys):
+    root, out = tmp_path / "set", tmp_path / "out"
+    for name in ("real/p1/v", "real/p2/v", "fake/swap/v"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(face_video, root / f"{name}.mp4")
+    argv = ["--input", str(root), "--output", str(out), *FLAGS]
+    assert main(["preprocess", *argv]) == 0
+    note = "folder: no video in val and test: its 3 videos are 1 group(s) that share people"
+    assert note in capsys.readouterr().out.replace("\n", " ")
+    assert any(note in problem for problem in read_info(out)["problems"])
 
 
 def test_what_the_lists_name_and_is_not_there_is_in_the_audit(sample, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.clip import Video
-from pipelines.datasets.lists import LABELS, read_table
+from pipelines.datasets.manifest import read_manifest
 from pipelines.shards import schema
 from pipelines.shards.layout import MANIFEST_NAME, REJECTS_NAME
 from pipelines.shards.open import ClipDataset
@@ -24,7 +25,7 @@ from trainer.evaluation.scored import ScoredClip, ScoredVideo, score_videos
 from trainer.input.clips import parse_clip, read_records, readable, to_length
 
 BATCH = 8  # clips
-SEPARATOR = "\x1f"  # between identities while they are one string
+SEPARATOR = ","  # between identities while they are one string, each as Base64
 USED_STAGES = ("decode", "faces")  # of rejects: earlier ones concern what is in no split
 
 
@@ -148,7 +149,9 @@ def _parse(record: Any, frames: int, side: int) -> dict[str, Any]:
         "dataset": context["video/dataset"][0],
         "compression": context["video/compression"][0],
         "source": context["source_id"][0],
-        "identities": tf.strings.reduce_join(context["identities"][0], separator=SEPARATOR),
+        "identities": tf.strings.reduce_join(
+            tf.io.encode_base64(context["identities"][0], pad=True), separator=SEPARATOR
+        ),
         "times_s": to_length(sequence["frame/time_s"][0], frames),
         "boxes": to_length(sequence["frame/box"][0], frames),
     }
@@ -209,6 +212,12 @@ def _check_numbers(detector: Detector, batch: Mapping[str, Any], probabilities: 
         )
 
 
+def _identities(joined: str) -> tuple[str, ...]:
+    """The names that `_parse` made one string of; a name may hold any character."""
+    names = filter(None, joined.split(SEPARATOR))
+    return tuple(base64.urlsafe_b64decode(name).decode() for name in names)
+
+
 def _rows(
     batch: Mapping[str, Any],
     scores: ClipScores,
@@ -236,7 +245,7 @@ def _rows(
                     dataset=text["dataset"],
                     method=text["method"],
                     compression=text["compression"],
-                    identities=tuple(filter(None, text["identities"].split(SEPARATOR))),
+                    identities=_identities(text["identities"]),
                     source_id=text["source"],
                     split=split,
                 ),
@@ -290,23 +299,13 @@ def unscored_videos(
             f"{rejects} is not what `dfdetect preprocess` writes ({error!r}): run it again."
         ) from error
     faceless, others = [], Counter[str]()
-    for _, row in read_table(path, ("uri", "label")):
-        reason = reasons.get(f"{row.get('dataset')}/{row.get('id')}")
-        if reason is None or row.get("split") != split:
+    for video in read_manifest(path):
+        reason = reasons.get(video.key)
+        if reason is None or video.split != split:
             continue
         if reason != "no_face":
             others[reason] += 1
             continue
-        video = Video(
-            id=row["id"],
-            uri="",
-            label=LABELS[row["label"].lower()],
-            dataset=row["dataset"],
-            method=row.get("method", ""),
-            compression=row.get("compression", ""),
-            identities=tuple(filter(None, row.get("identities", "").split(";"))),
-            source_id=row.get("source", ""),
-            split=split,
-        )
+        video = dataclasses.replace(video, uri="")  # as of those in the records
         faceless.append(ScoredVideo(video, number, None, Verdict.NO_FACE))
     return faceless, others

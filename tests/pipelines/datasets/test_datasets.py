@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfdetect.__main__ import main
+from pipelines import names
 from pipelines.clip import FAKE, REAL, Video
 from pipelines.datasets import (
     ADAPTERS,
@@ -749,6 +750,183 @@ def test_real_and_fake_are_found_in_any_letter_case(tmp_path, names):
     )
 
 
+def people(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    return {video.id: video.identities for video in dataset.videos}
+
+
+def test_real_videos_named_alike_in_nested_folders_are_people_of_their_own(tmp_path):
+    touch(
+        tmp_path,
+        *(f"real/person{i}/video.mp4" for i in (1, 2)),
+        "real/video.mp4",
+        "real/cut.mp4",
+        "real/cut.mov",
+        "real/cut.mp4.mkv",
+        "real/ann.mp4",
+    )
+    assert people(only(tmp_path)) == {
+        "real/ann.mp4": ("ann",),
+        "real/cut.mov": ("real/cut.mov",),
+        "real/cut.mp4": ("real/cut.mp4",),
+        "real/cut.mp4.mkv": ("cut.mp4",),
+        "real/person1/video.mp4": ("real/person1/video.mp4",),
+        "real/person2/video.mp4": ("real/person2/video.mp4",),
+        "real/video.mp4": ("real/video.mp4",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fake", "names"),
+    [
+        ("person1/video.mp4", ["person1/video.mp4"]),
+        ("Deepfakes/person2/video_person1.webm", ["person2/video.mp4"]),
+        ("person2/video_ann.mp4", ["person2/video.mp4", "ann"]),
+        ("person1/other.mp4", []),
+        # It may be of either: neither may be in another split.
+        ("swap/video.mp4", ["person1/video.mp4", "person2/video.mp4"]),
+    ],
+)
+def test_a_fake_goes_with_the_real_video_of_its_name_in_a_folder_like_its_own(
+    tmp_path, fake, names
+):
+    touch(tmp_path, "real/person1/video.mp4", "real/person2/video.mp4", "real/ann.mp4")
+    touch(tmp_path, f"fake/{fake}")
+    found = people(only(tmp_path))
+    own = [name if name == "ann" else f"real/{name}" for name in names] or [scan.stem(fake)]
+    assert found[f"fake/{fake}"] == tuple(own)
+
+
+def test_fakes_named_alike_are_one_person_s_only_where_the_name_is_of_two_people(tmp_path):
+    touch(tmp_path, *(f"fake/{folder}/{name}.mp4" for folder in "ab" for name in ("x", "000_003")))
+    assert set(people(only(tmp_path)).values()) == {
+        ("fake/a/x.mp4",),
+        ("fake/b/x.mp4",),
+        ("000_003",),
+    }
+
+
+stems = st.sampled_from(["video", "a", "b", "a_b", "b_a_1"])
+trees = st.sets(st.tuples(st.sampled_from(["", "p/", "q/", "p/q/"]), stems), max_size=12)
+
+
+@given(reals=trees, fakes=trees)
+def test_each_real_video_is_a_person_of_its_own_and_each_fake_has_some(
+    tmp_path_factory, reals, fakes
+):
+    root = tmp_path_factory.mktemp("tree")
+    touch(root, "real/one.mp4", *(f"real/{folder}{name}.mp4" for folder, name in reals))
+    touch(root, *(f"fake/{folder}{name}.mp4" for folder, name in fakes))
+    dataset = only(root)
+    assert len(dataset.videos) == 1 + len(reals) + len(fakes)
+    alone = [video.identities for video in dataset.videos if video.label == REAL]
+    assert len(set(alone)) == len(alone) and all(len(names) == 1 for names in alone)
+    person = {video.id: video.identities[0] for video in dataset.videos if video.label == REAL}
+    for video in dataset.videos:
+        assert video.source_id == video.identities[0]
+        of_its_name = person.get(video.id.replace("fake/", "real/"))
+        assert of_its_name in (None, *video.identities) or "_" in of_its_name
+
+
+@pytest.mark.parametrize("names", [("Real", "FAKE"), ("REAL", "Fake")])
+def test_the_folders_names_are_read_in_any_letter_case(tmp_path, names):
+    touch(tmp_path, f"{names[0]}/a.mp4", f"{names[1]}/a_b.mp4")
+    assert [(video.id, video.label) for video in only(tmp_path).videos] == sorted(
+        [(f"{names[0]}/a.mp4", REAL), (f"{names[1]}/a_b.mp4", FAKE)]
+    )
+
+
+# --- names
+
+
+ODD_NAMES = (
+    *(b"a;b", b" a ", b"caf\xe9", rb"caf\xe9", b"-a", b"[1]", b"a\nb", b"a\tb", b"it's", b'"q"'),
+    *(b"\x1b[31m", "a\u202eb".encode(), b"$(x)", b"100%", b"a,b", b"#a", b"a\\b", b"\xff\xfe"),
+)
+
+
+@pytest.fixture
+def oddly_named(tmp_path) -> Path:
+    """A real video of each odd name, and a fake of it."""
+    root = tmp_path / "set"
+    touch(root, *(f"real/{os.fsdecode(name)}.mp4" for name in ODD_NAMES))
+    return touch(root, *(f"fake/{os.fsdecode(name)}.mp4" for name in ODD_NAMES))
+
+
+def test_every_file_name_is_found_with_an_id_and_people_that_are_text(oddly_named):
+    dataset = only(oddly_named)
+    assert len(dataset.videos) == 2 * len(ODD_NAMES) and not dataset.rejects
+    assert all(os.path.exists(video.uri) for video in dataset.videos)
+    for video in dataset.videos:
+        (name,) = video.identities
+        assert name == video.source_id == names.escape(scan.stem(video.uri))
+        assert video.id == names.escape(os.path.relpath(video.uri, oddly_named))
+    assert len({video.identities for video in dataset.videos}) == len(ODD_NAMES)
+
+
+def test_a_manifest_holds_every_file_name(oddly_named, tmp_path):
+    found = only(oddly_named).videos
+    path = write(tmp_path, "list.csv", write_manifest(found))
+    assert only(path).videos == found
+
+
+def test_the_command_lists_every_file_name(oddly_named, capfd):
+    (oddly_named / "real/-b.mp4").symlink_to(oddly_named / "real/-a.mp4")
+    assert main(["datasets", str(oddly_named)]) == 0
+    out = capfd.readouterr().out
+    assert f"{2 * len(ODD_NAMES)} videos" in out and "left out as same_file: 1" in out
+    assert main(["datasets", str(oddly_named), "--json"]) == 0
+    json.loads(capfd.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("Ann Lee; Bob;", ("Ann Lee", "Bob")),
+        ('["a;b", " c", "a;b"]', ("a;b", " c")),
+        ("[1080p] x", ("[1080p] x",)),
+        ("[]", ()),
+        ("", ()),
+    ],
+)
+def test_identities_are_separated_by_semicolons_or_a_json_list(tmp_path, cell, expected):
+    cell = cell.replace('"', '""')
+    path = write(tmp_path, "list.csv", f'uri,label,identities\ngs://b/a,0,"{cell}"\n')
+    assert only(path).videos[0].identities == expected
+
+
+# --- one video per file
+
+
+def test_a_file_under_several_names_is_one_video(tmp_path, monkeypatch):
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "folder").symlink_to(tmp_path, target_is_directory=True)
+    os.link(tmp_path / "b.mp4", tmp_path / "hard.mp4")
+    same = ["a.mp4", "./a.mp4", tmp_path / "a.mp4", "link.mp4", "folder/a.mp4"]
+    rows = "".join(f"{name},real\n" for name in [*same, "b.mp4", "hard.mp4", "c.mp4"])
+    path = write(tmp_path, "list.csv", f"uri,label\n{rows}")
+    dataset = only(path)
+    assert [video.id for video in dataset.videos] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert {reject.reason for reject in dataset.rejects} == {"same_file"}
+    assert [reject.detail for reject in dataset.rejects if reject.video == "manifest/hard.mp4"] == [
+        f"{path}:8 is the same file as {path}:7, which is kept. Remove one."
+    ]
+    assert len(dataset.rejects) == 5
+
+
+def test_a_file_that_is_called_real_and_fake_is_an_error_that_names_both(tmp_path):
+    touch(tmp_path, "set/real/a.mp4", "set/fake/c.mp4")
+    (tmp_path / "set/fake/b.mp4").symlink_to("../real/a.mp4")
+    with pytest.raises(DatasetError, match=r"real/a\.mp4: real, but .*file as .*fake/b.mp4.* fake"):
+        find_videos(tmp_path / "set")
+
+
+def test_links_to_the_videos_of_a_published_set_are_one_video(plus_plus, tmp_path):
+    folder = plus_plus / f"{REALS}/c23/videos"
+    (folder / "005.mp4").symlink_to(folder / "003.mp4")
+    assert ("faceforensics/original/c23/005", "same_file") in reasons(only(plus_plus))
+
+
 def test_folders_without_videos_say_what_was_expected(tmp_path):
     touch(tmp_path, "real/a.txt")
     with pytest.raises(DatasetError, match="no videos found. Expected real/ and fake/ folders"):
@@ -816,6 +994,16 @@ def test_an_id_may_occur_in_two_datasets_of_a_manifest_but_not_twice_in_one(tmp_
         ("uri;label\n", r":1: the header is 'uri;label', .*separated by commas"),
         ("uri,label,author,year\n", r":1: unknown columns author, year; expected uri, label and"),
         ("uri,label,uri\n", r":1: the header 'uri,label,uri' has a column twice"),
+        (
+            ",uri,label\n0,gs://a,1\n",
+            r":1: the header ',uri,label' has a column without a na",
+        ),
+        ("Unnamed: 0,uri,label\n0,gs://a,1\n", r"as pandas writes its index.*index=False"),
+        ("uri,label,identities\ngs://a,0,[1]\n", r":2: identities is \[1\]; expected a JSON list"),
+        (
+            "uri,label\ngs://a,0\ngs://a,1\n",
+            r"csv:3: fake, but .*same file as .*csv:2, which is r",
+        ),
         ("uri,label\ngs://a,0\ngs://b,maybe\n", r"list\.csv:3: label is 'maybe'; expected real"),
         ("uri,label\n,0\n", r":2: the uri is empty"),
         ("uri,label,split\ngs://a,0,dev\n", r":2: split is 'dev'; expected train, val, test"),
@@ -833,13 +1021,13 @@ def test_a_mistake_in_a_manifest_is_named_with_its_line(tmp_path, text, message)
 
 text = st.text(st.characters(codec="utf-8"), max_size=12).map(str.strip)
 word = text.filter(bool)
-remote = word.map(lambda name: f"gs://bucket/{name}")
+remote = (word | st.binary().map(os.fsdecode)).map(lambda name: f"gs://bucket/{name}")
 
 
 @st.composite
 def videos(draw) -> Video:
     label = draw(st.sampled_from([REAL, FAKE]))
-    people = word.filter(lambda name: ";" not in name)
+    people = st.text(st.sampled_from(';[" \udcff\n') | st.characters(codec="utf-8"), min_size=1)
     return Video(
         id=draw(word),
         uri=draw(remote | st.just(__file__)),
@@ -853,7 +1041,11 @@ def videos(draw) -> Video:
     )
 
 
-@given(found=st.lists(videos(), min_size=1, max_size=4, unique_by=lambda video: video.key))
+@given(
+    found=st.lists(
+        videos(), min_size=1, max_size=4, unique_by=(lambda video: video.key, lambda v: v.uri)
+    )
+)
 def test_a_written_manifest_reads_the_same_videos(tmp_path_factory, found):
     path = tmp_path_factory.mktemp("manifest") / "list.csv"
     path.write_bytes(write_manifest(found))
@@ -876,11 +1068,11 @@ def test_a_manifest_of_a_found_data_set_reads_the_same_from_elsewhere(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"identities": ("a;b",)},
         {"identities": ("a", "a")},
+        {"identities": ("",)},
         {"id": " a"},
         {"uri": ""},
-        {"uri": "/\udcff.mp4"},
+        {"id": "/\udcff.mp4"},
         {"source_id": ""},
         {"label": 2},
         {"method": "Swap"},

@@ -89,6 +89,31 @@ def test_labels_and_methods_come_out_in_the_same_shares():
         assert counts["Mask"] == pytest.approx(100 * share, abs=2)
 
 
+@given(video_sets, st.sampled_from([FRACTIONS, (0.5, 0.5, 0.0), (1, 0, 0)]))
+def test_a_split_without_videos_is_named_with_how_many_groups_there_are(videos, fractions):
+    placed = split_videos(dataset(videos), fractions)
+    there = {v.split for v in placed.videos}
+    empty = [s for s, share in zip(SPLITS, fractions, strict=True) if share and s not in there]
+    assert bool(placed.notes) == bool(empty)
+    for note in placed.notes:
+        assert note.startswith(f"set: no video in {' and '.join(empty)}: ")
+        assert f"are {len(components(videos))} group(s)" in note
+
+
+def test_people_who_are_dealt_one_by_one_are_counted_where_a_split_is_empty():
+    videos = [video(1), video(2), video(1, 2)]
+    (note,) = split_videos(dataset(videos, deal="identity")).notes
+    assert "its 3 videos are of 2 people" in note
+
+
+def test_a_list_of_the_data_set_s_own_that_leaves_a_split_empty_is_named():
+    people = {str(i): "train" for i in range(3)}
+    (note,) = split_videos(dataset([video(i) for i in range(3)], official=people)).notes
+    assert note == (
+        "set: no video in val and test: the data set's own lists put none of its 3 there."
+    )
+
+
 def test_another_seed_deals_otherwise():
     videos = [video(i) for i in range(40)]
     assert split_videos(dataset(videos), seed=0) != split_videos(dataset(videos), seed=1)

@@ -19,6 +19,7 @@ from rich.console import Console
 from dfdetect.__main__ import main
 from pipelines.beam.job_metrics import table
 from pipelines.beam.output import PARTS
+from pipelines.names import escape, unescape
 from serving.batch import model_handler, score, transforms
 from serving.batch.transforms import finished_parts, part_name
 from serving.client import InProcessModel
@@ -229,6 +230,28 @@ def test_another_model_of_the_same_name_and_version_scores_everything_again(
     assert score._identity(str(other)) == score._identity(str(exported))
     (other / "fingerprint.pb").write_bytes(b"other weights")
     assert score._identity(str(other)) != score._identity(str(exported))
+
+
+def test_videos_of_any_name_are_scored_each_once(archive, exported, tmp_path):
+    folder, out = tmp_path / os.fsdecode(b"caf\xe9;"), tmp_path / "out"
+    folder.mkdir()
+    names = [os.fsdecode(name) for name in (b"a;b", b" a ", b"\xff", b"a\nb", b"*", b"-a")]
+    for name in names:
+        shutil.copy(archive / "noise.mp4", folder / f"{name}.mp4")
+        shutil.copy(archive / "text.mp4", folder / f"{name}.mov")
+    (folder / "link.mp4").symlink_to(folder / "-a.mp4")
+    assert run(folder, exported, out, "--shards", "2") == 0
+    paths = {unescape(line["path"]) for line in results(out)}
+    assert paths == {str(folder / f"{name}.mp4") for name in names}
+    rejects = [*map(json.loads, (out / "rejects.jsonl").read_text().splitlines())]
+    assert {unescape(line["uri"]) for line in rejects} == {
+        str(folder / f"{name}.mov") for name in names
+    }
+    table = pyarrow.parquet.read_table(sorted(out.glob("*.parquet"))[0])
+    assert set(table["path"].to_pylist()) <= set(map(escape, paths))
+    files = {path.name: path.read_bytes() for path in out.glob("scores-*")}
+    assert run(folder, exported, out, "--shards", "2", "--update") == 0
+    assert {path.name: path.read_bytes() for path in out.glob("scores-*")} == files
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from dfdetect.__main__ import main
+from pipelines.names import unescape
 from pipelines.verdict import Thresholds
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
@@ -111,6 +112,53 @@ def test_a_report_is_written_of_each_video_that_can_be_judged(exported, videos, 
     (alone,) = json.loads(capsys.readouterr().out)
     for key in ("verdict", "tracks", "frames_with_face"):
         assert alone[key] == results[3][key]
+
+
+def test_a_report_replaces_none_but_an_earlier_one_on_the_same_file(
+    exported, videos, tmp_path, capsys
+):
+    other = tmp_path / "other" / "take10.mp4"
+    other.parent.mkdir()
+    shutil.copy(videos / "take1.mp4", other)
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "take10-2.html").write_text("of someone else")
+
+    def report_on(video: Path) -> str:
+        assert run(video, "--model-dir", exported, "--json", "--out-report", reports) == 0
+        return Path(json.loads(capsys.readouterr().out)[0]["report"]).name
+
+    first = report_on(videos / "take10.mp4")
+    pages = {name: (reports / name).read_bytes() for name in os.listdir(reports)}
+    assert (first, report_on(other)) == ("take10.html", "take10-3.html")
+    assert {name: (reports / name).read_bytes() for name in pages} == pages
+    assert report_on(videos / "take10.mp4") == "take10.html"
+    assert report_on(other) == "take10-3.html"
+    assert sorted(os.listdir(reports)) == ["take10-2.html", "take10-3.html", "take10.html"]
+
+
+ODD_NAMES = (b"a;b", b" a ", b"caf\xe9", b"a\nb", b"-a", b"\x1b[31m", b'"q"', b"y" * 251)
+
+
+def test_a_video_of_any_name_has_a_line_a_row_and_a_page(exported, videos, tmp_path, capfd):
+    folder, reports, table = tmp_path / "odd", tmp_path / "reports", tmp_path / "table.csv"
+    folder.mkdir()
+    paths = [folder / f"{os.fsdecode(name)}.mp4" for name in ODD_NAMES]
+    for number, path in enumerate(paths):
+        shutil.copy(videos / ("take1.mp4" if number % 2 else "bad.mp4"), path)
+    flags = ("--model-dir", exported, "--out-report", reports, "--csv", table)
+    assert run(folder, *flags) == 1
+    printed = capfd.readouterr()
+    assert run(folder, *flags, "--json") == 1
+    results = json.loads(capfd.readouterr().out)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["path"] for row in rows] == [result["path"] for result in results]
+    assert {unescape(row["path"]) for row in rows} == set(map(str, paths))
+    judged = [row for row in rows if not row["error"]]
+    assert len(judged) == len(ODD_NAMES) // 2
+    assert all(os.path.isfile(unescape(row["report"])) for row in judged)
+    assert len(printed.out.splitlines()) == len(judged)
+    assert "\x1b" not in printed.out
 
 
 def test_for_people_there_is_a_line_a_video_and_nothing_else(exported, videos, capsys):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from pipelines.clip import ORIGINAL
+from pipelines.clip import ORIGINAL, Clip, Reject, Video
+from pipelines.datasets import write_manifest
+from pipelines.shards import schema
 from pipelines.verdict import Verdict
 from tests.fixtures.scored_videos import (
+    DATASET,
     THRESHOLDS,
     clip,
     evaluated,
@@ -17,6 +24,7 @@ from tests.fixtures.scored_videos import (
 )
 from trainer.evaluation.evaluate_predictions import count_verdicts
 from trainer.evaluation.metrics import RECALL, ROC_AUC
+from trainer.evaluation.predictions import _identities, _parse, unscored_videos
 from trainer.evaluation.scored import group_clips, rescore, score_videos
 
 
@@ -25,6 +33,31 @@ def test_methods_that_name_their_videos_alike_are_never_merged():
     clips = [clip(video("000_003", m, compression=c), 0.5) for m in methods for c in ("c23", "c40")]
     assert len(group_clips(clips)) == 10
     assert len(score_videos(clips, THRESHOLDS)) == 10
+
+
+def test_people_of_any_name_are_read_from_records_and_from_the_list_of_videos(tmp_path):
+    names = ("a;b", "a,b", "a\x1fb", " é ", "[1]")
+    faces = np.zeros((2, 4), np.float32)
+    crops = Clip(
+        index=0,
+        track=0,
+        fps=25.0,
+        images=[b"", b""],
+        times_s=faces[:, 0],
+        boxes=faces,
+        landmarks=np.zeros((2, 5, 2), np.float32),
+        confidence=faces[:, 0],
+        transforms=np.zeros((2, 2, 3), np.float32),
+    )
+    of = Video("a", "/a.mp4", 1, "set", "Swap", "", names, "b", "test")
+    parsed = _parse(tf.constant(schema.serialize(of, crops, "f00d")), frames=2, side=8)
+    assert _identities(parsed["identities"].numpy().decode()) == names
+
+    (tmp_path / "manifest.csv").write_bytes(write_manifest([of]))
+    reject = Reject(of.key, of.uri, "no_face", "faces", "")
+    (tmp_path / "rejects.jsonl").write_text(json.dumps(reject.to_line()) + "\n")
+    faceless, _ = unscored_videos(dataclasses.replace(DATASET, folder=tmp_path), "test")
+    assert [missed.video for missed in faceless] == [dataclasses.replace(of, uri="")]
 
 
 def test_a_video_is_scored_as_serving_scores_it():
