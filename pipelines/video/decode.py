@@ -11,10 +11,9 @@ from itertools import islice
 import av
 import numpy as np
 
+from pipelines.video.picture import picture
 from pipelines.video.probe import VideoInfo, demux, open_video, video_error
 
-# ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
-RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
 # Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
 SKIPPING = ("h264", "hevc", "mpeg4")
 
@@ -166,7 +165,7 @@ def _pick(
         while waiting and when is not None and when > waiting[0]:
             held.append((waiting.popleft(), None))
         if waiting and when == waiting[0]:
-            image = None if frame.is_corrupt else _rgb(frame)
+            image = None if frame.is_corrupt else picture(frame, 1.0)
             while waiting and when == waiting[0]:
                 held.append((waiting.popleft(), image))
         while held and when is not None and when >= horizons.get(held[0][0], held[0][0]):
@@ -175,12 +174,3 @@ def _pick(
             return
     yield from [image for _, image in held]
     yield from [None] * len(waiting)
-
-
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
-    if frame.colorspace == RESERVED_MATRIX:
-        frame.colorspace = UNSPECIFIED_MATRIX
-    image = frame.to_ndarray(format="rgb24")
-    # The quarter turns, against the clock, that bring the picture upright.
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

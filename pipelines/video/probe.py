@@ -13,10 +13,8 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
+from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX
 
-# 8K. A damaged header can claim more than memory holds.
-MAX_SIDE_PX = 8192
-MAX_PIXELS = 8192 * 4608
 # Nine hours at 60 frames a second.
 MAX_FRAMES = 2_000_000
 # A recording that stopped early lacks its tail; a download that broke off lacks much more.
