@@ -114,7 +114,7 @@ class FaceExtractor:
                 with watch.running("decode"):
                     images = [next(frames) for _ in clip]
                 times_s = info.times_s[clip].astype(np.float32)
-                batch.append(_Sampled(path, index, info.fps, times_s, images))
+                batch.append(_Sampled(path, index, info.fps, times_s, images, info.notes))
                 # Whether another clip, as large as this one, would still fit.
                 if batch[-1].nbytes * (len(batch) + 1) > BATCH_BYTES:
                     yield batch
@@ -170,6 +170,7 @@ class FaceExtractor:
             landmarks=landmarks,
             confidence=np.array([f.score if f else 0.0 for f in faces], np.float32),
             transforms=transforms,
+            notes=clip.notes,
         )
 
     def _encode(self, image: np.ndarray) -> bytes:
@@ -211,6 +212,7 @@ class _Sampled:
     fps: float
     times_s: np.ndarray
     images: list[np.ndarray | None]
+    notes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         shapes = {image.shape for image in self.present}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 
 import av
 import numpy as np
 
-from pipelines.video.picture import picture
-from pipelines.video.probe import VideoInfo, demux, open_video, video_error
+from pipelines.video.picture import picture, pixel_aspect
+from pipelines.video.probe import INDEXED, VideoInfo, demux, open_video, video_error
 
 # Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
 SKIPPING = ("h264", "hevc", "mpeg4")
@@ -21,7 +21,7 @@ SKIPPING = ("h264", "hevc", "mpeg4")
 def read_frames(
     info: VideoInfo, indices: Sequence[int], threads: int = 0
 ) -> Generator[np.ndarray | None]:
-    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
+    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, as a player shows them.
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
@@ -85,20 +85,38 @@ def _read_run(
     whether it is damaged.
     """
     frames = _decode(container, stream, info, set(targets))
+    show = _show(stream, info)
     horizons = {}
     if stream.codec_context.thread_count != 1:
         horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
     if start is None:
-        yield from _pick(frames, targets, horizons)
+        yield from _pick(frames, targets, horizons, show)
         return
     try:
         container.seek(start, stream=stream)
     except av.error.FFmpegError as error:
         raise _Astray from error
-    for image in _pick(_from_keyframe(frames, start), targets, horizons):
+    for image in _pick(_from_keyframe(frames, start), targets, horizons, show):
         if image is None:
             raise _Astray
         yield image
+
+
+def _show(stream, info: VideoInfo) -> Callable[[av.VideoFrame], np.ndarray]:
+    """What makes the picture of the frame that was decoded last.
+
+    The shape of its pixels may change on the way, as from a film to its advertisements; containers
+    with an index name one for all.
+    """
+    context = stream.codec_context
+    first = context.sample_aspect_ratio
+
+    def show(frame: av.VideoFrame) -> np.ndarray:
+        now = context.sample_aspect_ratio
+        fixed = now == first or info.container in INDEXED
+        return picture(frame, info.aspect if fixed else pixel_aspect(now))
+
+    return show
 
 
 def _decode(
@@ -154,6 +172,7 @@ def _pick(
     frames: Iterator[tuple[int | None, av.VideoFrame]],
     targets: list[int],
     horizons: Mapping[int, int],
+    show: Callable[[av.VideoFrame], np.ndarray],
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target in order, None for one that does not come.
 
@@ -165,7 +184,7 @@ def _pick(
         while waiting and when is not None and when > waiting[0]:
             held.append((waiting.popleft(), None))
         if waiting and when == waiting[0]:
-            image = None if frame.is_corrupt else picture(frame, 1.0)
+            image = None if frame.is_corrupt else show(frame)
             while waiting and when == waiting[0]:
                 held.append((waiting.popleft(), image))
         while held and when is not None and when >= horizons.get(held[0][0], held[0][0]):

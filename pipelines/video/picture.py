@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
 
 # ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
 RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
@@ -71,8 +72,8 @@ def oriented(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
-    return None if side_data is None else np.frombuffer(side_data, np.int32)
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else np.frombuffer(data, np.int32)
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:

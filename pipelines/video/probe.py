@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
-from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX
+from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX, pixel_aspect, square_size
 
 # Nine hours at 60 frames a second.
 MAX_FRAMES = 2_000_000
@@ -38,11 +38,13 @@ class VideoInfo:
 
     container: FFmpeg's name of the container's format.
     width, height: px as coded, before any rotation.
+    aspect: a pixel's width by its height; 1.0 for square ones.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them that a seek leads to; none where the container has no such index.
     horizons: for each of pts the last to be shown of what is decoded up to that frame. Damage to
       any of it may show in the frame, so several threads are trusted with a frame only once its
       horizon has come out whole.
+    notes: sentences on how its picture is shown, where that is not the usual.
     timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
       frames are identified by their place in the order, and pts are made up from it.
     """
@@ -52,12 +54,14 @@ class VideoInfo:
     codec: str
     width: int
     height: int
+    aspect: float
     fps: float
     time_base: float
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     horizons: tuple[int, ...]
     timed: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -184,13 +188,25 @@ def probe(path: str) -> VideoInfo:
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
+            aspect=pixel_aspect(stream.sample_aspect_ratio),
             fps=fps,
             time_base=time_base,
             pts=tuple(sorted(pts)),
             keyframes=tuple(sorted(keyframes)) if has_times and indexed else (),
             horizons=tuple(last for _, last in sorted(zip(pts, accumulate(pts, max), strict=True))),
             timed=has_times and not unordered,
+            notes=tuple(_notes(stream)),
         )
+
+
+def _notes(stream) -> Iterator[str]:
+    """What a result should say of how the picture is shown."""
+    context = stream.codec_context
+    if (aspect := pixel_aspect(stream.sample_aspect_ratio)) != 1.0:
+        wide, high = square_size(context.width, context.height, aspect)
+        ratio, size = stream.sample_aspect_ratio, f"{context.width}x{context.height} px"
+        shown = f"was judged at {wide}x{high} px, as players show it"
+        yield f"Its pixels are not square ({ratio}): the picture of {size} {shown}."
 
 
 def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:

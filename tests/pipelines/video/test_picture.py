@@ -4,13 +4,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.video.decode import read_frames
-from pipelines.video.picture import oriented
+from pipelines.video.picture import (
+    MAX_PIXELS,
+    MAX_SIDE_PX,
+    oriented,
+    pixel_aspect,
+    square_size,
+    squared,
+)
 from pipelines.video.probe import probe
 
 PATCHES = np.array(
@@ -20,9 +28,7 @@ PATCHES = np.array(
     ],
     np.uint8,
 )
-PATCHWORK = PATCHES.repeat(32, axis=0).repeat(
-    32, axis=1
-)  # (64, 128, 3)
+PATCHWORK = PATCHES.repeat(32, axis=0).repeat(32, axis=1)  # (64, 128, 3)
 UNIT = 1 << 16  # 1.0 in a display matrix
 
 
@@ -115,3 +121,120 @@ def test_each_pixel_goes_where_the_matrix_says(terms, scales, lean, width, heigh
 def test_an_upright_picture_is_not_touched(matrix):
     matrix = None if matrix is None else np.array(matrix)
     assert np.shares_memory(oriented(PATCHWORK, matrix), PATCHWORK)
+
+
+# --- pixels that are not square -------------------------------------------------------------------
+
+# Size as coded of a picture whose pixels are so many times as wide as high.
+ANAMORPHIC = {
+    "4:3 on DVD": (720, 576, Fraction(16, 15)),
+    "4:3 on NTSC": (720, 480, Fraction(8, 9)),
+    "16:9 on DVD": (720, 576, Fraction(64, 45)),
+    "16:9 on NTSC": (720, 480, Fraction(32, 27)),
+    "16:9 on SVCD": (480, 576, Fraction(32, 15)),
+    "HDV": (1440, 1080, Fraction(4, 3)),
+    "2:1": (320, 640, Fraction(2, 1)),
+    "2:3": (480, 320, Fraction(2, 3)),
+    "1:2": (640, 320, Fraction(1, 2)),
+}
+# File name -> its encoder.
+CONTAINERS = {
+    "h264.mp4": "libx264",
+    "h264.mov": "libx264",
+    "h264.mkv": "libx264",
+    "h264.ts": "libx264",
+    "h264.h264": "libx264",
+    "mpeg2.mpg": "mpeg2video",
+    "mpeg2.ts": "mpeg2video",
+    "mpeg4.avi": "mpeg4",
+}
+
+
+def write_anamorphic(path, square, width, height, aspect, codec="libx264") -> Path:
+    """A video of a picture in square pixels, squeezed into others."""
+    squeezed = cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA)
+
+    def prepare(stream):
+        stream.codec_context.sample_aspect_ratio = aspect
+        if codec != "libx264":
+            stream.codec_context.bit_rate = 20_000_000
+
+    return write(path, squeezed, codec=codec, prepare=prepare)
+
+
+def square_master(astronaut, width: int, height: int, aspect: Fraction) -> np.ndarray:
+    """The astronaut on a picture that covers the same area in square pixels."""
+    size = square_size(width, height, float(aspect))
+    side = min(size)
+    out = np.full((size[1], size[0], 3), 90, np.uint8)
+    top, left = (size[1] - side) // 2, (size[0] - side) // 2
+    out[top : top + side, left : left + side] = cv2.resize(astronaut, (side, side))
+    return out
+
+
+@pytest.mark.parametrize("name", ANAMORPHIC)
+def test_an_anamorphic_picture_is_as_its_square_master(tmp_path, astronaut, name):
+    width, height, aspect = ANAMORPHIC[name]
+    master = square_master(astronaut, width, height, aspect)
+    shown = read(write_anamorphic(tmp_path / "a.mp4", master, width, height, aspect))
+    assert shown.shape == master.shape
+    assert shown.shape[1] / shown.shape[0] == pytest.approx(width / height * aspect, rel=0.003)
+    assert correlation(shown, master) >= 0.99
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_shape_of_pixels_is_read_from_every_container(tmp_path, astronaut, name):
+    size = 352, 288, Fraction(16, 11)
+    master = square_master(astronaut, *size)
+    path = write_anamorphic(tmp_path / name, master, *size, CONTAINERS[name])
+    assert read(path).shape == master.shape and correlation(read(path), master) >= 0.99
+
+
+def test_pixels_are_made_square_before_the_picture_is_turned(tmp_path, astronaut):
+    master = square_master(astronaut, 240, 320, Fraction(2))
+    squeezed = cv2.resize(master, (240, 320), interpolation=cv2.INTER_AREA)
+
+    def prepare(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        stream.set_display_matrix([0, UNIT, 0, -UNIT, 0, 0, 0, 0, 1 << 30])
+
+    shown = read(write(tmp_path / "turned.mp4", squeezed, prepare=prepare))
+    assert correlation(shown, np.rot90(master, -1)) >= 0.99
+
+
+def test_pixels_that_change_their_shape_on_the_way_are_square_before_and_after(tmp_path, astronaut):
+    parts = []
+    for i, aspect in enumerate((Fraction(16, 15), Fraction(64, 45))):
+        part = tmp_path / f"{i}.mpg"
+        picture = square_master(astronaut, 720, 576, aspect)
+        write_anamorphic(part, picture, 720, 576, aspect, "mpeg2video")
+        with av.open(str(part)) as container:
+            stream = container.streams.video[0]
+            parts += [bytes(packet) for packet in container.demux(stream) if packet.size]
+    path = tmp_path / "both.m2v"
+    path.write_bytes(b"".join(parts))
+    info = probe(str(path))
+    shapes = [image.shape for image in read_frames(info, range(info.frames)) if image is not None]
+    assert shapes[0] == (576, 768, 3) and shapes[-1] == (576, 1024, 3)
+
+
+@given(
+    width=st.integers(1, MAX_SIDE_PX),
+    height=st.integers(1, MAX_SIDE_PX),
+    ratio=st.floats(0, 1e6, allow_subnormal=False) | st.none(),
+)
+def test_any_named_shape_gives_a_picture_that_fits_and_loses_nothing(width, height, ratio):
+    aspect = pixel_aspect(ratio)
+    wide, high = square_size(width, height, aspect)
+    if width * height <= MAX_PIXELS:
+        assert wide * high <= MAX_PIXELS and 1 <= min(wide, high) and max(wide, high) <= MAX_SIDE_PX
+    if aspect == 1.0:
+        assert (wide, high) == (width, height)
+    elif min(width, height, wide, high) > 100:
+        assert wide / high == pytest.approx(width / height * aspect, rel=0.02)
+
+
+@pytest.mark.parametrize("ratio", [None, 0, 1, Fraction(1, 1), 0.991, 1.009, 1e-6, 1e6, -1])
+def test_square_pixels_and_nonsense_are_left_alone(ratio):
+    assert pixel_aspect(ratio) == 1.0
+    assert squared(PATCHWORK, pixel_aspect(ratio)) is PATCHWORK
