@@ -40,6 +40,10 @@ class Face:
     landmarks: np.ndarray
     score: float
 
+    def scaled(self, scale: np.ndarray) -> Face:
+        """The face in a picture that is `scale` (2,) times as large."""
+        return _face(self.box * np.tile(scale, 2), self.landmarks * scale, self.score)
+
 
 # Frames of one size, each (H, W, 3) uint8 RGB; not one array, which would have to be copied to.
 Frames = Sequence[np.ndarray]

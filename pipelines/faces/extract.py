@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Generator, Iterator
 from operator import itemgetter
 
@@ -70,16 +71,20 @@ class FaceExtractor:
         """
         any_face = False
         watch = watch or Stopwatch()
-        places: dict[int, Face] = {}
+        places = _Places()
+        mixed: list[_Sampled] = []
         decoded = self._decode(path, watch, video)
         with contextlib.closing(watched(decoded, self._time_limit_s)) as batches:
             try:
                 for batch in batches:
+                    mixed += [clip.without_pictures() for clip in batch if clip.odd_sizes]
                     for clip in self._faces(batch, places, watch):
                         any_face = True
                         yield clip
             except TimeoutError as error:
                 raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
+        if not any_face and mixed:
+            raise _mixed_sizes(mixed[0])
         if not any_face:
             config = self.config
             raise VideoError(
@@ -114,18 +119,20 @@ class FaceExtractor:
                 with watch.running("decode"):
                     images = [next(frames) for _ in clip]
                 times_s = info.times_s[clip].astype(np.float32)
-                batch.append(_Sampled(path, index, info.fps, times_s, images, info.notes))
+                taken = _sampled(path, index, info, times_s, images)
+                if batch and taken.size != batch[-1].size:  # what is searched together has one size
+                    yield batch
+                    batch = []
+                batch.append(taken)
                 # Whether another clip, as large as this one, would still fit.
-                if batch[-1].nbytes * (len(batch) + 1) > BATCH_BYTES:
+                if taken.nbytes * (len(batch) + 1) > BATCH_BYTES:
                     yield batch
                     batch = []
         if batch:
             yield batch
 
-    def _faces(
-        self, batch: list[_Sampled], places: dict[int, Face], watch: Stopwatch
-    ) -> Iterator[Clip]:
-        """places: of the faces in the clips before, see `number_tracks`."""
+    def _faces(self, batch: list[_Sampled], places: _Places, watch: Stopwatch) -> Iterator[Clip]:
+        """places: of the faces in the clips before."""
         config = self.config
         with watch.running("detect"):
             small = [clip.small(config.detect_side) for clip in batch]
@@ -141,7 +148,7 @@ class FaceExtractor:
             ]
             if config.faces == "largest":
                 tracks = tracks[:1]
-            numbers = number_tracks(tracks, places)
+            numbers = number_tracks(tracks, places.at(searched[0].shape[1::-1]))
             for number, track in sorted(zip(numbers, tracks, strict=True), key=itemgetter(0)):
                 with watch.running("crop"):
                     cropped = self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
@@ -202,9 +209,10 @@ class ProbedVideo:
 
 @dataclasses.dataclass(frozen=True)
 class _Sampled:
-    """The decoded frames of a clip: images[t] is (H, W, 3) uint8 RGB, None where damaged.
+    """The decoded frames of a clip, all of one size.
 
-    Raises VideoError where most of them are damaged or they differ in size.
+    images[t] is (H, W, 3) uint8 RGB; None where damaged, or of another size. odd_sizes: (W, H) of
+    all, most frequent first, where they differ.
     """
 
     path: str
@@ -213,21 +221,16 @@ class _Sampled:
     times_s: np.ndarray
     images: list[np.ndarray | None]
     notes: tuple[str, ...]
+    odd_sizes: tuple[tuple[int, int], ...] = ()
 
-    def __post_init__(self) -> None:
-        shapes = {image.shape for image in self.present}
-        if len(shapes) > 1:
-            sizes = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes))
-            raise VideoError(
-                "damaged", "decode", f"{self.path}: frames differ in size: {sizes} px."
-            )
-        if 2 * len(self.present) < len(self.images):
-            raise VideoError(
-                "damaged",
-                "decode",
-                f"{self.path}: {len(self.images) - len(self.present)} of {len(self.images)} frames "
-                f"from {self.times_s[0]:.2f} s on do not decode; get the file again.",
-            )
+    def without_pictures(self) -> _Sampled:
+        return dataclasses.replace(self, images=[])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) px."""
+        height, width = self.present[0].shape[:2]
+        return width, height
 
     @property
     def present(self) -> list[np.ndarray]:
@@ -245,3 +248,53 @@ class _Sampled:
         """Detections by frame, from those by frame that is there."""
         by_frame = iter(detections)
         return [[] if image is None else next(by_frame) for image in self.images]
+
+
+def _sampled(
+    path: str, index: int, info: VideoInfo, times_s: np.ndarray, images: list[np.ndarray | None]
+) -> _Sampled:
+    """A clip of these frames, of the size that most of them have: of two the one that came first.
+
+    Raises VideoError where most of them are damaged.
+    """
+    sizes = Counter(image.shape[1::-1] for image in images if image is not None)
+    if 2 * sizes.total() < len(images):
+        raise VideoError(
+            "damaged",
+            "decode",
+            f"{path}: {len(images) - sizes.total()} of {len(images)} frames "
+            f"from {times_s[0]:.2f} s on do not decode; get the file again.",
+        )
+    if len(sizes) == 1:
+        return _Sampled(path, index, info.fps, times_s, images, info.notes)
+    ranked = [size for size, _ in sizes.most_common()]
+    kept = [i if i is not None and i.shape[1::-1] == ranked[0] else None for i in images]
+    return _Sampled(path, index, info.fps, times_s, kept, info.notes, tuple(ranked))
+
+
+def _mixed_sizes(clip: _Sampled) -> VideoError:
+    sizes = ", ".join(f"{width}x{height}" for width, height in clip.odd_sizes)
+    width, height = max(clip.odd_sizes)
+    return VideoError(
+        "damaged",
+        "decode",
+        f"{clip.path}: the picture changes size within a clip, from {clip.times_s[0]:.2f} s on "
+        f"({sizes} px), and no face lasts in one size. Give it one size, as by "
+        f"`ffmpeg -i IN -vf scale={width}:{height} OUT`, or take shorter clips.",
+    )
+
+
+class _Places:
+    """Where faces were seen last, for `number_tracks`, in a picture that may change size."""
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._faces: dict[int, Face] = {}
+
+    def at(self, size: tuple[int, int]) -> dict[int, Face]:
+        """By number of the face, px of a picture of this size (W, H); the caller adds to them."""
+        if self._size and size != self._size:
+            scale = np.array(size) / self._size
+            self._faces = {number: face.scaled(scale) for number, face in self._faces.items()}
+        self._size = size
+        return self._faces

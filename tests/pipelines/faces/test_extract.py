@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -159,11 +160,53 @@ def test_a_video_of_which_most_frames_do_not_decode_is_damaged(face_video, detec
     assert caught.value.reason == "damaged"
 
 
-def test_frames_of_two_sizes_are_refused(face_video, detector, monkeypatch):
-    sizes = [np.zeros((8, 8, 3), np.uint8)] * 8 + [np.zeros((8, 16, 3), np.uint8)] * 8
+def test_a_video_of_ever_other_sizes_is_refused_with_advice(face_video, detector, monkeypatch):
+    sizes = [np.zeros((64, 64 + 16 * (t // 4), 3), np.uint8) for t in range(16)]
     monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in sizes))
-    with pytest.raises(VideoError, match="frames differ in size: 8x8, 16x8 px"):
+    with pytest.raises(VideoError, match="64x64, 80x64, 96x64, 112x64 px.*scale=112:64") as caught:
         clips_of(face_video, detector)
+    assert (caught.value.reason, caught.value.stage) == ("damaged", "decode")
+
+
+def changing(astronaut, changes_at: int, frames: int = 32) -> list[np.ndarray]:
+    """A face in a picture of half the size before this frame."""
+    half = cv2.resize(astronaut, (128, 128), interpolation=cv2.INTER_AREA)
+    return [half if t < changes_at else astronaut for t in range(frames)]
+
+
+@pytest.mark.parametrize("changes_at", [4, 8, 12])
+def test_a_clip_has_one_size_that_of_most_of_its_frames(
+    face_video, detector, monkeypatch, astronaut, changes_at
+):
+    images = changing(astronaut, changes_at)
+    monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in images))
+    (clip,) = clips_of(face_video, detector)
+    small = changes_at >= 8
+    assert clip.has_crop.tolist() == [(t < changes_at) == small for t in range(16)]
+
+
+def test_clips_before_and_after_a_change_of_size_are_judged_as_one_face(
+    tmp_path, detector, astronaut
+):
+    path = tmp_path / "call.h264"
+    parts = []
+    for i, images in enumerate((changing(astronaut, 32), changing(astronaut, 0))):
+        part = tmp_path / f"{i}.h264"
+        with av.open(str(part), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+            stream.height, stream.width = images[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for image in images:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    for faces in ("largest", "all"):
+        clips = clips_of(path, detector, clips_per_video=4, faces=faces)
+        assert [(clip.index, clip.track) for clip in clips] == [(i, 0) for i in range(4)]
+        assert all(clip.has_crop.all() for clip in clips)
+        small, large = clips[0].boxes[0], clips[-1].boxes[0]
+        np.testing.assert_allclose(2 * small, large, atol=12)
 
 
 def test_clips_are_the_same_however_many_are_searched_together(face_video, detector, monkeypatch):
