@@ -34,7 +34,7 @@ def read_frames(
     done = 0
     threads = threads if info.timed else 1  # without times no horizon is known
     try:
-        with open_video(info.path, threads) as (container, stream):
+        with open_video(info.path, threads, info.stream) as (container, stream):
             for start, targets in _runs(info, indices):
                 for image in _read_run(container, stream, info, start, targets):
                     yield image
