@@ -43,6 +43,10 @@ class Track:
         """The track in a picture that is `scale` (2,) times as large."""
         return Track([face.scaled(scale) if face else None for face in self.faces])
 
+    def turned_back(self, quarters: int, size: tuple[int, ...]) -> Track:
+        """The track in a picture of this size (W, H), of one in that picture turned so often."""
+        return Track([face.turned_back(quarters, size) if face else None for face in self.faces])
+
     @property
     def prominence(self) -> float:
         """Size times share of the clip: ranks a speaker above a poster or a hand."""

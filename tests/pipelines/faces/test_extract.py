@@ -6,11 +6,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces import extract
 from pipelines.faces.align import TEMPLATE
+from pipelines.faces.detect import Face
 from pipelines.faces.extract import FaceExtractor
 
 CONFIG = PreprocessConfig(
@@ -224,6 +227,74 @@ def test_taking_all_frames_gives_every_one_of_them_once(face_video, detector):
     assert [len(clip.images) for clip in clips] == [8, 8, 8, 6]
     times = np.concatenate([clip.times_s for clip in clips])
     np.testing.assert_allclose(times, np.arange(30) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_that_lies_gives_the_crops_of_one_that_stands(
+    tmp_path, write_video, detector, astronaut, quarters
+):
+    upright = np.full((256, 400, 3), 90, np.uint8)
+    upright[:, 40:296] = astronaut
+    lying = np.ascontiguousarray(np.rot90(upright, -quarters))
+    (stands,), (lies,) = (
+        clips_of(write_video(tmp_path / f"{i}.mp4", np.stack([frame] * 16), crf="4"), detector)
+        for i, frame in enumerate((upright, lying))
+    )
+    assert stands.notes == ()
+    assert lies.notes == (
+        f"A face lies in the picture, which was turned by {90 * quarters} degrees against the "
+        "clock to find it.",
+    )
+    for a, b in zip(stands.images, lies.images, strict=True):
+        a, b = (cv2.imdecode(np.frombuffer(x, np.uint8), cv2.IMREAD_GRAYSCALE) for x in (a, b))
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98
+    # Boxes, landmarks and transforms are of the picture as it is shown.
+    found = Face(lies.boxes[0], lies.landmarks[0], 1.0)
+    turned = found.turned_back(4 - quarters, upright.shape[1::-1])
+    np.testing.assert_allclose(turned.landmarks, stands.landmarks[0], atol=1.5)
+    np.testing.assert_allclose(turned.box, stands.boxes[0], atol=4)
+    mapped = lies.landmarks[0] @ lies.transforms[0, :, :2].T + lies.transforms[0, :, 2]
+    assert np.abs(mapped - ((TEMPLATE - 0.5) / 1.3 + 0.5) * 64).max() < 4
+
+
+@given(quarters=st.integers(0, 3), width=st.integers(1, 9), height=st.integers(1, 9))
+def test_a_point_of_a_turned_picture_goes_back_to_its_pixel(quarters, width, height):
+    numbers = np.arange(width * height).reshape(height, width)
+    turned = np.rot90(numbers, quarters)
+    for y, x in np.ndindex(turned.shape):
+        points = np.full((5, 2), [x, y], np.float32)
+        face = Face(np.array([x, y, x, y], np.float32), points, 1.0)
+        back = face.turned_back(quarters, (width, height))
+        column, row = back.landmarks[0].astype(int)
+        assert numbers[row, column] == turned[y, x]
+        assert back.box.tolist() == [column, row, column, row]
+
+
+class Counting:
+    """A detector that counts the frames that are searched for any face."""
+
+    def __init__(self, detector):
+        self._detector, self.searched = detector, 0
+
+    def detect(self, frames):
+        self.searched += len(frames)
+        return self._detector.detect(frames)
+
+    def refine(self, *args):
+        return self._detector.refine(*args)
+
+
+def test_only_what_shows_no_upright_face_is_searched_again(
+    tmp_path, face_video, write_video, detector
+):
+    counting = Counting(detector)
+    clips_of(face_video, counting)
+    assert counting.searched == 2  # the first and the last frame of its clip
+    noise = np.random.default_rng(0).integers(0, 255, (16, 96, 128, 3), np.uint8)
+    counting.searched = 0
+    with pytest.raises(VideoError, match="no face"):
+        clips_of(write_video(tmp_path / "noise.mp4", noise), counting)
+    assert counting.searched == 4 * 2
 
 
 def test_every_clip_of_real_people_gives_its_face(real_clips, extractor):
