@@ -10,6 +10,7 @@ from itertools import islice
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from pipelines.video.picture import picture, pixel_aspect
 from pipelines.video.probe import INDEXED, VideoInfo, demux, open_video, video_error
@@ -35,8 +36,9 @@ def read_frames(
     threads = threads if info.timed else 1  # without times no horizon is known
     try:
         with open_video(info.path, threads, info.stream) as (container, stream):
+            show = _show(stream, info, VideoReformatter())
             for start, targets in _runs(info, indices):
-                for image in _read_run(container, stream, info, start, targets):
+                for image in _read_run(container, stream, info, start, targets, show):
                     yield image
                     done += 1
     except av.error.FFmpegError as error:
@@ -77,7 +79,12 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
 
 
 def _read_run(
-    container, stream, info: VideoInfo, start: int | None, targets: list[int]
+    container,
+    stream,
+    info: VideoInfo,
+    start: int | None,
+    targets: list[int],
+    show: Callable[[av.VideoFrame], np.ndarray],
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target, decoded from the keyframe at `start` or else from the first frame.
 
@@ -85,7 +92,6 @@ def _read_run(
     whether it is damaged.
     """
     frames = _decode(container, stream, info, set(targets))
-    show = _show(stream, info)
     horizons = {}
     if stream.codec_context.thread_count != 1:
         horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
@@ -102,7 +108,9 @@ def _read_run(
         yield image
 
 
-def _show(stream, info: VideoInfo) -> Callable[[av.VideoFrame], np.ndarray]:
+def _show(
+    stream, info: VideoInfo, colours: VideoReformatter
+) -> Callable[[av.VideoFrame], np.ndarray]:
     """What makes the picture of the frame that was decoded last.
 
     The shape of its pixels may change on the way, as from a film to its advertisements; containers
@@ -114,7 +122,7 @@ def _show(stream, info: VideoInfo) -> Callable[[av.VideoFrame], np.ndarray]:
     def show(frame: av.VideoFrame) -> np.ndarray:
         now = context.sample_aspect_ratio
         fixed = now == first or info.container in INDEXED
-        return picture(frame, info.aspect if fixed else pixel_aspect(now))
+        return picture(frame, info.aspect if fixed else pixel_aspect(now), colours)
 
     return show
 

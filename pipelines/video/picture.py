@@ -1,4 +1,4 @@
-"""Display picture: what a player shows of a decoded frame, as upright RGB in square pixels."""
+"""Display picture: what a player shows of a decoded frame, as upright SDR RGB in square pixels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 # ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
 RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
+
+# Numbers of ITU-T H.273 (07/2024), tables 2 to 4.
+BT709, BT2020, UNSPECIFIED = 1, 9, 2
+HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
+WIDE_GAMUTS = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # colour primaries
 
 # 8K. A damaged header can claim more than memory holds.
 MAX_SIDE_PX = 8192
@@ -20,9 +26,20 @@ SQUARE_WITHIN = 0.01
 MAX_ASPECT = 8.0
 
 
-def picture(frame: av.VideoFrame, aspect: float) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. aspect: a pixel's width by its height, from `pixel_aspect`."""
-    return oriented(squared(_rgb(frame), aspect), _display_matrix(frame))
+def picture(frame: av.VideoFrame, aspect: float, colours: VideoReformatter) -> np.ndarray:
+    """(H, W, 3) uint8 RGB.
+
+    aspect: a pixel's width by its height, from `pixel_aspect`. colours: one for all frames of a
+    video, since the tables for those that are not SDR take seconds to make.
+    """
+    return oriented(squared(_rgb(frame, colours), aspect), _display_matrix(frame))
+
+
+def wide_colours(transfer: int, primaries: int) -> str:
+    """What people call colours beyond SDR in BT.709, from their numbers in H.273; "" for others."""
+    if transfer in HDR:
+        return f"HDR ({HDR[transfer]}, {WIDE_GAMUTS.get(primaries, WIDE_GAMUTS[BT2020])})"
+    return f"wide gamut ({WIDE_GAMUTS[primaries]})" if primaries in WIDE_GAMUTS else ""
 
 
 def pixel_aspect(ratio: float | None) -> float:
@@ -76,8 +93,30 @@ def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     return None if data is None else np.frombuffer(data, np.int32)
 
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
+def _rgb(frame: av.VideoFrame, colours: VideoReformatter) -> np.ndarray:
+    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not).
+
+    HDR and wide gamuts come as SDR in BT.709.
+    """
     if frame.colorspace == RESERVED_MATRIX:
         frame.colorspace = UNSPECIFIED_MATRIX
+    if wide_colours(frame.color_trc, frame.color_primaries):
+        frame = _sdr(frame, colours)
     return frame.to_ndarray(format="rgb24")
+
+
+def _sdr(frame: av.VideoFrame, colours: VideoReformatter) -> av.VideoFrame:
+    """The frame as SDR RGB in BT.709, by FFmpeg's libswscale (9.5: cms.c, tone mapping and gamut
+    mapping in ICtCp's IPT). HDR's reference white, 203 cd/m2 (ITU-R BT.2408-7), is SDR's white.
+    """
+    is_hdr = frame.color_trc in HDR
+    if is_hdr and frame.colorspace == UNSPECIFIED_MATRIX:
+        frame.colorspace = BT2020
+    if is_hdr and frame.color_primaries == UNSPECIFIED:
+        frame.color_primaries = BT2020
+    if frame.color_trc == UNSPECIFIED:
+        frame.color_trc = BT709
+    transfer = BT709 if is_hdr else frame.color_trc
+    return colours.reformat(
+        frame, format="rgb24", dst_color_trc=transfer, dst_color_primaries=BT709
+    )

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
-from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX, pixel_aspect, square_size
+from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX, pixel_aspect, square_size, wide_colours
 
 # Nine hours at 60 frames a second.
 MAX_FRAMES = 2_000_000
@@ -249,6 +249,8 @@ def _notes(container, stream) -> Iterator[str]:
     if (number := len(_videos(container))) > 1:
         why = "its default" if stream.disposition & av.stream.Disposition.default else "the longest"
         yield f"It holds {number} video streams; number {stream.index}, {why}, was judged."
+    if colours := wide_colours(context.color_trc, context.color_primaries):
+        yield f"Its colours are {colours}; they were judged as SDR (BT.709)."
     if (aspect := pixel_aspect(stream.sample_aspect_ratio)) != 1.0:
         wide, high = square_size(context.width, context.height, aspect)
         ratio, size = stream.sample_aspect_ratio, f"{context.width}x{context.height} px"

@@ -18,6 +18,7 @@ from pipelines.video.picture import (
     pixel_aspect,
     square_size,
     squared,
+    wide_colours,
 )
 from pipelines.video.probe import probe
 
@@ -238,3 +239,72 @@ def test_any_named_shape_gives_a_picture_that_fits_and_loses_nothing(width, heig
 def test_square_pixels_and_nonsense_are_left_alone(ratio):
     assert pixel_aspect(ratio) == 1.0
     assert squared(PATCHWORK, pixel_aspect(ratio)) is PATCHWORK
+
+
+# --- colours beyond SDR ---------------------------------------------------------------------------
+
+WHITE = 203  # cd/m2 of SDR's white in HDR: ITU-R BT.2408-7, table 1
+# ITU-R BT.2087-0, and the same for Display P3 (SMPTE EG 432-1): linear RGB from BT.709's.
+TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+TO_P3 = np.array([[0.8225, 0.1775, 0], [0.0332, 0.9668, 0], [0.0171, 0.0724, 0.9105]])
+
+
+def pq(light: np.ndarray) -> np.ndarray:
+    """The signal of light in cd/m2: ITU-R BT.2100-2, table 4."""
+    y = (light / 10000) ** (2610 / 16384)
+    return ((3424 / 4096 + 2413 / 128 * y) / (1 + 2392 / 128 * y)) ** (2523 / 32)
+
+
+def hlg(light: np.ndarray) -> np.ndarray:
+    """The signal of light in cd/m2 on a display of 1,000: ITU-R BT.2100-2, table 5."""
+    shown = light / 1000
+    luminance = np.maximum(shown @ [0.2627, 0.6780, 0.0593], 1e-9)[..., None]
+    scene = shown * luminance ** (1 / 1.2 - 1)
+    high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+
+
+# Name in the note -> the signal of an SDR master's linear light; transfer, primaries, matrix.
+COLOURS = {
+    "HDR (PQ, BT.2020)": (lambda light: pq(WHITE * light @ TO_BT2020.T), 16, 9, 9),
+    "HDR (HLG, BT.2020)": (lambda light: hlg(WHITE * light @ TO_BT2020.T), 18, 9, 9),
+    "wide gamut (BT.2020)": (lambda light: (light @ TO_BT2020.T) ** (1 / 2.4), 14, 9, 9),
+    "wide gamut (Display P3)": (lambda light: (light @ TO_P3.T) ** (1 / 2.4), 1, 12, 1),
+}
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_colours_beyond_sdr_are_those_of_the_sdr_master(tmp_path, astronaut, name):
+    signal, transfer, primaries, matrix = COLOURS[name]
+    coded = np.clip(signal((astronaut / 255) ** 2.4), 0, 1)  # BT.1886
+    frame = av.VideoFrame.from_ndarray((65535 * coded).round().astype(np.uint16), "rgb48le")
+    frame = frame.reformat(format="yuv420p10le", dst_colorspace=matrix, dst_color_range=1)
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265", rate=25)
+        stream.options = {"crf": "8", "x265-params": "log-level=none"}
+        stream.height, stream.width = astronaut.shape[:2]
+        stream.pix_fmt = "yuv420p10le"
+        for thing in (frame, stream.codec_context):
+            thing.color_trc, thing.color_primaries = transfer, primaries
+            thing.colorspace, thing.color_range = matrix, 1
+        for _ in range(3):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    shown = read(path)
+    assert correlation(shown, astronaut) >= 0.995
+    apart = shown.astype(int) - astronaut
+    assert np.abs(apart).mean() < 4
+    skin = apart[70:150, 110:160].reshape(-1, 3).mean(axis=0)  # cheeks and nose
+    assert np.abs(skin).max() < 5
+    assert probe(str(path)).notes == (f"Its colours are {name}; they were judged as SDR (BT.709).",)
+
+
+@pytest.mark.parametrize("primaries", [1, 2, 5, 6])
+@pytest.mark.parametrize("transfer", [1, 2, 6, 13])
+def test_colours_of_ordinary_videos_are_none_beyond_sdr(transfer, primaries):
+    assert wide_colours(transfer, primaries) == ""
+
+
+def test_hdr_that_names_no_primaries_has_those_of_bt2020():
+    assert wide_colours(18, 2) == "HDR (HLG, BT.2020)"
