@@ -27,7 +27,7 @@ from pipelines.video.watchdog import watched
 _JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 # MTCNN's score of a track that tells an upright face from one that lies. Of 11 people those who
-# stand had 0.9829 and more; turned by 90, 180 and 270 degrees 8 of 33 were still found, on crops
+# stand had 0.9829 and more; turned by 90, 180 and 270 degrees 7 of 33 were still found, on crops
 # that are not upright, with 0.9009 to 0.9713.
 SURELY_UPRIGHT = 0.98
 LYING = {
