@@ -86,6 +86,8 @@ class VideoError(Exception):
 class Clip:
     """T consecutive samples of one tracked face of a video.
 
+    The source frame is the one that a player shows: upright, in square pixels.
+
     images: T encoded RGB crops; b"" where the face was not found.
     times_s: (T,) float32, seconds from the video's start.
     boxes: (T, 4) float32, x1 y1 x2 y2 in px of the source frame; 0 where not found.
@@ -93,6 +95,7 @@ class Clip:
       in the image), left eye, nose, right and left mouth corner.
     confidence: (T,) float32, detector score 0 to 1; 0 where not found.
     transforms: (T, 2, 3) float32, maps source px to crop px.
+    notes: sentences on what was done to see the face, where that was not the usual.
     """
 
     index: int
@@ -104,6 +107,7 @@ class Clip:
     landmarks: np.ndarray
     confidence: np.ndarray
     transforms: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def has_crop(self) -> np.ndarray:

@@ -40,6 +40,20 @@ class Face:
     landmarks: np.ndarray
     score: float
 
+    def scaled(self, scale: np.ndarray) -> Face:
+        """The face in a picture that is `scale` (2,) times as large."""
+        return _face(self.box * np.tile(scale, 2), self.landmarks * scale, self.score)
+
+    def turned_back(self, quarters: int, size: tuple[int, ...]) -> Face:
+        """The face in a picture of this size (W, H), of one in that picture turned by so many
+        quarters against the clock."""
+        points = np.concatenate([self.box.reshape(2, 2), self.landmarks])
+        for quarter in range(quarters, 0, -1):
+            width = size[0] if quarter % 2 else size[1]  # of the picture before this quarter
+            points = np.stack([width - 1 - points[:, 1], points[:, 0]], axis=1)
+        box = np.concatenate([points[:2].min(axis=0), points[:2].max(axis=0)])
+        return _face(box, points[2:], self.score)
+
 
 # Frames of one size, each (H, W, 3) uint8 RGB; not one array, which would have to be copied to.
 Frames = Sequence[np.ndarray]

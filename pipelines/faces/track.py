@@ -41,12 +41,11 @@ class Track:
 
     def scaled(self, scale: np.ndarray) -> Track:
         """The track in a picture that is `scale` (2,) times as large."""
+        return Track([face.scaled(scale) if face else None for face in self.faces])
 
-        def larger(face: Face) -> Face:
-            box, landmarks = face.box * np.tile(scale, 2), face.landmarks * scale
-            return Face(box.astype(np.float32), landmarks.astype(np.float32), face.score)
-
-        return Track([larger(face) if face else None for face in self.faces])
+    def turned_back(self, quarters: int, size: tuple[int, ...]) -> Track:
+        """The track in a picture of this size (W, H), of one in that picture turned so often."""
+        return Track([face.turned_back(quarters, size) if face else None for face in self.faces])
 
     @property
     def prominence(self) -> float:

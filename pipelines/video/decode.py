@@ -5,16 +5,16 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from pipelines.video.probe import VideoInfo, demux, open_video, video_error
+from pipelines.video.picture import picture, pixel_aspect
+from pipelines.video.probe import INDEXED, VideoInfo, demux, open_video, video_error
 
-# ITU-T H.273; FFmpeg refuses to convert the former, which says no more than the latter.
-RESERVED_MATRIX, UNSPECIFIED_MATRIX = 3, 2
 # Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
 SKIPPING = ("h264", "hevc", "mpeg4")
 
@@ -22,7 +22,7 @@ SKIPPING = ("h264", "hevc", "mpeg4")
 def read_frames(
     info: VideoInfo, indices: Sequence[int], threads: int = 0
 ) -> Generator[np.ndarray | None]:
-    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, upright.
+    """The frames at these ascending indices, each (H, W, 3) uint8 RGB, as a player shows them.
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
@@ -35,9 +35,10 @@ def read_frames(
     done = 0
     threads = threads if info.timed else 1  # without times no horizon is known
     try:
-        with open_video(info.path, threads) as (container, stream):
+        with open_video(info.path, threads, info.stream) as (container, stream):
+            show = _show(stream, info, VideoReformatter())
             for start, targets in _runs(info, indices):
-                for image in _read_run(container, stream, info, start, targets):
+                for image in _read_run(container, stream, info, start, targets, show):
                     yield image
                     done += 1
     except av.error.FFmpegError as error:
@@ -78,7 +79,12 @@ def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, lis
 
 
 def _read_run(
-    container, stream, info: VideoInfo, start: int | None, targets: list[int]
+    container,
+    stream,
+    info: VideoInfo,
+    start: int | None,
+    targets: list[int],
+    show: Callable[[av.VideoFrame], np.ndarray],
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target, decoded from the keyframe at `start` or else from the first frame.
 
@@ -90,16 +96,35 @@ def _read_run(
     if stream.codec_context.thread_count != 1:
         horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
     if start is None:
-        yield from _pick(frames, targets, horizons)
+        yield from _pick(frames, targets, horizons, show)
         return
     try:
         container.seek(start, stream=stream)
     except av.error.FFmpegError as error:
         raise _Astray from error
-    for image in _pick(_from_keyframe(frames, start), targets, horizons):
+    for image in _pick(_from_keyframe(frames, start), targets, horizons, show):
         if image is None:
             raise _Astray
         yield image
+
+
+def _show(
+    stream, info: VideoInfo, colours: VideoReformatter
+) -> Callable[[av.VideoFrame], np.ndarray]:
+    """What makes the picture of the frame that was decoded last.
+
+    The shape of its pixels may change on the way, as from a film to its advertisements; containers
+    with an index name one for all.
+    """
+    context = stream.codec_context
+    first = context.sample_aspect_ratio
+
+    def show(frame: av.VideoFrame) -> np.ndarray:
+        now = context.sample_aspect_ratio
+        fixed = now == first or info.container in INDEXED
+        return picture(frame, info.aspect if fixed else pixel_aspect(now), colours)
+
+    return show
 
 
 def _decode(
@@ -155,6 +180,7 @@ def _pick(
     frames: Iterator[tuple[int | None, av.VideoFrame]],
     targets: list[int],
     horizons: Mapping[int, int],
+    show: Callable[[av.VideoFrame], np.ndarray],
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target in order, None for one that does not come.
 
@@ -166,7 +192,7 @@ def _pick(
         while waiting and when is not None and when > waiting[0]:
             held.append((waiting.popleft(), None))
         if waiting and when == waiting[0]:
-            image = None if frame.is_corrupt else _rgb(frame)
+            image = None if frame.is_corrupt else show(frame)
             while waiting and when == waiting[0]:
                 held.append((waiting.popleft(), image))
         while held and when is not None and when >= horizons.get(held[0][0], held[0][0]):
@@ -175,12 +201,3 @@ def _pick(
             return
     yield from [image for _, image in held]
     yield from [None] * len(waiting)
-
-
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8, by the matrix and range that the frame names (BT.601 where it does not)."""
-    if frame.colorspace == RESERVED_MATRIX:
-        frame.colorspace = UNSPECIFIED_MATRIX
-    image = frame.to_ndarray(format="rgb24")
-    # The quarter turns, against the clock, that bring the picture upright.
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

@@ -13,10 +13,8 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
+from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX, pixel_aspect, square_size, wide_colours
 
-# 8K. A damaged header can claim more than memory holds.
-MAX_SIDE_PX = 8192
-MAX_PIXELS = 8192 * 4608
 # Nine hours at 60 frames a second.
 MAX_FRAMES = 2_000_000
 # A recording that stopped early lacks its tail; a download that broke off lacks much more.
@@ -39,27 +37,33 @@ class VideoInfo:
     """What demultiplexing a file tells, before a frame is decoded.
 
     container: FFmpeg's name of the container's format.
+    stream: index of the video stream that is judged.
     width, height: px as coded, before any rotation.
+    aspect: a pixel's width by its height; 1.0 for square ones.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them that a seek leads to; none where the container has no such index.
     horizons: for each of pts the last to be shown of what is decoded up to that frame. Damage to
       any of it may show in the frame, so several threads are trusted with a frame only once its
       horizon has come out whole.
+    notes: sentences on how its picture is shown, where that is not the usual.
     timed: whether decoded frames carry these times. H.264 in AVI and bare streams do not: their
       frames are identified by their place in the order, and pts are made up from it.
     """
 
     path: str
     container: str
+    stream: int
     codec: str
     width: int
     height: int
+    aspect: float
     fps: float
     time_base: float
     pts: tuple[int, ...]
     keyframes: tuple[int, ...]
     horizons: tuple[int, ...]
     timed: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -113,48 +117,89 @@ def video_error(reason: str, path: str, what: str, cause: Exception | None = Non
 
 
 @contextlib.contextmanager
-def open_video(path: str, threads: int = 0) -> Iterator[tuple]:
-    """(container, video stream), closed afterwards."""
+def open_video(path: str, threads: int = 0, index: int | None = None) -> Iterator[tuple]:
+    """(container, video stream), closed afterwards. index: of the stream; None to choose it."""
     if not os.path.isfile(path):
         problem = "not a file" if os.path.exists(path) else "no such file"
         raise video_error("unreadable", path, problem)
     if os.path.getsize(path) == 0:
         raise video_error("unreadable", path, "the file is empty (0 bytes)")
+    with _open(path) as container:
+        if index is None:
+            index = _main_stream(container, path)
+        yield container, _ready(container.streams[index], path, threads)
+
+
+def _open(path: str):
     try:
         # "file:", for a colon in a name looks like a protocol. Tags come in any encoding.
-        container = av.open(
+        return av.open(
             f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
         )
     except (av.error.FFmpegError, ValueError) as error:
         message = "not a video that FFmpeg can open, or cut off"
         raise video_error("unreadable", path, message, error) from error
-    with container:
-        yield container, _video_stream(container, path, threads)
 
 
-def _video_stream(container, path: str, threads: int):
-    """The first video stream that is no cover picture, ready to decode."""
+def _videos(container) -> list:
+    """The video streams that are no cover pictures."""
     cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
+    return [s for s in container.streams.video if not s.disposition & cover]
+
+
+def _main_stream(container, path: str) -> int:
+    """Index of the video stream that a player shows: the default one, of several the longest.
+
+    Those that cannot be decoded do not count while there are others.
+    """
+    streams = _videos(container)
     if not streams:
         raise video_error("no_video_stream", path, "the file holds no video stream")
-    context = streams[0].codec_context
+    streams = [s for s in streams if s.codec_context and s.codec_context.width] or streams
+    streams = [s for s in streams if s.disposition & av.stream.Disposition.default] or streams
+    if len(streams) == 1:
+        return streams[0].index
+    lengths_s = _lengths_s(path, [s.index for s in streams])
+    return max(lengths_s, key=lambda index: lengths_s[index])
+
+
+def _lengths_s(path: str, indices: Sequence[int]) -> dict[int, float]:
+    """Seconds from the first packet of each of these streams to its last: not all headers tell."""
+    ends: dict[int, tuple[float, float]] = {}
+    with _open(path) as container, contextlib.suppress(av.error.FFmpegError):
+        streams = [container.streams[i] for i in indices]
+        for packet in demux(container, *streams):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and time is not None:
+                time_s = float(time * packet.time_base)
+                first, last = ends.get(packet.stream_index, (time_s, time_s))
+                ends[packet.stream_index] = min(first, time_s), max(last, time_s)
+    return {i: ends[i][1] - ends[i][0] if i in ends else -1.0 for i in indices}
+
+
+def _ready(stream, path: str, threads: int):
+    """The stream, once it is known to be one that can be decoded."""
+    context = stream.codec_context
     if context is None:
         raise video_error("unsupported", path, "FFmpeg knows no decoder for its video stream")
     width, height = context.width, context.height
+    if not width or not height:
+        what = "nothing near its beginning tells how large its picture is: it lacks a keyframe"
+        advice = "or is scrambled. Record it again, or cut it to begin with a keyframe"
+        raise video_error("unreadable", path, f"{what}, {advice}")
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS or min(width, height) < 1:
         limits = f"sides of 1 to {MAX_SIDE_PX} px and up to {MAX_PIXELS / 1e6:.0f} Mpx are read"
         raise video_error("unreadable", path, f"a frame is {width}x{height} px; {limits}")
     context.options = {"max_pixels": str(MAX_PIXELS)}  # the header is not all that names a size
     context.thread_type = "AUTO"
     context.thread_count = threads
-    return streams[0]
+    return stream
 
 
-def demux(container, stream) -> Iterator[av.Packet]:
-    """The packets of a stream in decoding order, then an empty one that drains the decoder."""
+def demux(container, *streams) -> Iterator[av.Packet]:
+    """The packets of streams in decoding order, then empty ones that drain the decoders."""
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except IndexError:
         # PyAV (18.1) stumbles at the end over streams that came up on the way, as they may in
         # MPEG-TS and FLV; it has handed on all of ours by then.
@@ -183,16 +228,34 @@ def probe(path: str) -> VideoInfo:
         return VideoInfo(
             path=path,
             container=container.format.name,
+            stream=stream.index,
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
+            aspect=pixel_aspect(stream.sample_aspect_ratio),
             fps=fps,
             time_base=time_base,
             pts=tuple(sorted(pts)),
             keyframes=tuple(sorted(keyframes)) if has_times and indexed else (),
             horizons=tuple(last for _, last in sorted(zip(pts, accumulate(pts, max), strict=True))),
             timed=has_times and not unordered,
+            notes=tuple(_notes(container, stream)),
         )
+
+
+def _notes(container, stream) -> Iterator[str]:
+    """What a result should say of which picture was judged, and how it is shown."""
+    context = stream.codec_context
+    if (number := len(_videos(container))) > 1:
+        why = "its default" if stream.disposition & av.stream.Disposition.default else "the longest"
+        yield f"It holds {number} video streams; number {stream.index}, {why}, was judged."
+    if colours := wide_colours(context.color_trc, context.color_primaries):
+        yield f"Its colours are {colours}; they were judged as SDR (BT.709)."
+    if (aspect := pixel_aspect(stream.sample_aspect_ratio)) != 1.0:
+        wide, high = square_size(context.width, context.height, aspect)
+        ratio, size = stream.sample_aspect_ratio, f"{context.width}x{context.height} px"
+        shown = f"was judged at {wide}x{high} px, as players show it"
+        yield f"Its pixels are not square ({ratio}): the picture of {size} {shown}."
 
 
 def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
@@ -202,6 +265,9 @@ def _packets(container, stream, path: str) -> list[tuple[int | None, bool]]:
     try:
         for packet in demux(container, stream):
             count += bool(packet.size)
+            if packet.has_sidedata("encryption_info"):  # ISO/IEC 23001-7, Common Encryption
+                what = "its frames are encrypted (DRM), and there is no key"
+                raise video_error("unsupported", path, f"{what}; get it without protection")
             if count > MAX_FRAMES:
                 raise video_error("unreadable", path, f"it has more than {MAX_FRAMES} frames")
             # What comes before the cut of a trimmed video is there to decode from only.

@@ -128,6 +128,7 @@ def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str
     if score is not None and any(track.probability_fake > score for track in result.tracks):
         yield "A face that scores higher is seen too small or too briefly to be called FAKE."
     yield from result.reasons
+    yield from result.notes
     if result.verdict == Verdict.INCONCLUSIVE and not result.reasons:
         yield (
             f"The score lies between the two thresholds: up to {100 * thresholds.real_below:.3g} % "

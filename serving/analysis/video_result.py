@@ -29,7 +29,8 @@ class ClipScore:
     """All that is kept of a clip once the model has seen it; times in seconds of the video.
 
     has_face: of each frame that was looked at whether the face is in it. face_px: median over
-    these of the face box's shorter side, px of the video; None where it was not kept.
+    these of the face box's shorter side, px of the video; None where it was not kept. notes: the
+    clip's.
     """
 
     clip: int
@@ -39,6 +40,7 @@ class ClipScore:
     end_s: float
     has_face: Sequence[bool]
     face_px: float | None = None
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON, in which `has_face` has the name of earlier versions, whose files are read."""
@@ -80,7 +82,8 @@ class VideoResult:
     path: as text that can be printed and stored (`pipelines.names`). model: its name and version.
     fingerprint: that of the preprocessing. frames_sampled: of the clips with a face;
     frames_with_face: those with any. median_face_px: of the track that decides, whose number is
-    `decides`. reasons: why the evidence is too little, if so.
+    `decides`. reasons: why the evidence is too little, if so. notes: what was done to see the
+    faces, where that was not the usual.
     """
 
     path: str
@@ -97,6 +100,7 @@ class VideoResult:
     decides: int | None = None
     median_face_px: float | None = None
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -152,6 +156,7 @@ def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
         end_s=round(float(times_s.max()), 3),
         has_face=tuple(clip.has_crop.tolist()),
         face_px=round(float(np.median(face_sizes(clip))), 1),
+        notes=clip.notes,
     )
 
 
@@ -188,6 +193,7 @@ def judge(
         decides=deciding.track if deciding else None,
         median_face_px=deciding.evidence.face_px if deciding else None,
         reasons=tuple(deciding.evidence.lacks()) if deciding else (),
+        notes=tuple(dict.fromkeys(note for score in scores for note in score.notes)),
     )
 
 

@@ -61,6 +61,7 @@ SCHEMA = pyarrow.schema(
         ("decides", pyarrow.int32()),
         ("median_face_px", pyarrow.float64()),
         ("reasons", pyarrow.list_(pyarrow.string())),
+        ("notes", pyarrow.list_(pyarrow.string())),
         ("key", pyarrow.string()),
     ]
 )

@@ -108,8 +108,8 @@ def _complain(outcome: Outcome) -> None:
 
 
 def describe(result: VideoResult, calibrated: bool) -> str:
-    """A result for people: a line, one more for each face where there are several, and why the
-    evidence is too little where it is.
+    """A result for people: a line, one more for each face where there are several, why the
+    evidence is too little where it is, and what was done to see the faces.
 
     calibrated: whether the model's P(fake) is.
     """
@@ -127,7 +127,7 @@ def describe(result: VideoResult, calibrated: bool) -> str:
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for number, track in enumerate(result.tracks, 1)  # as in a report
         ]
-    return "\n".join(lines + [f"  {reason}" for reason in result.reasons])
+    return "\n".join(lines + [f"  {text}" for text in (*result.reasons, *result.notes)])
 
 
 @contextlib.contextmanager

@@ -50,7 +50,8 @@ def unpack(message: bytes) -> tuple[str, dict[str, Any], list[bytes]]:
 
 def pack_clip(clip: Clip) -> bytes:
     arrays = {name: getattr(clip, name).tolist() for name in _SHAPES}
-    return pack("clip", clip.images, index=clip.index, track=clip.track, fps=clip.fps, **arrays)
+    scalars = {"index": clip.index, "track": clip.track, "fps": clip.fps, "notes": clip.notes}
+    return pack("clip", clip.images, **scalars, **arrays)
 
 
 def clip_of(values: dict[str, Any], blobs: list[bytes]) -> Clip:
@@ -65,6 +66,7 @@ def clip_of(values: dict[str, Any], blobs: list[bytes]) -> Clip:
             track=int(values["track"]),
             fps=float(values["fps"]),
             images=blobs,
+            notes=tuple(map(str, values["notes"])),
             **arrays,
         )
     except (KeyError, TypeError) as error:

@@ -2,14 +2,18 @@
 
 import dataclasses
 
+import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces import extract
 from pipelines.faces.align import TEMPLATE
+from pipelines.faces.detect import Face
 from pipelines.faces.extract import FaceExtractor
 
 CONFIG = PreprocessConfig(
@@ -159,11 +163,53 @@ def test_a_video_of_which_most_frames_do_not_decode_is_damaged(face_video, detec
     assert caught.value.reason == "damaged"
 
 
-def test_frames_of_two_sizes_are_refused(face_video, detector, monkeypatch):
-    sizes = [np.zeros((8, 8, 3), np.uint8)] * 8 + [np.zeros((8, 16, 3), np.uint8)] * 8
+def test_a_video_of_ever_other_sizes_is_refused_with_advice(face_video, detector, monkeypatch):
+    sizes = [np.zeros((64, 64 + 16 * (t // 4), 3), np.uint8) for t in range(16)]
     monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in sizes))
-    with pytest.raises(VideoError, match="frames differ in size: 8x8, 16x8 px"):
+    with pytest.raises(VideoError, match="64x64, 80x64, 96x64, 112x64 px.*scale=112:64") as caught:
         clips_of(face_video, detector)
+    assert (caught.value.reason, caught.value.stage) == ("damaged", "decode")
+
+
+def changing(astronaut, changes_at: int, frames: int = 32) -> list[np.ndarray]:
+    """A face in a picture of half the size before this frame."""
+    half = cv2.resize(astronaut, (128, 128), interpolation=cv2.INTER_AREA)
+    return [half if t < changes_at else astronaut for t in range(frames)]
+
+
+@pytest.mark.parametrize("changes_at", [4, 8, 12])
+def test_a_clip_has_one_size_that_of_most_of_its_frames(
+    face_video, detector, monkeypatch, astronaut, changes_at
+):
+    images = changing(astronaut, changes_at)
+    monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in images))
+    (clip,) = clips_of(face_video, detector)
+    small = changes_at >= 8
+    assert clip.has_crop.tolist() == [(t < changes_at) == small for t in range(16)]
+
+
+def test_clips_before_and_after_a_change_of_size_are_judged_as_one_face(
+    tmp_path, detector, astronaut
+):
+    path = tmp_path / "call.h264"
+    parts = []
+    for i, images in enumerate((changing(astronaut, 32), changing(astronaut, 0))):
+        part = tmp_path / f"{i}.h264"
+        with av.open(str(part), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+            stream.height, stream.width = images[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for image in images:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    for faces in ("largest", "all"):
+        clips = clips_of(path, detector, clips_per_video=4, faces=faces)
+        assert [(clip.index, clip.track) for clip in clips] == [(i, 0) for i in range(4)]
+        assert all(clip.has_crop.all() for clip in clips)
+        small, large = clips[0].boxes[0], clips[-1].boxes[0]
+        np.testing.assert_allclose(2 * small, large, atol=12)
 
 
 def test_clips_are_the_same_however_many_are_searched_together(face_video, detector, monkeypatch):
@@ -181,6 +227,74 @@ def test_taking_all_frames_gives_every_one_of_them_once(face_video, detector):
     assert [len(clip.images) for clip in clips] == [8, 8, 8, 6]
     times = np.concatenate([clip.times_s for clip in clips])
     np.testing.assert_allclose(times, np.arange(30) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_that_lies_gives_the_crops_of_one_that_stands(
+    tmp_path, write_video, detector, astronaut, quarters
+):
+    upright = np.full((256, 400, 3), 90, np.uint8)
+    upright[:, 40:296] = astronaut
+    lying = np.ascontiguousarray(np.rot90(upright, -quarters))
+    (stands,), (lies,) = (
+        clips_of(write_video(tmp_path / f"{i}.mp4", np.stack([frame] * 16), crf="4"), detector)
+        for i, frame in enumerate((upright, lying))
+    )
+    assert stands.notes == ()
+    assert lies.notes == (
+        f"A face lies in the picture, which was turned by {90 * quarters} degrees against the "
+        "clock to find it.",
+    )
+    for a, b in zip(stands.images, lies.images, strict=True):
+        a, b = (cv2.imdecode(np.frombuffer(x, np.uint8), cv2.IMREAD_GRAYSCALE) for x in (a, b))
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98
+    # Boxes, landmarks and transforms are of the picture as it is shown.
+    found = Face(lies.boxes[0], lies.landmarks[0], 1.0)
+    turned = found.turned_back(4 - quarters, upright.shape[1::-1])
+    np.testing.assert_allclose(turned.landmarks, stands.landmarks[0], atol=1.5)
+    np.testing.assert_allclose(turned.box, stands.boxes[0], atol=8)
+    mapped = lies.landmarks[0] @ lies.transforms[0, :, :2].T + lies.transforms[0, :, 2]
+    assert np.abs(mapped - ((TEMPLATE - 0.5) / 1.3 + 0.5) * 64).max() < 4
+
+
+@given(quarters=st.integers(0, 3), width=st.integers(1, 9), height=st.integers(1, 9))
+def test_a_point_of_a_turned_picture_goes_back_to_its_pixel(quarters, width, height):
+    numbers = np.arange(width * height).reshape(height, width)
+    turned = np.rot90(numbers, quarters)
+    for y, x in np.ndindex(turned.shape):
+        points = np.full((5, 2), [x, y], np.float32)
+        face = Face(np.array([x, y, x, y], np.float32), points, 1.0)
+        back = face.turned_back(quarters, (width, height))
+        column, row = back.landmarks[0].astype(int)
+        assert numbers[row, column] == turned[y, x]
+        assert back.box.tolist() == [column, row, column, row]
+
+
+class Counting:
+    """A detector that counts the frames that are searched for any face."""
+
+    def __init__(self, detector):
+        self._detector, self.searched = detector, 0
+
+    def detect(self, frames):
+        self.searched += len(frames)
+        return self._detector.detect(frames)
+
+    def refine(self, *args):
+        return self._detector.refine(*args)
+
+
+def test_only_what_shows_no_upright_face_is_searched_again(
+    tmp_path, face_video, write_video, detector
+):
+    counting = Counting(detector)
+    clips_of(face_video, counting)
+    assert counting.searched == 2  # the first and the last frame of its clip
+    noise = np.random.default_rng(0).integers(0, 255, (16, 96, 128, 3), np.uint8)
+    counting.searched = 0
+    with pytest.raises(VideoError, match="no face"):
+        clips_of(write_video(tmp_path / "noise.mp4", noise), counting)
+    assert counting.searched == 4 * 2
 
 
 def test_every_clip_of_real_people_gives_its_face(real_clips, extractor):

@@ -528,6 +528,64 @@ def _write_sound(container) -> None:
     container.mux(stream.encode())
 
 
+# File name -> for each of two streams (frames, whether it is the default), which one is judged.
+SEVERAL_STREAMS = {
+    "default_last.mp4": ([(5, False), (20, True)], 1),
+    "default_short.mp4": ([(20, False), (5, True)], 1),
+    "default_first.mov": ([(5, True), (20, False)], 0),
+    "two_defaults.mkv": ([(5, True), (20, True)], 1),
+    "two_equal.mkv": ([(20, True), (20, True)], 0),
+    "no_default.mkv": ([(20, False), (5, False)], 0),
+    "longer_last.ts": ([(5, False), (20, False)], 1),
+    "longer_last.avi": ([(5, False), (20, False)], 1),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL_STREAMS)
+def test_of_several_video_streams_the_default_or_else_the_longest_is_judged(tmp_path, name):
+    described, judged = SEVERAL_STREAMS[name]
+    images = [np.full((64, 96, 3), grey, np.uint8) for grey in (60, 180)]
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        streams = []
+        for image, (frames, default) in zip(images, described, strict=True):
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+            stream.disposition = Disposition.default if default else 0
+            streams.append((stream, image, frames))
+        for stream, image, frames in streams:
+            for _ in range(frames):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    info = probe(str(path))
+    assert (info.stream, info.frames) == (judged, described[judged][0])
+    assert abs(int(np.mean(read(path, [1])[0])) - images[judged].mean()) < 5
+    (note,) = info.notes
+    why = "its default" if described[judged][1] else "the longest"
+    assert note == f"It holds 2 video streams; number {judged}, {why}, was judged."
+
+
+def test_an_encrypted_video_is_refused_as_such(tmp_path, encode, numbered):
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32}
+    muxer = {**key, "encryption_kid": "1" * 32}
+    path = encode(tmp_path / "locked.mp4", numbered, "libx264", muxer=muxer)
+    assert_rejected(path, "unsupported", "its frames are encrypted .DRM., and there is no key")
+
+
+def test_a_transport_stream_without_a_keyframe_says_so(tmp_path, encode, numbered):
+    data = encode(tmp_path / "whole.ts", numbered, "libx264", g="1000").read_bytes()
+    packets = [data[i : i + 188] for i in range(0, len(data), 188)]  # ISO/IEC 13818-1, 2.4.3.2
+    kept, frames = [], 0
+    for packet in packets:
+        of_video = (packet[1] & 31, packet[2]) == (1, 0)
+        frames += of_video and bool(packet[1] & 64)
+        if not of_video or frames > 1:
+            kept.append(packet)
+    path = tmp_path / "late.ts"
+    path.write_bytes(b"".join(kept))
+    assert_rejected(path, "unreadable", "how large its picture is: it lacks a keyframe, or is scra")
+
+
 def test_a_file_with_sound_only_has_no_video_stream(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:

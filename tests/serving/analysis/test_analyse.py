@@ -1,5 +1,6 @@
 """A video's report: one rule for every user of the system, and what is shown of the evidence."""
 
+import dataclasses
 import json
 from itertools import count
 
@@ -123,6 +124,14 @@ def test_the_report_says_what_predict_says(extractor, model, video):
     assert {name: track[name] for name in ("start_s", "end_s", "frames", "verdict")} == {
         name: getattr(expected, name) for name in ("start_s", "end_s", "frames", "verdict")
     }
+
+
+def test_what_was_done_to_see_the_faces_is_said_once_in_result_and_report(path):
+    clips = [dataclasses.replace(clip(i), notes=("Turned.", "Squared.")[:i]) for i in (0, 1, 2)]
+    analysis = analyse(path, Faces(clips), Scores(*[[0.9] * 4] * 3))
+    assert analysis.result.notes == ("Turned.", "Squared.")
+    assert analysis.result.to_dict()["notes"] == ("Turned.", "Squared.")
+    assert analysis.document["reasons"][-2:] == ["Turned.", "Squared."]
 
 
 def test_the_report_of_a_real_file_is_complete_and_json(extractor, model, video):

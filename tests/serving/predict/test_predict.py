@@ -188,6 +188,8 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     reason = "Only 2 frames."
     unsure = dataclasses.replace(two_faces(), reasons=(reason,))
     assert describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
+    turned = dataclasses.replace(unsure, notes=("Turned.",))
+    assert describe(turned, calibrated=True).splitlines()[3:] == [f"  {reason}", "  Turned."]
     write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")

@@ -437,10 +437,11 @@ def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, m
 
 
 def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
-    clip = extractor.extract(str(face_video))[0]
+    clip = dataclasses.replace(extractor.extract(str(face_video))[0], notes=("Turned.",))
     kind, values, blobs = unpack(pack_clip(clip))
     again = clip_of(values, blobs)
     assert kind == "clip" and again.images == clip.images and again.fps == clip.fps
+    assert again.notes == ("Turned.",)
     for name in ("times_s", "boxes", "landmarks", "confidence", "transforms"):
         np.testing.assert_array_equal(getattr(again, name), getattr(clip, name))
 
