@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.errors import explain
 from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
 from serving.analysis.video_result import (
     ClipScore,
@@ -91,5 +92,7 @@ def outcomes(videos: Sequence[str], judge_video: JudgeVideo) -> Iterator[Outcome
             yield Outcome(path, error=error.reason, detail=error.detail)
         except ModelServerError as error:
             yield Outcome(path, error="model_server", detail=str(error))
+        except Exception as error:  # whatever it is: it is about this video alone
+            yield Outcome(path, error="error", detail=explain(error))
         else:
             yield Outcome(path, result, report, round(time.monotonic() - started, 3))

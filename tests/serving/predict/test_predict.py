@@ -22,7 +22,7 @@ from pipelines.verdict import Thresholds
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
-from serving.predict.csv_table import write_csv
+from serving.predict.csv_table import CsvTable
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
@@ -140,7 +140,8 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     reason = "Only 2 frames."
     unsure = dataclasses.replace(two_faces(), reasons=(reason,))
     assert describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
-    write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
+    with contextlib.closing(CsvTable(tmp_path / "t.csv")) as table:
+        table.add(two_faces().to_dict())
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
     assert row["track_probabilities"] == "0.1;0.9"
