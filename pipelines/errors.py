@@ -48,6 +48,7 @@ ADVICE = {
 }
 # How libraries in other languages quote such an error in one of their own.
 _NUMBER = re.compile(r"(?:os error |errno[ =]+|Os \{ code: )(\d+)", re.IGNORECASE)
+_PATH = re.compile(r"(/\S+); ")  # TensorFlow puts it before the system's words
 _WORDS = {os.strerror(code): code for code in ADVICE}
 
 
@@ -64,7 +65,9 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, ValueError):
         return str(error)
     if code := _quoted(str(error)):
-        return f"{str(error).strip().rstrip('.')}. {ADVICE[code]}"
+        path = _PATH.search(str(error))
+        said = f"{path[1]}: {os.strerror(code)}" if path else str(error).strip().rstrip(".")
+        return f"{said}. {ADVICE[code]}"
     return str(error) if isinstance(error, OSError) else None
 
 
@@ -72,7 +75,8 @@ def _quoted(text: str) -> int | None:
     """The number of the system's error that the text of another one quotes."""
     if found := _NUMBER.search(text):
         return int(found[1]) if int(found[1]) in ADVICE else None
-    return next((code for words, code in _WORDS.items() if text.rstrip(". ").endswith(words)), None)
+    text = text.partition(" [Op:")[0].rstrip(". ")  # TensorFlow ends with the operation
+    return next((code for words, code in _WORDS.items() if text.endswith(words)), None)
 
 
 def explain(error: BaseException) -> str:
@@ -99,7 +103,8 @@ def naming(path: str | os.PathLike, temporary: str = "") -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             name = error.filename
             if name is None or (temporary and temporary in str(name)):
-                error.filename, error.filename2 = os.fspath(path), None
+                error.filename = os.fspath(path)
+                del error.filename2  # as of a rename; None would be shown
         elif code := _quoted(str(error)):
             raise OSError(code, os.strerror(code), os.fspath(path)) from error
         raise
