@@ -60,8 +60,8 @@ def sentence(error: BaseException) -> str | None:
         where = f"{os.fsdecode(name)}: " if isinstance(name := error.filename, str | bytes) else ""
         # Some count errors of their own, as SSL does; the system's are known by its words.
         of_system = error.strerror == os.strerror(error.errno)
-        advice = ADVICE.get(error.errno, "") if of_system else ""
-        return f"{where}{error.strerror.rstrip('.')}. {advice}".strip()
+        advice = f" {ADVICE[error.errno]}" if of_system and error.errno in ADVICE else ""
+        return f"{where}{error.strerror.rstrip('.')}.{advice}"
     if isinstance(error, ValueError):
         return str(error)
     if code := _quoted(str(error)):

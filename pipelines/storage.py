@@ -62,7 +62,7 @@ def _reaching(path: str) -> Iterator[None]:
 def _why_unreachable(path: str, error: Exception) -> str:
     scheme, _, rest = path.partition("://")
     if scheme == "file":
-        return f"give the path itself, /{rest.lstrip('/')}."
+        return f"give the path itself, /{rest.strip('/')}."
     if scheme in PACKAGES:
         package, module = PACKAGES[scheme]
         try:

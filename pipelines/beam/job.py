@@ -57,7 +57,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _sentence(error: Exception) -> str | None:
-    """What people are told of an error in a step; None of one that may be a fault of the program."""
+    """What people are told of an error in a step; None of what may be a fault of the program."""
     cause = _last_line(error).partition(" [while running ")[0]
     if of_system := _OF_SYSTEM.search(cause):
         number, words, path = of_system.groups()
@@ -77,7 +77,7 @@ class _Kept(logging.Handler):
 
 @contextlib.contextmanager
 def _tracebacks_held_back() -> Iterator[None]:
-    """Lets Beam log a traceback of a step that failed only if that may be a fault of the program."""
+    """Lets Beam log a step's traceback only where that may be a fault of the program."""
     kept = _Kept()
     loggers = [logging.getLogger(name) for name in _LOGGERS_OF_STEPS]
     for logger in loggers:

@@ -125,8 +125,8 @@ class Decoder:
         return metadata
 
     def _refuse(self, error: VideoError, fault: str = "") -> None:
-        values = {"reason": error.reason, "stage": error.stage, "detail": error.detail}
-        self.send(wire.pack("error", **values, fault=fault))
+        reason, stage, detail = error.reason, error.stage, error.detail
+        self.send(wire.pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
 
 
 def warm(config: PreprocessConfig, threads: int, time_limit_s: float) -> FaceExtractor:

@@ -249,6 +249,17 @@ def test_a_missing_model_is_named_with_what_to_do(videos, tmp_path, capsys):
     assert "dfdetect export" in capsys.readouterr().err
 
 
+def test_a_model_under_another_name_is_named(exported, videos, tmp_path, capsys):
+    (tmp_path / "notes").mkdir()
+    for name in ("swaps", "talking-heads"):
+        (tmp_path / name).symlink_to(exported.parent)
+    assert run(videos / "take1.mp4", "--model-dir", tmp_path) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}: holds neither" in said and "there: swaps, talking-heads. Give" in said
+    argv = ("--model-dir", tmp_path, "--model-name", "swaps", "--json")
+    assert run(videos / "take1.mp4", *argv) == 0
+
+
 def test_where_no_name_stands_for_a_video_no_model_is_asked(tmp_path, capsys):
     assert run(tmp_path / "*.mp4", "--model-dir", tmp_path, "--json") == 1
     captured = capsys.readouterr()
