@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 
 from dfdetect.commands import COMMANDS
-from pipelines.errors import DfdetectError
+from pipelines.errors import sentence
+
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def _usage() -> str:
@@ -17,7 +21,10 @@ def _usage() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a subcommand. Exit codes: 0 done, 1 the work failed, 2 wrong usage."""
+    """Runs a subcommand. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 Ctrl-C.
+
+    The one place where errors become what people read; a traceback is a fault of the program.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage(), file=sys.stdout if argv else sys.stderr)
@@ -32,18 +39,45 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     # TensorFlow's start-up notices bury what the command says; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
         command = importlib.import_module(f"dfdetect.commands.{name.replace('-', '_')}")
-        return command.main(argv[1:])
+        code = command.main(argv[1:])
+        sys.stdout.flush()
+        return code
     except ModuleNotFoundError as error:
-        print(
-            f"dfdetect {name}: the package {error.name!r} is not installed. "
-            "Install the extras too: pip install 'dfdetect[serving]'.",
-            file=sys.stderr,
+        what = (
+            f"the package {error.name!r} is not installed. "
+            "Install the extras too: pip install 'dfdetect[serving]'."
         )
-    except (DfdetectError, OSError, ValueError) as error:
-        print(f"dfdetect {name}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        _say(f"dfdetect {name}: interrupted.")
+        return INTERRUPTED
+    except Exception as error:
+        if not _output_works() and isinstance(error, BrokenPipeError):
+            return 1  # as of `dfdetect ... | head`: its reader has what it wants
+        said = sentence(error)
+        if said is None:
+            raise
+        what = said
+    _say(f"dfdetect {name}: {what}")
     return 1
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # a log on a full disk
+        print(text, file=sys.stderr, flush=True)
+
+
+def _output_works() -> bool:
+    """Whether standard output takes what is printed; if not, what waits is dropped, or Python would
+    complain of it at its end."""
+    try:
+        sys.stdout.flush()
+        return True
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.errors import naming
+
 # Hidden, and no name that TensorFlow Serving takes for a version of a model.
 PREFIX = ".writing-"
 
@@ -27,13 +29,9 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     Removed at the end, with all that was not renamed. Raises OSError, naming `path`, where it
     cannot be made.
     """
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix=PREFIX, dir=path.parent)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    with scratch as name:
-        yield Path(name)
+    with naming(path, PREFIX):
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=path.parent) as name:
+            yield Path(name)
 
 
 @contextlib.contextmanager

@@ -209,7 +209,24 @@ def newest_version(base: Path) -> Path:
     for path in versions.values():
         if (path / SAVED_MODEL_NAME).is_file():
             return path
-    raise FileNotFoundError(
-        f"{base}: holds neither {SAVED_MODEL_NAME} nor a numbered version of a model. "
-        "Make one with `dfdetect export`."
+    names = _models_in(base)
+    advice = (
+        f"Models of other names are there: {', '.join(names)}. Give one of them, by --model-name "
+        "or as the folder."
+        if names
+        else "Make one with `dfdetect export`."
     )
+    raise FileNotFoundError(
+        f"{base}: holds neither {SAVED_MODEL_NAME} nor a numbered version of a model. {advice}"
+    )
+
+
+def _models_in(base: Path) -> list[str]:
+    """The names of the folders in `base` that are models."""
+    folders = sorted(base.iterdir()) if base.is_dir() else []
+    return [
+        folder.name
+        for folder in folders
+        if folder.is_dir()
+        and any((path / SAVED_MODEL_NAME).is_file() for path in numbered_versions(folder).values())
+    ]

@@ -4,29 +4,94 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
+from apache_beam.io.filesystem import (
+    BeamIOError,
+    CompressionTypes,
+    FileMetadata,
+    FileSystem,
+)
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
-join = FileSystems.join
-exists = FileSystems.exists
+from pipelines.errors import StorageError, explain, naming
+
+# Scheme -> what to install for it, and the module that is there then.
+PACKAGES = {
+    "gs": ("dfdetect[gcp]", "google.cloud.storage"),
+    "s3": ("apache-beam[aws]", "boto3"),
+    "azfs": ("apache-beam[azure]", "azure.storage.blob"),
+    "hdfs": ("apache-beam[hadoop]", "hdfs"),
+}
+if FileSystems._pipeline_options is None:  # those of S3 and Azure refuse to work without any
+    FileSystems.set_options(PipelineOptions([]))
 
 
 def is_remote(path: str) -> bool:
     return "://" in path
 
 
+@contextlib.contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Says of whatever is raised inside, if `path` is remote, what is wrong with reaching that: the
+    file systems raise everything from AssertionError to NameError."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        cause = error
+        while isinstance(cause, BeamIOError) and cause.exception_details:
+            cause = next(iter(cause.exception_details.values()))
+        if is_remote(path):
+            raise StorageError(f"{path}: {_why_unreachable(path, cause)}") from error
+        if cause is error:
+            raise
+        raise cause from error
+
+
+def _why_unreachable(path: str, error: Exception) -> str:
+    scheme, _, rest = path.partition("://")
+    if scheme == "file":
+        return f"give the path itself, /{rest.strip('/')}."
+    if scheme in PACKAGES:
+        package, module = PACKAGES[scheme]
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            return f"{scheme}:// needs a package: pip install '{package}'."
+    elif str(error).startswith("Unable to get filesystem"):
+        known = ", ".join(f"{scheme}://" for scheme in PACKAGES)
+        return f"{scheme}:// is not read; {known} are. Copy it to a folder of this machine first."
+    return (
+        f"cannot be reached ({explain(error).rstrip('.')}). Check the address, the network and who "
+        "may use it."
+    )
+
+
+def join(path: str, *names: str) -> str:
+    with _reaching(path):
+        return FileSystems.join(path, *names)
+
+
+def exists(path: str) -> bool:
+    with _reaching(path):
+        return FileSystems.exists(path)
+
+
 def open_file(path: str) -> BinaryIO:
     """The file's bytes as they are: Beam would unpack what is named .gz on the way."""
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with _reaching(path):
+        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
@@ -37,18 +102,37 @@ def write_atomically(path: str, chunks: Iterable[bytes]) -> dict[str, Any]:
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     digest, size = hashlib.sha256(), 0
     try:
-        with FileSystems.create(
-            temporary, compression_type=CompressionTypes.UNCOMPRESSED
-        ) as handle:
+        with _create(path, temporary) as write:
             for chunk in chunks:
-                handle.write(chunk)
+                write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-        FileSystems.rename([temporary], [path])
     except BaseException:
-        remove(temporary)
+        with contextlib.suppress(Exception):  # what was raised counts
+            remove(temporary)
         raise
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+@contextlib.contextmanager
+def _create(path: str, temporary: str) -> Iterator[Callable[[bytes], None]]:
+    """What writes to a temporary file, which is renamed to `path` at the end."""
+    with naming(path, temporary), _reaching(path):
+        handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+
+    def write(chunk: bytes) -> None:
+        with naming(path, temporary), _reaching(path):
+            handle.write(chunk)
+
+    try:
+        yield write
+    except BaseException:
+        with contextlib.suppress(Exception):  # it would write what is left: what was raised counts
+            handle.close()
+        raise
+    with naming(path, temporary), _reaching(path):
+        handle.close()
+        FileSystems.rename([temporary], [path])
 
 
 def write_json(path: str, value: Any) -> None:
@@ -75,7 +159,8 @@ def read_lines(path: str) -> Iterator[Any]:
 
 def matching(pattern: str) -> list[FileMetadata]:
     """The files that match: * stands for anything but a slash, ** for anything."""
-    return FileSystems.match([pattern])[0].metadata_list
+    with _reaching(pattern):
+        return FileSystems.match([pattern])[0].metadata_list
 
 
 def listing(folder: str, pattern: str = "**") -> list[FileMetadata]:
@@ -126,7 +211,8 @@ def remove(*paths: str) -> None:
                 os.remove(path)
     remote = [path for path in paths if is_remote(path) and exists(path)]
     if remote:
-        FileSystems.delete(remote)
+        with _reaching(remote[0]):
+            FileSystems.delete(remote)
 
 
 def make_folder(path: str) -> None:

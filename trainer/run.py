@@ -170,10 +170,10 @@ def _check_same(folder: Path, record: Mapping[str, Any]) -> None:
 
 def clear(folder: Path) -> None:
     """Makes the folder, without what an earlier run left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def training_datasets(record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ that `--help` and wrong usage answer at once.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 # Subcommand -> what it does; its module has the same name.
 COMMANDS = {
@@ -26,6 +27,20 @@ COMMANDS = {
     "web": "upload a video in the browser and get a report",
     "predict": "videos -> FAKE / REAL verdicts",
 }
+
+
+def local(path: str) -> str:
+    """The type of a flag for a place on this machine: an address would become a folder `gs:`."""
+    if "://" in path:
+        raise argparse.ArgumentTypeError(
+            f"{path} is an address; give a folder or file of this machine, copied or mounted."
+        )
+    return path
+
+
+def local_path(path: str) -> Path:
+    """As `local`."""
+    return Path(local(path))
 
 
 def make_parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +41,6 @@ def run_job(
 
     from pipelines.beam.engine import EngineError
 
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
         return work(args, values, argv[cut + 1 :])
     except EngineError as error:

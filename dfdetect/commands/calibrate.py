@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from trainer.calibration import MAX_FPR
 
 
@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
         "Fits a trained model's temperature and verdict thresholds on the validation split. "
         "`dfdetect export` then builds them into the model.",
     )
-    parser.add_argument("--run", required=True, help="run folder from `dfdetect train`")
+    parser.add_argument("--run", type=local, required=True, help="run folder from `dfdetect train`")
     parser.add_argument("--data", required=True, help="folder of shards from `dfdetect preprocess`")
     parser.add_argument(
         "--max-fpr",

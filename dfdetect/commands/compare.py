@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from dfdetect.commands.evaluate import add_data_flags, parse
 
 
@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("a", help="a run folder, a .keras file or a SavedModel")
     parser.add_argument("b", help="the other model")
     add_data_flags(parser)
-    parser.add_argument("--out", required=True, help="folder for the comparison")
+    parser.add_argument("--out", type=local, required=True, help="folder for the comparison")
     args = parse(parser, argv)
 
     from trainer.evaluation.compare import compare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local_path, make_parser
 from pipelines.sample import NOTICE
 
 
@@ -12,7 +12,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser(
         "demo", f"Generate videos, preprocess, train, evaluate, export, serve, predict. {NOTICE}"
     )
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="where to")
+    parser.add_argument("--output", type=local_path, default=Path("runs/demo"), help="where to")
     parser.add_argument("--identities", type=int, default=48, help="people (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=16, help="training epochs at most")
     parser.add_argument("--seed", type=int, default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from pipelines.clip import SPLITS
 
 
@@ -35,12 +35,12 @@ def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespac
 def main(argv: list[str]) -> int:
     parser = make_parser("evaluate", "Measures a trained model on data sets and writes a report.")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", help="run folder from `dfdetect train`")
+    source.add_argument("--run", type=local, help="run folder from `dfdetect train`")
     source.add_argument(
         "--model", help="a run folder, a .keras file or a SavedModel of `dfdetect export`"
     )
     add_data_flags(parser)
-    parser.add_argument("--out", required=True, help="folder for the report")
+    parser.add_argument("--out", type=local, required=True, help="folder for the report")
     parser.add_argument(
         "--robustness",
         action="store_true",

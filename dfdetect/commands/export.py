@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 
 FORMATS = ("saved-model", "litert")
 PRECISIONS = ("float32", "bfloat16")
@@ -10,8 +10,8 @@ PRECISIONS = ("float32", "bfloat16")
 
 def main(argv: list[str]) -> int:
     parser = make_parser("export", "Writes a trained model as a SavedModel for TensorFlow Serving.")
-    parser.add_argument("--run", required=True, help="run folder from `dfdetect train`")
-    parser.add_argument("--out", required=True, help="base folder of the served models")
+    parser.add_argument("--run", type=local, required=True, help="run folder from `dfdetect train`")
+    parser.add_argument("--out", type=local, required=True, help="base folder of the served models")
     parser.add_argument(
         "--name", default="dfdetect", help="the model's name (default: %(default)s)"
     )

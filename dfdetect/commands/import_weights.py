@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from trainer.model.resnext_specs import SPECS
 from trainer.model.weight_formats import WEIGHTS_SUFFIX
 
@@ -20,7 +20,9 @@ def main(argv: list[str]) -> int:
         help="the network whose weights they are (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", help=f"the {WEIGHTS_SUFFIX} file to write (default: BACKBONE{WEIGHTS_SUFFIX})"
+        "--out",
+        type=local,
+        help=f"the {WEIGHTS_SUFFIX} file to write (default: BACKBONE{WEIGHTS_SUFFIX})",
     )
     args = parser.parse_args(argv)
     out = args.out or f"{args.backbone}{WEIGHTS_SUFFIX}"

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from pipelines.clip import LABEL_NAMES, SPLITS
 
 
@@ -22,10 +22,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="counts and checksums; do not look into the records"
     )
-    parser.add_argument("--contact-sheet", metavar="PNG", help="draw a row of crops per clip")
+    parser.add_argument(
+        "--contact-sheet", type=local, metavar="PNG", help="draw a row of crops per clip"
+    )
     parser.add_argument("--rows", type=int, default=16, help="rows of it (default: %(default)s)")
     parser.add_argument(
-        "--export-frames", metavar="DIR", help="write every crop as a file, and index.csv"
+        "--export-frames",
+        type=local,
+        metavar="DIR",
+        help="write every crop as a file, and index.csv",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an earlier --export-frames"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local_path, make_parser
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     source.add_argument(
         "--model-dir",
-        type=Path,
+        type=local_path,
         metavar="DIR",
         help="load the model here instead: what `export` wrote, or one version of it",
     )
@@ -43,9 +42,14 @@ def _parser() -> argparse.ArgumentParser:
         "(default: %(default)g, ask at once)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a video")
     parser.add_argument(
-        "--out-report", type=Path, metavar="DIR", help="write a report of each video, one HTML file"
+        "--csv", type=local_path, metavar="FILE", help="write a table, a row a video"
+    )
+    parser.add_argument(
+        "--out-report",
+        type=local_path,
+        metavar="DIR",
+        help="write a report of each video, one HTML file",
     )
     return parser
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local_path, make_parser
 from pipelines.sample import MIN_IDENTITIES, NOTICE
 
 
@@ -15,10 +14,12 @@ def main(argv: list[str]) -> int:
         "Write a generated set of real and manipulated talking heads, in FaceForensics++'s "
         f"layout. {NOTICE}",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("out", type=local_path, metavar="OUT", help="folder to write")
     parser.add_argument("--identities", type=int, default=24, help="people (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people")
-    parser.add_argument("--portraits", type=Path, metavar="DIR", help="base photos of your own")
+    parser.add_argument(
+        "--portraits", type=local_path, metavar="DIR", help="base photos of your own"
+    )
     parser.add_argument("--frames", type=int, default=40, help="per video (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
     args = parser.parse_args(argv)

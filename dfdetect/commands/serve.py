@@ -10,10 +10,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local_path, make_parser
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
 from serving.model_server.settings import Settings
@@ -21,7 +20,7 @@ from serving.model_server.settings import Settings
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("serve", "Serve SavedModels over TensorFlow Serving's REST and gRPC APIs.")
-    parser.add_argument("--model-base", type=Path, metavar="DIR", help="what `export` wrote")
+    parser.add_argument("--model-base", type=local_path, metavar="DIR", help="what `export` wrote")
     parser.add_argument("--model-name", default="dfdetect", help="(default: %(default)s)")
     add_flags(parser, Settings)
     return parser

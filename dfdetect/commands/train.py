@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import local, make_parser
 from pipelines.flags import add_flags, from_flags
 from trainer.config import TrainConfig
 from trainer.settings import read_settings, settings_text
@@ -17,7 +17,7 @@ def _parser() -> argparse.ArgumentParser:
         "run.",
     )
     parser.add_argument("--data", help="folder of shards from `dfdetect preprocess`")
-    parser.add_argument("--out", help="folder for the run")
+    parser.add_argument("--out", type=local, help="folder for the run")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in --out")
     parser.add_argument(
         "--config", help="YAML file of settings, such as a run's config.yaml; flags go before it"

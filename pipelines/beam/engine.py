@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
@@ -53,6 +54,7 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(flags, pickle_library="cloudpickle")
     options.view_as(StandardOptions).runner = runner
     check(options)
+    FileSystems.set_options(options)  # for what is read and written before the pipeline runs
     return options
 
 

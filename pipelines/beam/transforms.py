@@ -20,6 +20,7 @@ from pipelines.beam.output import EARLY_REJECTS, HEADER, PARTS, REJECT_MARK
 from pipelines.beam.plan import Task, read_plan
 from pipelines.clip import SPLITS, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.errors import explain
 from pipelines.shards.layout import (
     INFO_NAME,
     REJECTS_NAME,
@@ -165,7 +166,7 @@ def any_error_rejects() -> Iterator[None]:
     except VideoError:
         raise
     except Exception as error:
-        raise VideoError("error", "", f"{type(error).__name__}: {error}") from error
+        raise VideoError("error", "", explain(error)) from error
 
 
 def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
@@ -175,7 +176,7 @@ def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
             with watch.running("copy"):
                 path = stack.enter_context(storage.local_copy(uri))
         except Exception as error:
-            why = f"{uri}: cannot be copied to be read ({type(error).__name__}: {error})."
+            why = f"{uri}: cannot be copied to be read ({explain(error).rstrip('.')})."
             raise VideoError("unreachable", "copy", why) from error
         yield from extractor.clips(path, watch)
 

@@ -20,7 +20,7 @@ from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import VideoInfo, VideoMetadata, probe
 from pipelines.video.sampling import sample_clips
-from pipelines.video.stopwatch import Stopwatch
+from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
 from pipelines.video.watchdog import watched
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
@@ -72,8 +72,9 @@ class FaceExtractor:
     ) -> Generator[Clip, None, None]:
         """The face clips of a local video file, by clip index and track.
 
-        watch: times the stages decode, detect and crop, and counts frames and faces. video: the
-        file by `open`, where it was probed before.
+        watch: times the stages decode, detect and crop, and counts frames and faces; before the
+        first clip the frames that are sampled (`FRAMES_SAMPLED`). video: the file by `open`, where
+        it was probed before.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
@@ -122,6 +123,7 @@ class FaceExtractor:
         """The sampled clips of a video, in batches that fit in memory."""
         with watch.running("decode"):
             info, sampled = (video.info, video.sampled) if video else self._plan(path)
+        watch.count(FRAMES_SAMPLED, sum(map(len, sampled)))
         batch: list[_Sampled] = []
         frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
         with contextlib.closing(frames):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipelines.clip import SPLITS, Clip, Video
 from pipelines.datasets.lists import LABELS
+from pipelines.errors import sentence
 from pipelines.inspect.export_frames import export_frames, require_free
 from pipelines.inspect.records import parse_record, read_records
 from pipelines.inspect.statistics import statistics
@@ -94,7 +95,7 @@ def inspect(
             if pictures:
                 made.extend(_make_pictures(folder, pictures, info, contents))
         except (OSError, ValueError) as error:  # what is known by then is worth telling
-            problems.append(str(error))
+            problems.append(sentence(error) or str(error))
     return Inspection(folder, info, numbers, problems, made)
 
 

@@ -114,11 +114,18 @@ def analyse(
         run.enter("decode")
         video = faces.open(path)
         metadata = video.metadata
-        clips = run.score_clips(video, model, path, sum(map(len, metadata.sampled)))
+        frames_sampled = sum(map(len, metadata.sampled))
+        clips = run.score_clips(video, model, path, frames_sampled)
         crops = clips.crops.chosen()
         heat_maps = run.explained(model, [crop for _, crop in crops])
     result = judge(
-        path, clips.scores, config.thresholds, version, faces.config.fingerprint, clips.detail
+        path,
+        clips.scores,
+        config.thresholds,
+        version,
+        faces.config.fingerprint,
+        clips.detail,
+        frames_sampled=frames_sampled,
     )
     run.enter("report")
     file = {

@@ -80,10 +80,10 @@ class VideoResult:
     """The verdict on a video. probability_fake, start_s and end_s are None without a face.
 
     path: as text that can be printed and stored (`pipelines.names`). model: its name and version.
-    fingerprint: that of the preprocessing. frames_sampled: of the clips with a face;
-    frames_with_face: those with any. median_face_px: of the track that decides, whose number is
-    `decides`. reasons: why the evidence is too little, if so. notes: what was done to see the
-    faces, where that was not the usual.
+    fingerprint: that of the preprocessing. frames_sampled: those that were looked at;
+    frames_with_face: those of them with any. median_face_px: of the track that decides, whose
+    number is `decides`. reasons: why the evidence is too little, if so. notes: what was done to
+    see the faces, where that was not the usual.
     """
 
     path: str
@@ -167,10 +167,13 @@ def judge(
     model: str,
     fingerprint: str,
     detail: str = "",
+    *,
+    frames_sampled: int | None = None,
 ) -> VideoResult:
     """The verdict on a video from all of its clips, in any order. No clips: NO_FACE.
 
-    detail: why there is no clip.
+    detail: why there is no clip. frames_sampled: of the whole video, for a clip without a face has
+    no score; None where that was not kept, and only those of the clips with a face are known.
     """
     video = judge_tracks((score.evidence for score in scores), thresholds)
     any_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
@@ -184,7 +187,9 @@ def judge(
         probability_fake=video.score,
         model=model,
         fingerprint=fingerprint,
-        frames_sampled=sum(map(len, any_face.values())),
+        frames_sampled=(
+            sum(map(len, any_face.values())) if frames_sampled is None else frames_sampled
+        ),
         frames_with_face=sum(map(sum, any_face.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),

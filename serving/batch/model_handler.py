@@ -36,7 +36,7 @@ class ClipGroup:
     """Some clips of a video on their way to the model.
 
     key: names the video's results. index: the place of this group among the video's. last:
-    whether it ends the video. detail: why a video has no clip.
+    whether it ends the video. detail: why a video has no clip. frames_sampled: of the whole video.
     """
 
     key: str
@@ -45,11 +45,15 @@ class ClipGroup:
     last: bool
     clips: tuple[Clip, ...]
     detail: str = ""
+    frames_sampled: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupScores:
-    """A group of clips once the model has seen it: a few numbers a clip."""
+    """A group of clips once the model has seen it: a few numbers a clip.
+
+    frames_sampled: None in what an earlier version of this package left of a job.
+    """
 
     key: str
     uri: str
@@ -57,6 +61,7 @@ class GroupScores:
     last: bool
     scores: tuple[ClipScore, ...]
     detail: str = ""
+    frames_sampled: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What a part's file holds."""
@@ -94,6 +99,7 @@ def _score(batch: Sequence[ClipGroup], model: Model) -> list[GroupScores]:
             group.last,
             tuple(clip_score(clip, next(predictions)) for clip in group.clips),
             group.detail,
+            group.frames_sampled,
         )
         for group in batch
     ]

@@ -26,7 +26,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.names import escape
 from pipelines.shards.layout import shard_of
 from pipelines.verdict import Thresholds
-from pipelines.video.stopwatch import Stopwatch
+from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
 from serving.analysis.video_result import judge
 from serving.batch.model_handler import ClipGroup, GroupScores
 
@@ -139,20 +139,25 @@ class ExtractClipGroups(FaceStep):
         """Raises VideoError whatever is amiss with the video."""
         index = 0
         waiting: list[Clip] = []  # the last is known to be last when no other comes
+
+        def group(last: bool, clips: Iterable[Clip], detail: str = "") -> ClipGroup:
+            sampled = watch.counts[FRAMES_SAMPLED]
+            return ClipGroup(task.key, task.uri, index, last, tuple(clips), detail, sampled)
+
         try:
             with any_error_rejects():
                 for clips in in_groups(read_clips(self._extractor, task.uri, watch)):
                     if waiting:
-                        yield ClipGroup(task.key, task.uri, index, False, tuple(waiting))
+                        yield group(False, waiting)
                         index += 1
                     waiting = clips
         except VideoError as error:
             if error.reason != "no_face":
                 raise
             watch.count("videos without a face")
-            yield ClipGroup(task.key, task.uri, 0, True, (), error.detail)
+            yield group(True, (), error.detail)
             return
-        yield ClipGroup(task.key, task.uri, index, True, tuple(waiting))
+        yield group(True, waiting)
 
 
 def in_groups(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
@@ -251,7 +256,13 @@ class WriteScores(beam.PTransform):
         scores = [score for group in unique.values() for score in group.scores]
         first = groups[0]
         result = judge(
-            first.uri, scores, self._thresholds, self._model, self._fingerprint, first.detail
+            first.uri,
+            scores,
+            self._thresholds,
+            self._model,
+            self._fingerprint,
+            first.detail,
+            frames_sampled=first.frames_sampled,
         )
         return {**json.loads(json.dumps(result.to_dict())), "key": first.key}
 

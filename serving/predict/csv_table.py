@@ -1,13 +1,15 @@
-"""CSV table of verdicts, a row a video."""
+"""CSV table of verdicts, a row a video, written as they come."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines import atomic
+from pipelines.errors import naming
 
 COLUMNS = (
     "path",
@@ -39,14 +41,39 @@ def check_place(path: Path) -> None:
         raise PermissionError(f"{path}: its folder cannot be written to.")
 
 
-def write_csv(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
-    """Writes what `dfdetect predict --json` prints as a table, whole or not at all.
+class CsvTable:
+    """What `dfdetect predict --json` prints as a table, begun anew; each row is on disk at once.
 
     tracks: how many faces were followed; track_verdicts and track_probabilities: theirs, in
     their order, joined by ";". A video that could not be judged has a word in `error` and no
-    verdict. Cells without a value are empty. Raises OSError.
+    verdict. Cells without a value are empty.
     """
-    atomic.write_csv(path, map(_row, results), COLUMNS)
+
+    def __init__(self, path: Path):
+        """Raises OSError."""
+        self._path = path
+        self._file = open(path, "wb", buffering=0)
+        self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Raises OSError where the row cannot be written whole; nothing of it is there then."""
+        self._write(_row(result))
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        text = io.StringIO()
+        csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n").writerow(row)
+        data = memoryview(text.getvalue().encode("utf-8", "backslashreplace"))
+        start = self._file.tell()
+        with naming(self._path):
+            try:
+                while data:
+                    data = data[self._file.write(data) :]
+            except OSError:
+                self._file.truncate(start)
+                raise
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from pipelines.clip import Clip, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.errors import explain
 from pipelines.names import escape
+from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
 from serving.analysis.video_result import (
     ClipScore,
     VideoResult,
@@ -24,7 +26,7 @@ from serving.client import Model, ModelServerError
 class Extractor(Protocol):
     config: PreprocessConfig
 
-    def clips(self, path: str) -> Iterator[Clip]: ...
+    def clips(self, path: str, watch: Stopwatch) -> Iterator[Clip]: ...
 
 
 def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
@@ -35,17 +37,25 @@ def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
     video without a usable face is a result: NO_FACE.
     """
     scores: list[ClipScore] = []
-    detail = ""
+    detail, watch = "", Stopwatch()
     with by_one_version(model, extractor.config) as (config, version):
         try:
-            scored = predictions(model, extractor.clips(path))
+            scored = predictions(model, extractor.clips(path, watch))
             scores = [clip_score(clip, prediction) for clip, prediction in scored]
         except VideoError as error:
             if error.reason != "no_face":
                 raise
             detail = error.detail
     fingerprint = extractor.config.fingerprint
-    return judge(str(path), scores, config.thresholds, version, fingerprint, detail)
+    return judge(
+        str(path),
+        scores,
+        config.thresholds,
+        version,
+        fingerprint,
+        detail,
+        frames_sampled=watch.counts[FRAMES_SAMPLED],
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,5 +93,7 @@ def outcomes(videos: Sequence[str], judge_video: JudgeVideo) -> Iterator[Outcome
             yield Outcome(path, error=error.reason, detail=error.detail)
         except ModelServerError as error:
             yield Outcome(path, error="model_server", detail=str(error))
+        except Exception as error:  # whatever it is: it is about this video alone
+            yield Outcome(path, error="error", detail=explain(error))
         else:
             yield Outcome(path, result, report, round(time.monotonic() - started, 3))

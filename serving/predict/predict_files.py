@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.model_contract import model_folder
 from serving.analysis.video_result import VideoResult
 from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
-from serving.predict.csv_table import check_place, write_csv
+from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
+from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
 
 
@@ -42,21 +43,30 @@ def predict_files(
 ) -> int:
     """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
 
-    open_model: called only where there is a video. csv: a table to write. reports: a folder for a
-    page on each video. Raises OSError, ValueError or ModelServerError where nothing can be done.
+    Tells of each as it comes, so that what is done is there however it ends. open_model: called
+    only where there is a video. csv: a table to write. reports: a folder for a page on each video.
+    Raises OSError, ValueError or ModelServerError where nothing, or nothing more, can be done.
     """
     if csv:
         check_place(csv)
-    inputs, done = _look_up(names)
-    if inputs.videos:
-        with contextlib.closing(open_model()) as model:
-            done = _judge_all(inputs.videos, model, not as_json, reports) + done
-    results = [outcome.to_dict() for outcome in done]
-    if as_json:
-        print(json.dumps(results, indent=2, allow_nan=False), flush=True)
-    if csv:
-        write_csv(csv, results)
-    return int(any(outcome.result is None for outcome in done))
+    inputs, missing = _look_up(names)
+    failed = False
+    with contextlib.ExitStack() as stack:
+        judged: Iterable[Outcome] = ()
+        if inputs.videos:
+            model = stack.enter_context(contextlib.closing(open_model()))
+            judged = _judge_all(inputs.videos, model, as_json, reports)
+        # Only now: an earlier table stays where there is no model.
+        lists: list[CsvTable | JsonList] = []
+        if csv:
+            lists.append(stack.enter_context(contextlib.closing(CsvTable(csv))))
+        if as_json:
+            lists.append(stack.enter_context(contextlib.closing(JsonList(sys.stdout))))
+        for outcome in itertools.chain(judged, missing):
+            failed |= outcome.result is None
+            for rows in lists:
+                rows.add(outcome.to_dict())
+    return int(failed)
 
 
 def _look_up(names: Sequence[str]) -> tuple[Inputs, list[Outcome]]:
@@ -69,26 +79,29 @@ def _look_up(names: Sequence[str]) -> tuple[Inputs, list[Outcome]]:
     for outcome in missing:
         _complain(outcome)
     if inputs.skipped:
-        print(f"skipped {inputs.skipped} file(s) that are no videos by their name", file=sys.stderr)
+        _note(f"skipped {inputs.skipped} file(s) that are no videos by their name")
     return inputs, missing
 
 
 def _judge_all(
-    videos: Sequence[str], model: Model, verbose: bool, reports: Path | None
-) -> list[Outcome]:
-    """The outcomes of all videos; tells people of each as it comes."""
+    videos: Sequence[str], model: Model, as_json: bool, reports: Path | None
+) -> Iterable[Outcome]:
+    """The outcome of each video as it comes; people are told of it once the caller has it."""
     config = model.config()
     judge_video = _judge(model, config, reports)
-    done = []
-    with progress_bar(len(videos)) as advance:
-        for outcome in outcomes(videos, judge_video):
-            done.append(outcome)
-            if outcome.result is None:
-                _complain(outcome)
-            elif verbose:
-                print(describe(outcome.result, config.thresholds.calibrated), flush=True)
-            advance()
-    return done
+
+    def told() -> Iterator[Outcome]:
+        # On a terminal the bar would be drawn into the list.
+        with progress_bar(len(videos), shown=not (as_json and sys.stdout.isatty())) as advance:
+            for outcome in outcomes(videos, judge_video):
+                yield outcome
+                if outcome.result is None:
+                    _complain(outcome)
+                elif not as_json:
+                    print(describe(outcome.result, config.thresholds.calibrated), flush=True)
+                advance()
+
+    return told()
 
 
 def _judge(model: Model, config: ModelConfig, reports: Path | None) -> JudgeVideo:
@@ -103,8 +116,12 @@ def _judge(model: Model, config: ModelConfig, reports: Path | None) -> JudgeVide
 
 
 def _complain(outcome: Outcome) -> None:
-    text = f"dfdetect predict: {outcome.path}: {outcome.error}: {outcome.detail}"
-    print(text, file=sys.stderr, flush=True)
+    _note(f"dfdetect predict: {outcome.path}: {outcome.error}: {outcome.detail}")
+
+
+def _note(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full log is no reason to judge no more videos
+        print(text, file=sys.stderr, flush=True)
 
 
 def describe(result: VideoResult, calibrated: bool) -> str:
@@ -131,7 +148,7 @@ def describe(result: VideoResult, calibrated: bool) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(videos: int) -> Iterator[Callable[[], None]]:
+def progress_bar(videos: int, shown: bool = True) -> Iterator[Callable[[], None]]:
     """A bar on standard error if that is a terminal -> what to call after each video."""
     console = Console(stderr=True)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -139,7 +156,7 @@ def progress_bar(videos: int) -> Iterator[Callable[[], None]]:
         *columns,
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
         redirect_stdout=sys.stdout.isatty(),  # or what is piped on would go to the terminal
     ) as bar:
         task = bar.add_task("", total=videos)

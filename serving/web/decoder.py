@@ -100,13 +100,16 @@ class Decoder:
             if self._memory.explains(error, peak_bytes):
                 self._refuse(too_much_memory(self._memory.budget_bytes))
                 raise  # what else failed for want of memory cannot be told: end
-            if isinstance(error, OSError):
+            if isinstance(error, VideoError):
+                self._refuse(error)
+                return
+            if isinstance(error, ConnectionError):
                 raise  # nobody listens any more
-            if not isinstance(error, VideoError):  # a fault in us: a bad file all the same
-                traceback.print_exc()
-                what = f"reading it failed ({type(error).__name__})."
-                error = VideoError("decoder_failed", "decode", what)
-            self._refuse(error)
+            # A fault in us: a bad file all the same. The server writes it to its log; this process
+            # may write to no file, which its standard error may be.
+            fault = traceback.format_exc()[-wire.FAULT_CHARS :]
+            what = f"reading it failed ({type(error).__name__})."
+            self._refuse(VideoError("decoder_failed", "decode", what), fault)
 
     def _open(self, path: str) -> VideoMetadata:
         try:
@@ -121,8 +124,9 @@ class Decoder:
         self._limits.check(metadata)
         return metadata
 
-    def _refuse(self, error: VideoError) -> None:
-        self.send(wire.pack("error", reason=error.reason, stage=error.stage, detail=error.detail))
+    def _refuse(self, error: VideoError, fault: str = "") -> None:
+        reason, stage, detail = error.reason, error.stage, error.detail
+        self.send(wire.pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
 
 
 def warm(config: PreprocessConfig, threads: int, time_limit_s: float) -> FaceExtractor:

@@ -118,7 +118,7 @@ class JobQueue:
             return job
         if job.state == "queued":
             self._queue.remove(job)
-            job.upload.path.unlink()
+            job.upload.discard()
             self._renumber()
         job.cancel()
         self._metrics.jobs.labels("cancelled").inc()
@@ -156,7 +156,7 @@ class JobQueue:
             try:
                 await self._run(job, worker)
             finally:
-                job.upload.path.unlink(missing_ok=True)
+                job.upload.discard()
             self._drop_beyond(self._settings.results)
 
     async def _next(self, wait_s: float | None) -> AnalysisJob | None:

@@ -38,9 +38,16 @@ class Upload:
     name: str
     sha256: str
 
+    def discard(self) -> None:
+        """Removes the file; where that fails the log says so, and jobs go on."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.error("an upload could not be removed: %s", error)
+
 
 class _Form:
-    """The parts of a multipart body; keeps what comes of the first field `video`."""
+    """The parts of a multipart body; keeps what comes of the field `video`."""
 
     def __init__(self, boundary: bytes):
         self.name: str | None = None  # of the file, once the field has begun
@@ -73,7 +80,9 @@ class _Form:
 
     def _headers_end(self) -> None:
         _, options = parse_options_header(self._disposition)
-        self._wanted = self.name is None and options.get(b"name") == FIELD
+        self._wanted = options.get(b"name") == FIELD
+        if self._wanted and self.name is not None:
+            raise Problem("bad-upload", "There are two fields 'video'; send a file at a time.")
         if self._wanted:
             self.name = display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
 

@@ -18,6 +18,7 @@ from pipelines.clip import Clip
 from pipelines.video.probe import VideoMetadata
 
 MAX_BYTES = 256 << 20  # of a message; a clip of 16 crops takes 0.25 MB
+FAULT_CHARS = 4000  # of a traceback: its end
 _LENGTH = struct.Struct("!I")
 _SHAPES: dict[str, tuple[int, ...]] = {
     "times_s": (),

@@ -141,6 +141,12 @@ class FaceWorker:
         return code
 
 
+def _for_log(fault: str) -> str:
+    """A traceback as it may stand in a log, whatever a hostile file made of it."""
+    lines = fault[-wire.FAULT_CHARS :].split("\n")
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
 def _failed(what: str) -> VideoError:
     return VideoError("decoder_failed", "decode", what + ".")
 
@@ -190,6 +196,8 @@ class WorkerFaces:
             if kind == "stage":
                 self.on_stage(str(values.get("stage")))
             elif kind == "error":
+                if fault := str(values.get("fault") or ""):
+                    log.error("the decoding process failed: %s", _for_log(fault))
                 raise VideoError(*(str(values.get(k)) for k in ("reason", "stage", "detail")))
             else:
                 self.worker.stop()

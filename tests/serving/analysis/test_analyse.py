@@ -134,6 +134,23 @@ def test_what_was_done_to_see_the_faces_is_said_once_in_result_and_report(path):
     assert analysis.document["reasons"][-2:] == ["Turned.", "Squared."]
 
 
+@pytest.mark.parametrize("faces", ["throughout", "in the first half", "nowhere"])
+def test_frames_sampled_are_all_that_were_looked_at(
+    extractor, model, tmp_path, write_video, astronaut, faces
+):
+    still, grey = (np.stack([picture] * 20) for picture in (astronaut, np.full_like(astronaut, 99)))
+    halves = {"throughout": (still, still), "in the first half": (still, grey)}
+    frames = np.concatenate(halves.get(faces, (grey, grey)))
+    path = str(write_video(tmp_path / "video.mp4", frames))
+    sampled = sum(map(len, extractor.open(path).sampled))
+    share = {"throughout": 1, "in the first half": 0.5, "nowhere": 0}[faces]
+    found = predict_video(path, extractor, model), analyse(path, extractor, model).result
+    for result in found:
+        assert (result.frames_sampled, result.frames_with_face) == (sampled, share * sampled)
+    assert found[0].verdict == found[1].verdict
+    assert (found[0].verdict == "NO_FACE") == (faces == "nowhere")
+
+
 def test_the_report_of_a_real_file_is_complete_and_json(extractor, model, video):
     analysis = analyse(video, extractor, model, name="holiday.mp4")
     document = json.loads(json.dumps(analysis.document, allow_nan=False))

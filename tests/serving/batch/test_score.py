@@ -87,6 +87,7 @@ def test_the_numbers_are_those_of_predict_on_the_same_files(scored, archive, exp
 def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored):
     verdicts = {Path(line["path"]).name: line["verdict"] for line in results(scored)}
     assert verdicts["noise.mp4"] == "NO_FACE" and "text.mp4" not in verdicts
+    assert all(line["frames_sampled"] > 0 for line in results(scored))
     (line,) = map(json.loads, (scored / "rejects.jsonl").read_text().splitlines())
     assert line["reason"] == "unreadable" and line["uri"].endswith("text.mp4")
     info = json.loads((scored / "scores_info.json").read_text())

@@ -23,7 +23,7 @@ from pipelines.verdict import Thresholds
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
-from serving.predict.csv_table import write_csv
+from serving.predict.csv_table import CsvTable
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
@@ -190,7 +190,8 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     assert describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
     turned = dataclasses.replace(unsure, notes=("Turned.",))
     assert describe(turned, calibrated=True).splitlines()[3:] == [f"  {reason}", "  Turned."]
-    write_csv(tmp_path / "t.csv", [two_faces().to_dict()])
+    with contextlib.closing(CsvTable(tmp_path / "t.csv")) as table:
+        table.add(two_faces().to_dict())
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
     assert row["track_probabilities"] == "0.1;0.9"
@@ -296,6 +297,17 @@ def test_wrong_usage_exits_2(argv, capsys):
 def test_a_missing_model_is_named_with_what_to_do(videos, tmp_path, capsys):
     assert run(videos / "take1.mp4", "--model-dir", tmp_path) == 1
     assert "dfdetect export" in capsys.readouterr().err
+
+
+def test_a_model_under_another_name_is_named(exported, videos, tmp_path, capsys):
+    (tmp_path / "notes").mkdir()
+    for name in ("swaps", "talking-heads"):
+        (tmp_path / name).symlink_to(exported.parent)
+    assert run(videos / "take1.mp4", "--model-dir", tmp_path) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}: holds neither" in said and "there: swaps, talking-heads. Give" in said
+    argv = ("--model-dir", tmp_path, "--model-name", "swaps", "--json")
+    assert run(videos / "take1.mp4", *argv) == 0
 
 
 def test_where_no_name_stands_for_a_video_no_model_is_asked(tmp_path, capsys):

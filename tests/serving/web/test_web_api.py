@@ -275,6 +275,9 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_stored(client, jobs):
          "multipart/form-data; boundary=b", "is not complete"),
         (b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n\r\n--b--\r\n',
          "multipart/form-data; boundary=b", "is empty"),
+        (b'--b\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n1\r\n'
+         b'--b\r\nContent-Disposition: form-data; name="video"; filename="b"\r\n\r\n2\r\n--b--\r\n',
+         "multipart/form-data; boundary=b", "two fields 'video'"),
     ],
 )  # fmt: skip
 def test_an_upload_that_is_no_form_is_refused(client, jobs, content, kind, detail):
@@ -372,6 +375,38 @@ def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config,
         assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
         np.testing.assert_array_equal(got.times_s, expected.times_s)
         np.testing.assert_array_equal(got.boxes, expected.boxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a\0b", "ValueError"), (".", "IsADirectoryError")], ids=["NUL", "folder"]
+)
+def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
+    worker, small_config, face_video, tmp_path, caplog, name, kind
+):
+    worker.stop()
+    ours = os.dup(2)
+    with open(tmp_path / "stderr", "w") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            faces = faces_of(worker, small_config)
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
+    pid = worker.pid
+    with pytest.raises(VideoError, match=f"reading it failed \\({kind}\\)") as caught:
+        faces.open(str(tmp_path / name))
+    assert caught.value.reason == "decoder_failed"
+    (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
+    assert "Traceback" in record.getMessage() and f"{kind}: " in record.getMessage()
+    assert len(list(faces.open(str(face_video)).clips())) > 0 and worker.pid == pid
+
+
+def test_what_a_taken_over_process_calls_a_traceback_is_harmless_in_a_log(worker):
+    from serving.web import wire
+    from serving.web.worker import _for_log
+
+    said = _for_log("x" * 10_000 + "\x1b[2J\r\n\u202e2026 dfdetect.web: all is well")
+    assert len(said) <= wire.FAULT_CHARS and not {"\x1b", "\r", "\u202e"} & set(said)
 
 
 @pytest.fixture
