@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.clip import Reject
-from pipelines.datasets.base import Dataset
+from pipelines.clip import LABEL_NAMES, Reject, Video
+from pipelines.datasets.base import Dataset, DatasetError
 from pipelines.datasets.face_images import instead_of_videos
 from pipelines.datasets.lists import first_few
 from pipelines.datasets.scan import refused, uri, video_files
@@ -28,16 +28,25 @@ def account(root: Path, datasets: Sequence[Dataset], layouts: Sequence[str]) -> 
 
     A file that several of them take is a video of the first, and only where none does it is a
     reject. One that none knows is an `unclaimed` reject of the first. layouts: what they expect.
+    Raises DatasetError for a file that is real to one of them and fake to another.
     """
     where = _place()
-    wanted = {where(video.uri) for dataset in datasets for video in dataset.videos}
+    wanted: dict[str, Video] = {}
+    for video in (video for dataset in datasets for video in dataset.videos):
+        first_taken = wanted.setdefault(where(video.uri), video)
+        if first_taken.label != video.label:
+            raise DatasetError(
+                f"{video.uri}: {LABEL_NAMES[first_taken.label]} as {first_taken.key}, but "
+                f"{LABEL_NAMES[video.label]} as {video.key}. Say with --dataset which is meant, or "
+                "move one data set out of the folder."
+            )
     seen: set[str] = set()
     accounted: list[Dataset] = []
     stray: list[Reject] = []  # of data sets that are left without a video, and of none
     for dataset in datasets:
         videos = [video for video in dataset.videos if where(video.uri) not in seen]
         seen |= {where(video.uri) for video in videos}
-        known = wanted | seen
+        known = seen.union(wanted)
         rejects = [r for r in dataset.rejects if where(r.uri) not in known]
         seen |= {where(reject.uri) for reject in rejects}
         if videos:
@@ -78,6 +87,7 @@ def _place() -> Callable[[str], str]:
     """Where a file is, whichever linked folders its path goes through."""
     real_folder = functools.cache(os.path.realpath)
 
+    @functools.cache
     def where(file: str) -> str:
         folder, name = os.path.split(file)
         return os.path.join(real_folder(folder), name)

@@ -8,7 +8,8 @@ id0_0000 and what may follow, has no donor.
 List_of_testing_videos.txt: `<label> <folder/file>` a line, where 1 is real: not as here.
 
 Layouts: github.com/yuezunli/celeb-deepfakeforensics and github.com/OUC-VAS/Celeb-DF-PP, README.md
-and DeepfakeBench/preprocessing/rearrange.py (2025).
+and DeepfakeBench/preprocessing/rearrange.py (2025). They do not say how talking faces are named:
+that is as public code for the data set reads them.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ those data sets: whoever is in both must be in one split. Of Celeb-DF all fakes 
 The data set is mostly passed on as face images, which examples/images_to_videos.py makes videos of.
 
 Layout: github.com/YZY-stack/DF40, README.md and DeepfakeBench_DF40/preprocessing/preprocess.py
-(2024), issue 33 on the levels train/ and test/. The methods without ff/ and cdf/ (deepfacelab,
-heygen, those of single images) have no published layout and are not read.
+(2024), issue 33 on the levels train/ and test/, training/config/test_config.yaml on the methods'
+names. That files are named as their sources is not said there, but seen from public use.
+The methods without ff/ and cdf/ (deepfacelab, heygen, those of single images) have no published
+layout and are not read.
 """
 
 from __future__ import annotations

@@ -96,8 +96,12 @@ def same_compression(name: str) -> str:
 
 def compression_of(root: Path, file: str) -> str:
     """That of a file, by the folders it is in, or by the root's name: "FaceForensics++_C23"."""
-    levels = file.split("/")[:-1]
-    names = [*levels, re.split(r"[_ ]", os.path.basename(os.path.abspath(root)))[-1]]
+    return _compression(root, os.path.dirname(file))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compression(root: Path, folder: str) -> str:
+    names = [*folder.split("/"), re.split(r"[_ ]", os.path.basename(os.path.abspath(root)))[-1]]
     return next((same_compression(name) for name in names if COMPRESSION.fullmatch(name)), "")
 
 

@@ -6,7 +6,9 @@ at any depth below it a list *video_list*.txt, with a line for each video:
 Its last number is 0 for a real video, else the forgery approach, 1 to 15; a fake may be forged in
 some of its frames only. No line says who is shown, so the parts are the data set's own splits.
 
-Layout and lists: github.com/yinanhe/ForgeryNet, Readme.txt (2021); arXiv:2103.05630, section 3.
+Layout and a line's columns: github.com/yinanhe/ForgeryNet, Readme.txt (2021). It names neither the
+lists nor what the archives unpack to, nor which class is real: these are as public code for the
+data set reads them, and a line whose binary and 16-way label disagree is refused.
 """
 
 from __future__ import annotations

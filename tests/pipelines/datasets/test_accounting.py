@@ -159,6 +159,22 @@ def test_a_video_of_one_data_set_is_no_reject_of_another(tmp_path):
     assert challenge.rejects == ()
 
 
+@pytest.mark.parametrize("label", ["REAL", "FAKE"])
+def test_a_video_of_two_data_sets_is_read_once_and_a_clash_of_labels_refused(tmp_path, label):
+    for name in ("dfdc_train_part_0/a.mp4", "real/x.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    listing = tmp_path / "dfdc_train_part_0" / "metadata.json"
+    listing.write_text(LISTS["dfdc_train_part_0/metadata.json"])
+    (tmp_path / "real" / "metadata.json").write_text(json.dumps({"x.mp4": {"label": label}}))
+    if label == "REAL":
+        (challenge,) = find_videos(tmp_path)
+        assert [video.id for video in challenge.videos] == ["part_0/a", "real/x"]
+    else:
+        with pytest.raises(DatasetError, match=r"x\.mp4: fake as dfdc/real/x, but real as folder/"):
+            find_videos(tmp_path)
+
+
 def test_an_unclaimed_file_is_named_with_what_was_read(tmp_path):
     for name in ("Celeb-real/id0_0000.mp4", "extra/a.vob"):
         (tmp_path / name).parent.mkdir()
