@@ -40,7 +40,7 @@ from pipelines.shards.layout import (
     REJECTS_NAME,
     is_shard_name,
 )
-from pipelines.splits.assign import split_videos
+from pipelines.splits.assign import split_videos, why_empty
 from pipelines.splits.audit import audit
 from pipelines.splits.near_duplicates import near_duplicates
 
@@ -69,7 +69,7 @@ def preprocess(
     selected = datasets.select(
         datasets.find_videos(root, job.dataset), _words(job.methods), _words(job.compression)
     )
-    videos, rejects, notes = _split(root, selected, job, output)
+    videos, rejects = _split(root, selected, job, output)
     engine.require_reachable(options, {f"{video.key}:": video.uri for video in videos})
     audited = _audit(videos, selected, job)
     manifest = datasets.write_manifest(videos)
@@ -99,7 +99,7 @@ def preprocess(
         "fingerprint": config.fingerprint,
         "generated": any(dataset.generated for dataset in selected),
         "split_rule": _split_rule(selected, job),
-        "problems": [*notes, *_warnings(audited)],
+        "problems": [*_notes(videos, selected, job), *_warnings(audited)],
     }
     storage.write_json(storage.join(output, HEADER), header)
     keys = {progress.key(task.part) for task in tasks if not task.kept}
@@ -130,8 +130,8 @@ def _words(text: str) -> list[str]:
 
 def _split(
     root: str, selected: Sequence[datasets.Dataset], job: PreprocessSettings, output: str
-) -> tuple[list[Video], list[Reject], list[str]]:
-    """All videos with their split, and the rejects and notes of the adapters and of the splits.
+) -> tuple[list[Video], list[Reject]]:
+    """All videos with their split, and the rejects of the adapters and of the splits.
 
     Raises JobError where no video has a split.
     """
@@ -142,18 +142,16 @@ def _split(
         keep = _kept_splits(output)
     videos: list[Video] = []
     rejects: list[Reject] = []
-    notes: list[str] = []
     for dataset in selected:
         assigned = split_videos(dataset, job.fractions, job.seed, job.group_by, keep)
         videos.extend(assigned.videos)
         rejects.extend((*dataset.rejects, *assigned.rejects))
-        notes.extend((*dataset.notes, *assigned.notes))
     if not videos:
         raise JobError(
             f"{root}: none of its {sum(len(d.videos) for d in selected)} videos has a place in a "
             f"split: {rejects[0].detail if rejects else 'there is none'}"
         )
-    return videos, rejects, notes
+    return videos, rejects
 
 
 def _kept_splits(folder: str) -> dict[str, str]:
@@ -186,6 +184,19 @@ def _split_rule(selected: Sequence[datasets.Dataset], job: PreprocessSettings) -
         "official" if dataset.official else f"{job.group_by} {dataset.deal}" for dataset in selected
     }
     return ", ".join(sorted(rules))
+
+
+def _notes(
+    videos: Sequence[Video], selected: Sequence[datasets.Dataset], job: PreprocessSettings
+) -> list[str]:
+    """What there is to know of the data sets and their splits."""
+    notes: list[str] = []
+    for dataset in selected:
+        keys = {video.key for video in dataset.videos}
+        placed = [video for video in videos if video.key in keys]
+        why = why_empty(dataset, placed, job.fractions, job.group_by)
+        notes += [*dataset.notes, *filter(None, [why])]
+    return notes
 
 
 def _warnings(audited: dict[str, Any]) -> list[str]:

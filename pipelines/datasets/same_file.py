@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from pipelines.clip import LABEL_NAMES, Reject, Video
@@ -23,7 +24,7 @@ def file_key() -> Callable[[str], Hashable]:
             return path
         try:
             status = os.lstat(path)
-            if os.path.islink(path):
+            if stat.S_ISLNK(status.st_mode):
                 path = os.path.realpath(path)
                 status = os.lstat(path)
         except OSError:  # a link to nothing, which is an error elsewhere

@@ -20,14 +20,10 @@ Ties = Callable[[Video], set[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """Videos with their split set, and those that belong to none, each with the reason.
-
-    notes: which split has no video, and why, a sentence each.
-    """
+    """Videos with their split set, and those that belong to none, each with the reason."""
 
     videos: tuple[Video, ...]
     rejects: tuple[Reject, ...]
-    notes: tuple[str, ...] = ()
 
 
 def split_videos(
@@ -60,7 +56,7 @@ def split_videos(
     else:
         kept = {v.key: keep[v.key] for v in open_videos if keep and v.key in keep}
         shares = _open_shares(dataset, fractions)
-        by_person = dataset.deal == "identity" and group_by == "identity"
+        by_person = _is_by_person(dataset, group_by)
         split_of = _split_ties(open_videos, ties, by_person, shares, seed, kept)
     videos: list[Video] = []
     rejects: list[Reject] = []
@@ -71,21 +67,30 @@ def split_videos(
             videos.append(dataclasses.replace(video, split=split))
         else:
             rejects.append(_left_out(video, splits))
-    wanted = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
-    empty = [split for split in wanted if split not in {video.split for video in videos}]
-    by_person = dataset.deal == "identity" and group_by == "identity"
-    notes = (_emptiness(dataset, empty, open_videos, ties, by_person),) if empty else ()
-    return Assignment(tuple(videos), tuple(rejects), notes)
+    return Assignment(tuple(videos), tuple(rejects))
 
 
-def _emptiness(
-    dataset: Dataset, empty: list[str], dealt: list[Video], ties: Ties, by_person: bool
+def why_empty(
+    dataset: Dataset,
+    placed: Iterable[Video],
+    fractions: tuple[float, float, float],
+    group_by: str = "identity",
 ) -> str:
-    """Why splits that were to get videos got none."""
+    """Which splits that were to get videos got none, and why, as a sentence; "" where all have.
+
+    placed: the data set's videos with their split, as `split_videos` gives them.
+    """
+    there = {video.split for video in placed}
+    wanted = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    empty = [split for split in wanted if split not in there]
+    if not empty:
+        return ""
     none = f"{dataset.name}: no video in {' and '.join(empty)}"
+    dealt = [video for video in dataset.videos if not video.split]
     if dataset.official or not dealt or not set(empty) & set(dataset.open_splits):
         return f"{none}: the data set's own lists put none of its {len(dataset.videos)} there."
-    if by_person:
+    ties = _ties(dataset, group_by)
+    if _is_by_person(dataset, group_by):
         people = len(_people(dealt, ties))
         return f"{none}: its {len(dealt)} videos are of {people} people. Add videos of others."
     groups = _components(dealt, ties)
@@ -97,6 +102,10 @@ def _emptiness(
         f"in a chain, and are never divided. The largest has {len(largest.videos)}, {times} of "
         f"them with {name}. Add videos of other people, or name the people in a CSV manifest."
     )
+
+
+def _is_by_person(dataset: Dataset, group_by: str) -> bool:
+    return dataset.deal == "identity" and group_by == "identity"
 
 
 def _left_out(video: Video, splits: set[str]) -> Reject:
