@@ -53,7 +53,11 @@ class CsvTable:
         """Raises OSError."""
         self._path = path
         self._file = open(path, "wb", buffering=0)
-        self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+        try:
+            self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+        except OSError:
+            self._file.close()
+            raise
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Raises OSError where the row cannot be written whole; nothing of it is there then."""
