@@ -106,8 +106,9 @@ def _rgb(frame: av.VideoFrame, colours: VideoReformatter) -> np.ndarray:
 
 
 def _sdr(frame: av.VideoFrame, colours: VideoReformatter) -> av.VideoFrame:
-    """The frame as SDR RGB in BT.709, by FFmpeg's libswscale (9.5: cms.c, tone mapping and gamut
-    mapping in ICtCp's IPT). HDR's reference white, 203 cd/m2 (ITU-R BT.2408-7), is SDR's white.
+    """The frame as SDR RGB in BT.709, by FFmpeg's libswscale (9.5, cms.c: a tone curve with a
+    knee after SMPTE ST 2094-10, and gamut mapping, in PQ-encoded IPT). HDR's reference white,
+    203 cd/m2 (ITU-R BT.2408-7), is SDR's white.
     """
     is_hdr = frame.color_trc in HDR
     if is_hdr and frame.colorspace == UNSPECIFIED_MATRIX:
