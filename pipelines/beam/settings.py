@@ -53,7 +53,9 @@ class PreprocessSettings(JobSettings):
         "identity", "what may not be in two splits: people and sources, or sources only", GROUPINGS
     )
     keep_splits: str = option("", "an earlier data set whose videos keep their splits")
-    audit_duplicates: bool = option(False, "first leave out copies, and look for near-duplicates across splits")
+    audit_duplicates: bool = option(
+        False, "leave out copies, and look for near-duplicates across splits"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
