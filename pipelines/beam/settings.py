@@ -54,7 +54,7 @@ class PreprocessSettings(JobSettings):
     )
     keep_splits: str = option("", "an earlier data set whose videos keep their splits")
     audit_duplicates: bool = option(
-        False, "first leave out copies, and look for near-duplicates across splits"
+        False, "leave out copies, and look for near-duplicates across splits"
     )
 
     def __post_init__(self) -> None:
