@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import traceback
 from collections.abc import Iterator
 
 
@@ -80,13 +79,10 @@ def _quoted(text: str) -> int | None:
 
 
 def explain(error: BaseException) -> str:
-    """A sentence on any error; of one that may be a fault of the program its kind and place too."""
+    """A sentence on any error; of one that may be a fault of the program its kind too."""
     if isinstance(error, DfdetectError | OSError):
         return str(sentence(error))
-    what = f"{type(error).__name__}: {error}".strip(": ")
-    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
-        what += f" ({os.path.basename(frame.filename)}:{frame.lineno})"
-    return what
+    return f"{type(error).__name__}: {error}".strip(": ")
 
 
 @contextlib.contextmanager
