@@ -27,9 +27,10 @@ LIMITS = (
     "Sound is not analysed: a cloned voice is not noticed.",
     "A video that is generated as a whole may hold no trace that this model knows.",
     "Fakes of methods that were not in the training data may be missed.",
-    "From one sampled sequence to the next a face is known by its place in the picture: after a "
-    "cut the same number may be another person.",
-    "Some sampled frames are looked at, not every frame of the video.",
+    "After a cut a face counts as the same only where place, size and appearance all agree: one "
+    "person may be several faces here, and two who look alike one. A soft cut may be missed.",
+    "Not every frame is looked at: an edit between two moments, or of a few seconds, may be "
+    "missed.",
     "A score is evidence, not proof; never decide about a person by it alone.",
 )
 

@@ -1,6 +1,7 @@
 """The report on its own: every kind of result, as a person sees it."""
 
 import copy
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -51,13 +52,15 @@ def track(number: int, probability: float, verdict: str, seen, wave: float = 0.0
         "face": 0,
         "times_s": SAMPLED,
         "frame_probability": values,
+        "segments": [],
     }
 
 
 def report_document() -> dict:
     """Two faces; both are missing for a while, and the middle of the video was not sampled."""
     first = track(3, 0.87, "FAKE", lambda t: not 1.1 < t < 1.9, wave=0.25)
-    first.update(decides=True, face=0)
+    segment = {"start_s": 6.0, "end_s": 8.8, "probability_fake": 0.93, "clips": 4}
+    first.update(decides=True, face=0, segments=[segment])
     second = track(7, 0.12, "REAL", lambda t: 6 < t < 8.1, wave=0.1)
     second.update(face=1)
     kinds = [(3, "best"), (7, "best"), (3, "most"), (3, "most"), (7, "least"), (7, "least")]
@@ -70,6 +73,19 @@ def report_document() -> dict:
         "reliability": {"low": 0.8, "high": 0.9, "videos": 47, "fake": 41},
         "reasons": ["25 of 29 sampled frames had a usable face; median face 96 px."],
         "detail": "",
+        "coverage": {
+            "duration_s": 10.0,
+            "seconds": 6.0,
+            "share": 0.6,
+            "moments": 4,
+            "moments_with_face": 4,
+            "usable_share": 1.0,
+            "largest_gap_s": 3.0,
+            "frames": 29,
+            "frames_total": 300,
+            "gaps": [[3.0, 6.0], [9.0, 10.0]],
+        },
+        "strip": [{"n": n, "time_s": time} for n, time in enumerate((0.6, 2.2, 6.6, 8.2))],
         "frames_sampled": 29,
         "frames_with_face": 25,
         "median_face_px": 96.4,
@@ -129,13 +145,85 @@ def without_face() -> dict:
         peaks=[],
         faces=[],
     )
+    document["coverage"].update(moments_with_face=0, usable_share=0.0)
     return document
 
 
 def judged(verdict: str, probability: float) -> dict:
     document = report_document()
     document.update(verdict=verdict, probability_fake=probability, peaks=[])
-    document["tracks"][0].update(verdict=verdict, probability_fake=probability)
+    document["tracks"][0].update(verdict=verdict, probability_fake=probability, segments=[])
+    return document
+
+
+def many_faces(moments: int = 64, faces: int = 16) -> dict:
+    """A video of 9:50 of which moments of 16 frames were looked at, each with all the faces."""
+    starts = np.linspace(0, 588, moments)
+    times = [round(float(start) + i / 25, 3) for start in starts for i in range(16)]
+    document = report_document()
+    documented = document["tracks"][0]
+    document["tracks"] = [
+        {
+            **documented,
+            "track": number,
+            "decides": number == 0,
+            "start_s": times[0],
+            "end_s": times[-1],
+            "times_s": times,
+            "frame_probability": [
+                round(0.5 + 0.4 * float(np.sin(time / 40 + number)), 3) for time in times
+            ],
+            "segments": [],
+        }
+        for number in range(faces)
+    ]
+    for number in range(min(2, faces)):
+        document["tracks"][number]["segments"] = [
+            {"start_s": 252.0, "end_s": 281.4 + number, "probability_fake": 0.93, "clips": 4}
+        ]
+    document["faces"] = [
+        {"n": n, "track": n, "time_s": 4.0, "frame_probability": 0.5, "kind": "best"}
+        | {"heat_map": False}
+        for n in range(faces)
+    ]
+    for n, own in enumerate(document["tracks"]):
+        own["face"] = n
+    document["peaks"] = []
+    document["file"]["duration_s"] = 590.0
+    gaps = [[a + 0.64, b] for a, b in itertools.pairwise([*starts.tolist(), 590.0])]
+    document["coverage"].update(
+        duration_s=590.0,
+        seconds=41.0,
+        share=0.0694,
+        moments=moments,
+        moments_with_face=moments,
+        largest_gap_s=8.7,
+        frames=1024,
+        frames_total=14750,
+        gaps=gaps,
+    )
+    document["strip"] = [{"n": n, "time_s": 10.0 + 50 * n} for n in range(12)]
+    return document
+
+
+def looked_at_completely() -> dict:
+    document = report_document()
+    document["coverage"].update(seconds=10.0, share=1.0, largest_gap_s=0.0, gaps=[])
+    return document
+
+
+def too_little_looked_at(**coverage) -> dict:
+    """A score as low as that of a REAL video."""
+    document = judged("INCONCLUSIVE", 0.08)
+    document["reasons"] = ["35 s in a row were not looked at; REAL allows 30 s."]
+    document["coverage"].update(largest_gap_s=35.0, **coverage)
+    return document
+
+
+def without_coverage() -> dict:
+    """Of clips of which it is not known where in the video they lie."""
+    document = report_document()
+    document.update(coverage=None, strip=[])
     return document
 
 
@@ -163,21 +251,30 @@ VARIANTS = {
     "no face": without_face,
     "uncalibrated": uncalibrated,
     "little known": little_known,
+    "many faces": many_faces,
+    "looked at completely": looked_at_completely,
+    "too little looked at": too_little_looked_at,
+    "without coverage": without_coverage,
 }
 
 
 @pytest.fixture(scope="module")
 def pictures(astronaut):
-    """(document) -> the crops and heat maps that belong to it."""
+    """(document) -> the crops, heat maps and thumbnails that belong to it."""
 
-    def of(document: dict) -> tuple[list[bytes], list[np.ndarray | None]]:
+    def of(document: dict) -> tuple[list[bytes], list[np.ndarray | None], list[bytes]]:
         crops, heat_maps = [], []
         for face in document["faces"]:
             pixels = cv2.resize(np.roll(astronaut, 3 * face["n"], axis=1), (112, 112))
             crops.append(cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes())
             spot = np.outer(np.hanning(7), np.hanning(7)).astype(np.float32)
             heat_maps.append(spot if face["heat_map"] else None)
-        return crops, heat_maps
+        wide = cv2.resize(np.pad(astronaut, ((0, 0), (100, 100), (0, 0)), "edge"), (160, 90))
+        strip = [
+            cv2.imencode(".jpg", np.roll(wide, 5 * thumb["n"], axis=1)[..., ::-1])[1].tobytes()
+            for thumb in document["strip"]
+        ]
+        return crops, heat_maps, strip
 
     return of
 
@@ -356,9 +453,15 @@ def test_a_crop_that_is_no_image_is_refused():
 
 
 def test_crops_that_do_not_fit_the_document_are_refused(pictures):
-    crops, heat_maps = pictures(report_document())
+    crops, heat_maps, strip = pictures(report_document())
     with pytest.raises(ValueError, match="5 crops and 6 heat maps for the 6 faces"):
-        render(report_document(), crops[:-1], heat_maps)
+        render(report_document(), crops[:-1], heat_maps, strip)
+
+
+def test_a_strip_that_does_not_fit_the_document_is_refused(pictures):
+    crops, heat_maps, strip = pictures(report_document())
+    with pytest.raises(ValueError, match="3 pictures for the 4 of the document's strip"):
+        render(report_document(), crops, heat_maps, strip[:-1])
 
 
 def test_rendering_leaves_the_document_as_it_is(pictures):
@@ -375,15 +478,124 @@ def test_a_line_breaks_where_the_face_is_missing_and_where_nothing_was_sampled()
     assert [(run[0][0], run[-1][0]) for run in second.runs] == [(6.2, 8.0)]
 
 
+def test_what_was_not_looked_at_is_striped_and_that_alone(pictures):
+    document = report_document()
+    assert timeline(document).gaps == ((3.0, 6.0), (9.0, 10.0))
+    page = Page(render(document, *pictures(document)))
+    striped = [found for tag, found in page.elements if found.get("class") == "gap"]
+    assert [(gap["x1"], gap["x2"]) for gap in striped[:2]] == [
+        ("30.0%", "60.0%"),
+        ("90.0%", "100.0%"),
+    ]
+    assert "not looked at" in page.words
+
+
+def test_a_video_that_was_looked_at_completely_has_no_stripes(pictures):
+    document = looked_at_completely()
+    words = Page(render(document, *pictures(document))).words
+    assert "not looked at" not in words
+    assert "The video, second by second" in words
+
+
+def test_the_title_claims_no_more_than_was_looked_at(pictures):
+    for document in (report_document(), without_coverage(), without_face()):
+        words = Page(render(document, *pictures(document))).words
+        assert "The moments that were looked at" in words and "second by second" not in words
+
+
+def test_the_banner_says_how_much_was_looked_at(pictures):
+    document = many_faces(faces=1)
+    assert (
+        "Looked at 64 moments of 9:50 (7 % of the video, 7 % of the frames), largest gap 9 s."
+        in Page(render(document, *pictures(document))).words
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (too_little_looked_at(), "have more of it looked at by a larger --max-clips"),
+        (too_little_looked_at(usable_share=0.3), "Send the part of the video that shows the face"),
+    ],
+    ids=["gap", "faces"],
+)
+def test_a_low_score_of_too_little_comes_with_what_to_do(pictures, document, said):
+    words = Page(render(document, *pictures(document))).words
+    assert "35 s in a row were not looked at" in words and said in words
+
+
+@pytest.mark.parametrize("document", [report_document(), judged("INCONCLUSIVE", 0.55)])
+def test_other_verdicts_come_without_that_advice(pictures, document):
+    assert "--max-clips" not in Page(render(document, *pictures(document))).words
+
+
+def test_a_segment_is_a_band_and_a_button_of_a_list(pictures):
+    document = report_document()
+    page = Page(render_part(document, *pictures(document), PAGE))
+    (band,) = (found for tag, found in page.elements if found.get("class") == "band")
+    assert (band["x"], band["width"]) == ("60.0%", "28.0%")
+    assert "0:06.0–0:08.8, face 1, 93 %" in page.words
+    seeking = {tag for tag, found in page.elements if found.get("data-seek") == "6.0"}
+    assert seeking == {"rect", "button"}
+
+
+def test_a_report_on_its_own_has_no_buttons(pictures):
+    document = report_document()
+    page = Page(render(document, *pictures(document)))
+    assert "button" not in {tag for tag, _ in page.elements} and not page.attributes("data-seek")
+
+
+def test_every_picture_of_the_strip_tells_its_time(pictures):
+    document = report_document()
+    page = Page(render(document, *pictures(document), video_url="my.mp4"))
+    thumbs = [found["href"] for _, found in page.elements if found.get("class") == "thumb"]
+    assert thumbs == [f"my.mp4#t={time}" for time in (0.6, 2.2, 6.6, 8.2)]
+    assert [alt for alt in page.attributes("alt") if alt.startswith("at ")] == [
+        "at 0:00.6", "at 0:02.2", "at 0:06.6", "at 0:08.2",
+    ]  # fmt: skip
+
+
+def test_a_moment_too_short_to_be_seen_gets_a_mark_at_its_mean():
+    (line,) = timeline(many_faces(moments=8, faces=1)).lines
+    assert [round(time, 1) for time, _ in line.marks[:3]] == [0.3, 84.3, 168.3]
+    first = [value for _, value in line.runs[0]]
+    assert line.marks[0][1] == pytest.approx(sum(first) / len(first), abs=1e-3)
+    assert timeline(report_document()).lines[0].marks == ()
+
+
+def test_twelve_faces_look_different(pictures):
+    document = many_faces(moments=3, faces=12)
+    page = Page(render(document, *pictures(document)))
+    marks = {
+        (found["class"], found["d"])
+        for _, found in page.elements
+        if found.get("class", "").startswith("mark ")
+    }
+    assert len(marks) == 12
+
+
+def test_a_very_long_timeline_is_thinned_and_keeps_its_highest_values():
+    document = many_faces(moments=1000, faces=2)
+    own = document["tracks"][1]["frame_probability"]
+    own[7777] = 0.997
+    drawn = timeline(document)
+    assert len(drawn.sampled) <= 3000 and set(drawn.sampled) <= set(
+        document["tracks"][0]["times_s"]
+    )
+    assert max(value for run in drawn.lines[1].runs for _, value in run) == 0.997
+
+
 def test_no_face_is_shaded_only_where_frames_were_sampled():
     assert timeline(report_document()).no_face == ((1.0, 2.0),)
 
 
 def test_the_scripts_lines_have_a_null_between_two_runs():
-    line = timeline(report_document()).data()["lines"][0]
-    assert line["values"].count(None) == 2
-    assert line["times"] == sorted(line["times"])
-    assert len(line["times"]) == len(line["values"])
+    data = timeline(report_document()).data()
+    times, values = data["times"], data["lines"][0]["values"]
+    (between,) = set(times) - set(data["sampled"])
+    assert 2.8 < between < 6.0 and values[times.index(between)] is None
+    assert all(values[times.index(time)] is None for time in (1.2, 1.8))
+    assert times == sorted(times) and len(times) == len(values)
 
 
 def test_the_script_knows_which_frames_were_looked_at():
@@ -398,7 +610,8 @@ def test_the_script_knows_which_frames_were_looked_at():
 def test_ticks_are_few_and_round(duration_s, expected):
     document = without_face()
     document["file"]["duration_s"] = duration_s
-    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5]}]
+    document["coverage"] = None
+    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5], "segments": []}]
     assert list(timeline(document).ticks) == pytest.approx(expected)
 
 
@@ -429,5 +642,6 @@ def test_a_score_does_not_look_as_if_it_had_reached_a_threshold():
 
 def test_times_sizes_and_shares_are_for_people():
     assert [moment(s) for s in (0, 3.24, 59.96, 125.5)] == ["0:00.0", "0:03.2", "1:00.0", "2:05.5"]
+    assert moment(3723.4) == "1:02:03.4"
     assert [plain(size(n)) for n in (12, 20_000, 2e8)] == ["12 bytes", "20 kB", "200 MB"]
     assert [plain(exact(s)) for s in (0.6, 0.3127)] == ["60 %", "31.3 %"]
