@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +85,56 @@ class VideoError(Exception):
         return f"{self.reason} ({self.stage}): {self.detail}"
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sighting:
+    """What tells a face again in another moment of its video (`pipelines.faces.people`).
+
+    size: (W, H) px of the picture. first_box, last_box: (4,) float32, x1 y1 x2 y2 in px of it,
+      where the face was seen first and last.
+    appearance: (D,) float32 of length 1, from the aligned face; values that float16 holds.
+    first_picture, last_picture: (h, w, 3) uint8 RGB, the whole pictures of those two frames, tiny:
+      they show whether there was a cut between two moments.
+    """
+
+    size: tuple[int, int]
+    first_box: np.ndarray
+    last_box: np.ndarray
+    appearance: np.ndarray
+    first_picture: np.ndarray
+    last_picture: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON, about 2 kB; `from_dict` gives the same numbers."""
+        return {
+            "size": list(self.size),
+            "first_box": self.first_box.tolist(),
+            "last_box": self.last_box.tolist(),
+            "appearance": _base64(self.appearance.astype("<f2")),
+            "pictures": _base64(np.stack([self.first_picture, self.last_picture])),
+            "picture_size": list(self.first_picture.shape[:2]),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Sighting:
+        """The inverse of `to_dict`. Raises ValueError for what it does not make."""
+        try:
+            width, height = map(int, values["size"])
+            rows, columns = map(int, values["picture_size"])
+            first_box, last_box = (
+                np.array(values[name], np.float32).reshape(4) for name in ("first_box", "last_box")
+            )
+            appearance = np.frombuffer(base64.b64decode(values["appearance"]), "<f2")
+            pictures = np.frombuffer(base64.b64decode(values["pictures"]), np.uint8)
+            first, last = pictures.reshape(2, rows, columns, 3)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a sighting of a face ({error!r})") from error
+        return cls((width, height), first_box, last_box, appearance.astype(np.float32), first, last)
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
 @dataclasses.dataclass
 class Clip:
     """T consecutive samples of one tracked face of a video.
@@ -96,6 +149,7 @@ class Clip:
     confidence: (T,) float32, detector score 0 to 1; 0 where not found.
     transforms: (T, 2, 3) float32, maps source px to crop px.
     notes: sentences on what was done to see the face, where that was not the usual.
+    sighting: what tells the face again in other clips; None of a clip that was read from shards.
     """
 
     index: int
@@ -108,8 +162,27 @@ class Clip:
     confidence: np.ndarray
     transforms: np.ndarray
     notes: tuple[str, ...] = ()
+    sighting: Sighting | None = None
 
     @property
     def has_crop(self) -> np.ndarray:
         """(T,) bool: frames that hold a crop."""
         return np.array([bool(image) for image in self.images])
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """A moment of a video that was looked at.
+
+    clips: one for each face, with `index` the moment and `track` the face's number within it,
+      from 0, the most prominent first.
+    frames: how many were looked at; 0 where most do not decode.
+    thumbnail: JPEG, 160 px wide, of the middle one; b"" without any.
+    damaged: a sentence on why nothing could be seen of a moment that does not decode; "" of others.
+    """
+
+    moment: int
+    clips: tuple[Clip, ...]
+    frames: int
+    thumbnail: bytes
+    damaged: str = ""

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
-from pipelines.clip import Clip, VideoError
+from pipelines.clip import Clip, Look, VideoError
 from pipelines.config import DECODE_LIMIT_S, PreprocessConfig
 from pipelines.faces.align import crop, similarity
-from pipelines.faces.detect import Face, FaceDetector, Frames, MtcnnDetector, shrink
+from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector
 from pipelines.faces.follow import detect_through
-from pipelines.faces.track import Track, fill_gaps, link, number_tracks, smooth_landmarks
+from pipelines.faces.moment_frames import MomentFrames
+from pipelines.faces.people import People, sighting
+from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
+from pipelines.verdict import MIN_FRAMES
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import VideoInfo, VideoMetadata, probe
+from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata, probe
 from pipelines.video.sampling import sample_clips
 from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
 from pipelines.video.watchdog import watched
+
+T = TypeVar("T")
 
 # 4:4:4 keeps colour at full resolution: blending marks live in the chroma too.
 _JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -36,7 +40,7 @@ LYING = {
     for quarters in (1, 2, 3)
 }
 
-# Clips of a video are searched together, for larger batches, as long as their frames fit here.
+# Moments of a video are searched together, for larger batches, as long as their frames fit here.
 BATCH_BYTES = 256 << 20
 
 
@@ -60,44 +64,48 @@ class FaceExtractor:
         self._threads, self._time_limit_s = threads, time_limit_s
 
     def open(self, path: str) -> ProbedVideo:
-        """Probes a local video file, for its metadata and for its clips. Raises VideoError."""
-        return ProbedVideo(self, *self._plan(path))
+        """Reads the packets of a local video file. Raises VideoError."""
+        with self._in_time(path, (probe(p) for p in (path,))) as probed:
+            return ProbedVideo(self, next(probed))
 
     def extract(self, path: str) -> list[Clip]:
         """All of `clips` at once."""
         return list(self.clips(path))
 
-    def clips(
-        self, path: str, watch: Stopwatch | None = None, video: ProbedVideo | None = None
-    ) -> Generator[Clip, None, None]:
-        """The face clips of a local video file, by clip index and track.
+    def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip]:
+        """The face clips of a local video file, by clip index and track, as the config samples it.
 
         watch: times the stages decode, detect and crop, and counts frames and faces; before the
-        first clip the frames that are sampled (`FRAMES_SAMPLED`). video: the file by `open`, where
-        it was probed before.
+        first clip the frames that are sampled (`FRAMES_SAMPLED`).
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
         bounds.
         """
-        any_face = False
         watch = watch or Stopwatch()
-        places = _Places()
-        mixed: list[_Sampled] = []
-        decoded = self._decode(path, watch, video)
-        with contextlib.closing(watched(decoded, self._time_limit_s)) as batches:
-            try:
-                for batch in batches:
-                    mixed += [clip.without_pictures() for clip in batch if clip.odd_sizes]
-                    for clip in self._faces(batch, places, watch):
-                        any_face = True
-                        yield clip
-            except TimeoutError as error:
-                raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
+        with watch.running("decode"):
+            video = self.open(path)
+        config = self.config
+        sampled = sample_clips(
+            video.frame_times.times_s,
+            config.clips_per_video,
+            config.frames_per_clip,
+            config.frame_stride,
+            config.sampling,
+        )
+        samples = dict(enumerate(sampled))
+        watch.count(FRAMES_SAMPLED, sum(map(len, sampled)))
+        people, any_face, mixed = People(), False, ""
+        with contextlib.closing(video.looks(samples, watch)) as looks:
+            for look in looks:
+                if look.damaged and not look.frames:
+                    raise VideoError("damaged", "decode", f"{path}: {look.damaged}")
+                mixed = mixed or look.damaged
+                any_face = any_face or bool(look.clips)
+                yield from people.numbered(look.clips)
         if not any_face and mixed:
-            raise _mixed_sizes(mixed[0])
+            raise VideoError("damaged", "decode", f"{path}: {mixed}")
         if not any_face:
-            config = self.config
             raise VideoError(
                 "no_face",
                 "faces",
@@ -106,122 +114,168 @@ class FaceExtractor:
                 "of any clip.",
             )
 
-    def _plan(self, path: str) -> tuple[VideoInfo, list[np.ndarray]]:
-        """What is in the file, and the indices of the frames of each clip to take from it."""
-        info, config = probe(path), self.config
-        return info, sample_clips(
-            info.times_s,
-            config.clips_per_video,
-            config.frames_per_clip,
-            config.frame_stride,
-            config.sampling,
-        )
+    def looks(
+        self, info: VideoInfo, samples: Mapping[int, np.ndarray], watch: Stopwatch
+    ) -> Generator[Look]:
+        """As `ProbedVideo.looks`."""
+        with self._in_time(info.path, self._decode(info, samples, watch)) as batches:
+            for batch in batches:
+                yield from self._faces(batch, watch)
+
+    @contextlib.contextmanager
+    def _in_time(self, path: str, items: Iterator[T]) -> Iterator[Iterator[T]]:
+        """What the decoder makes, for as long as it does not keep us waiting too long."""
+        with contextlib.closing(watched(items, self._time_limit_s)) as in_time:
+            try:
+                yield in_time
+            except TimeoutError as error:
+                raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
 
     def _decode(
-        self, path: str, watch: Stopwatch, video: ProbedVideo | None
-    ) -> Iterator[list[_Sampled]]:
-        """The sampled clips of a video, in batches that fit in memory."""
-        with watch.running("decode"):
-            info, sampled = (video.info, video.sampled) if video else self._plan(path)
-        watch.count(FRAMES_SAMPLED, sum(map(len, sampled)))
-        batch: list[_Sampled] = []
-        frames = read_frames(info, np.concatenate(sampled).tolist(), self._threads)
-        with contextlib.closing(frames):
-            for index, clip in enumerate(sampled):
+        self, info: VideoInfo, samples: Mapping[int, np.ndarray], watch: Stopwatch
+    ) -> Iterator[list[MomentFrames]]:
+        """The frames of each moment, in batches that fit in memory."""
+        moments = sorted(samples.items())
+        wanted = [int(index) for _, sampled in moments for index in sampled]
+        batch: list[MomentFrames] = []
+        with contextlib.closing(read_frames(info, wanted, self._threads)) as frames:
+            for moment, sampled in moments:
                 with watch.running("decode"):
-                    images = [next(frames) for _ in clip]
-                times_s = info.times_s[clip].astype(np.float32)
-                taken = _sampled(path, index, info, times_s, images)
-                if batch and taken.size != batch[-1].size:  # what is searched together has one size
+                    images = [next(frames) for _ in sampled]
+                times_s = info.times_s[sampled].astype(np.float32)
+                taken = MomentFrames.of(info, moment, times_s, images, self.config.detect_side)
+                # What is searched together has one size.
+                if batch and (taken.undecodable() or taken.size != batch[-1].size):
                     yield batch
                     batch = []
                 batch.append(taken)
-                # Whether another clip, as large as this one, would still fit.
-                if taken.nbytes * (len(batch) + 1) > BATCH_BYTES:
+                # Whether another moment, as large as this one, would still fit.
+                if taken.undecodable() or taken.nbytes * (len(batch) + 1) > BATCH_BYTES:
                     yield batch
                     batch = []
         if batch:
             yield batch
 
-    def _faces(self, batch: list[_Sampled], places: _Places, watch: Stopwatch) -> Iterator[Clip]:
-        """places: of the faces in the clips before."""
-        config = self.config
+    def _faces(self, batch: list[MomentFrames], watch: Stopwatch) -> Iterator[Look]:
+        if damaged := batch[0].undecodable():
+            yield Look(batch[0].moment, (), 0, b"", damaged)
+            return
         with watch.running("detect"):
-            small = [clip.small(config.detect_side) for clip in batch]
-            found = self._tracks(batch, small)
-            turns = self._lying(batch, small, found)
-        for clip, searched, tracks, quarters in zip(batch, small, found, turns, strict=True):
-            watch.count("frames", len(clip.present))
-            scale = np.array(clip.size) / searched[0].shape[1::-1]
-            if quarters:
-                clip = dataclasses.replace(clip, notes=(*clip.notes, LYING[quarters]))
-            if config.faces == "largest":
-                tracks = tracks[:1]
-            numbers = number_tracks(tracks, places.at(searched[0].shape[1::-1]))
-            for number, track in sorted(zip(numbers, tracks, strict=True), key=itemgetter(0)):
-                with watch.running("crop"):
-                    cropped = self._crop_track(clip, number, fill_gaps(track.scaled(scale)))
-                watch.count("faces", int(cropped.has_crop.sum()))
-                yield cropped
+            found = self._tracks(batch, [frames.small for frames in batch])
+            turns = self._lying(batch, found)
+        for frames, tracks, quarters in zip(batch, found, turns, strict=True):
+            watch.count("frames", len(frames.present))
+            kept = tracks[:1] if self.config.faces == "largest" else tracks
+            with watch.running("crop"):
+                clips = [
+                    self._crop_track(frames, i, track, quarters) for i, track in enumerate(kept)
+                ]
+                thumbnail = frames.thumbnail()
+            watch.count("faces", sum(int(clip.has_crop.sum()) for clip in clips))
+            damaged = "" if clips else frames.mixed_sizes()
+            yield Look(frames.moment, tuple(clips), len(frames.present), thumbnail, damaged)
 
-    def _tracks(self, clips: Sequence[_Sampled], small: Sequence[Frames]) -> list[list[Track]]:
-        """The tracks of each clip that meet the config's bounds, in px of the small frames."""
-        config = self.config
+    def _tracks(
+        self, batch: Sequence[MomentFrames], images: Sequence[Sequence[np.ndarray | None]]
+    ) -> list[list[Track]]:
+        """The tracks of each moment that meet the config's bounds, most prominent first, in px of
+        these images of its frames."""
+        shots = [
+            [image for image in row[shot] if image is not None]
+            for frames, row in zip(batch, images, strict=True)
+            for shot in frames.shots
+        ]
+        detections = iter(detect_through(self._detector, shots))
         return [
-            [
-                track
-                for track in link(clip.in_all_frames(detections))
-                if track.score >= config.min_confidence
-                and track.seen.mean() >= config.min_face_share
-            ]
-            for clip, detections in zip(clips, detect_through(self._detector, small), strict=True)
+            self._joined(
+                frames,
+                row,
+                [self._shot_tracks(row[shot], next(detections)) for shot in frames.shots],
+            )
+            for frames, row in zip(batch, images, strict=True)
         ]
 
-    def _lying(
-        self, batch: list[_Sampled], small: list[list[np.ndarray]], found: list[list[Track]]
-    ) -> list[int]:
+    def _shot_tracks(
+        self, images: Sequence[np.ndarray | None], detections: list[list[Face]]
+    ) -> list[Track]:
+        """detections: of the frames that are there."""
+        by_frame = iter(detections)
+        return [
+            track
+            for track in link([[] if image is None else next(by_frame) for image in images])
+            if track.score >= self.config.min_confidence
+            and track.seen.mean() >= self.config.min_face_share
+        ]
+
+    def _joined(
+        self,
+        frames: MomentFrames,
+        images: Sequence[np.ndarray | None],
+        by_shot: list[list[Track]],
+    ) -> list[Track]:
+        """Tracks over the moment, from those over each shot of it."""
+        if len(by_shot) == 1:
+            return by_shot[0]
+        people = People()
+        faces: dict[int, list[Face | None]] = {}
+        for shot, tracks in zip(frames.shots, by_shot, strict=True):
+            seen = [sighting(track, images[shot], frames.thumbs[shot]) for track in tracks]
+            for number, track in zip(people.number(seen), tracks, strict=True):
+                faces.setdefault(number, [None] * len(images))[shot] = track.faces
+        whole = [Track(row) for row in faces.values()]
+        return sorted(
+            (track for track in whole if track.seen.sum() >= MIN_FRAMES),
+            key=lambda track: -track.prominence,
+        )
+
+    def _lying(self, batch: list[MomentFrames], found: list[list[Track]]) -> list[int]:
         """Finds faces that lie on their side or head, where none stands there with confidence.
 
-        Their tracks take the place of those `found`. -> for each clip the quarter turns, against
+        Their tracks take the place of those `found`. -> for each moment the quarter turns, against
         the clock, that bring its faces upright.
         """
         best = [_confidence(tracks) for tracks in found]
         turns = [0] * len(batch)
         doubtful = [i for i, score in enumerate(best) if score < SURELY_UPRIGHT]
         for quarters in (1, 2, 3) if doubtful else ():
-            clips = [batch[i] for i in doubtful]
-            turned = [[_turned(image, quarters) for image in small[i]] for i in doubtful]
-            for i, tracks in zip(doubtful, self._tracks(clips, turned), strict=True):
+            moments = [batch[i] for i in doubtful]
+            turned = [[_turned(image, quarters) for image in frames.small] for frames in moments]
+            for i, tracks in zip(doubtful, self._tracks(moments, turned), strict=True):
                 score = _confidence(tracks)
                 if score >= SURELY_UPRIGHT and score > best[i]:
                     best[i], turns[i] = score, quarters
-                    size = small[i][0].shape[1::-1]
+                    size = batch[i].small_size
                     found[i] = [track.turned_back(quarters, size) for track in tracks]
         return turns
 
-    def _crop_track(self, clip: _Sampled, number: int, track: Track) -> Clip:
+    def _crop_track(self, frames: MomentFrames, number: int, track: Track, quarters: int) -> Clip:
+        """track: in px of the small frames. quarters: by which they were turned to find it."""
         size, margin = self.config.crop_size, self.config.margin
-        landmarks = smooth_landmarks(track)
-        transforms = np.zeros((len(clip.images), 2, 3), np.float32)
-        encoded = [b""] * len(clip.images)
-        faces = list(track.faces)
-        for t, image in enumerate(clip.images):
+        scale = np.array(frames.size) / frames.small_size
+        shots = [fill_gaps(Track(track.faces[shot]).scaled(scale)) for shot in frames.shots]
+        landmarks = np.concatenate([smooth_landmarks(shot) for shot in shots])
+        faces = [face for shot in shots for face in shot.faces]
+        transforms = np.zeros((len(faces), 2, 3), np.float32)
+        encoded = [b""] * len(faces)
+        for t, image in enumerate(frames.images):
             if image is None:
                 faces[t], landmarks[t] = None, 0.0  # interpolated, but there is no picture of it
             elif faces[t]:
                 transforms[t] = similarity(landmarks[t], size, margin)
                 encoded[t] = self._encode(crop(image, transforms[t], size))
+        notes = frames.info.notes
         return Clip(
-            index=clip.index,
+            index=frames.moment,
             track=number,
-            fps=clip.fps,
+            fps=frames.info.fps,
             images=encoded,
-            times_s=clip.times_s,
+            times_s=frames.times_s,
             boxes=np.array([f.box if f else np.zeros(4) for f in faces], np.float32),
             landmarks=landmarks,
             confidence=np.array([f.score if f else 0.0 for f in faces], np.float32),
             transforms=transforms,
-            notes=clip.notes,
+            notes=(*notes, LYING[quarters]) if quarters else notes,
+            sighting=sighting(track, frames.small, frames.thumbs),
         )
 
     def _encode(self, image: np.ndarray) -> bytes:
@@ -235,85 +289,33 @@ class FaceExtractor:
 
 @dataclasses.dataclass(frozen=True)
 class ProbedVideo:
-    """A video file whose packets were read once. sampled: indices of the frames of each clip."""
+    """A video file whose packets were read once."""
 
     extractor: FaceExtractor
     info: VideoInfo
-    sampled: list[np.ndarray]
 
     @property
     def metadata(self) -> VideoMetadata:
-        """What the file is, and which of its frames are looked at."""
-        return VideoMetadata.of(self.info, self.sampled)
-
-    def clips(self, watch: Stopwatch | None = None) -> Generator[Clip, None, None]:
-        """As `FaceExtractor.clips`."""
-        return self.extractor.clips(self.info.path, watch, self)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Sampled:
-    """The decoded frames of a clip, all of one size.
-
-    images[t] is (H, W, 3) uint8 RGB; None where damaged, or of another size. odd_sizes: (W, H) of
-    all, most frequent first, where they differ.
-    """
-
-    path: str
-    index: int
-    fps: float
-    times_s: np.ndarray
-    images: list[np.ndarray | None]
-    notes: tuple[str, ...]
-    odd_sizes: tuple[tuple[int, int], ...] = ()
-
-    def without_pictures(self) -> _Sampled:
-        return dataclasses.replace(self, images=[])
+        return VideoMetadata.of(self.info)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(W, H) px."""
-        height, width = self.present[0].shape[:2]
-        return width, height
+    def frame_times(self) -> FrameTimes:
+        return self.info.frame_times
 
-    @property
-    def present(self) -> list[np.ndarray]:
-        return [image for image in self.images if image is not None]
+    def looks(
+        self, samples: Mapping[int, np.ndarray], watch: Stopwatch | None = None
+    ) -> Generator[Look]:
+        """Looks at some moments of the video, in their order.
 
-    @property
-    def nbytes(self) -> int:
-        return sum(image.nbytes for image in self.present)
+        samples: number of a moment -> ascending indices of its frames, which lie behind those of
+        the moments before. Every moment comes, also one without a face or whose frames do not
+        decode, and its crops do not depend on which others are asked for. watch: times the stages
+        decode, detect and crop, and counts frames and faces.
 
-    def small(self, side_px: int) -> list[np.ndarray]:
-        """The frames that are there, long side at most `side_px`."""
-        return [shrink(image, side_px) for image in self.present]
-
-    def in_all_frames(self, detections: list[list[Face]]) -> list[list[Face]]:
-        """Detections by frame, from those by frame that is there."""
-        by_frame = iter(detections)
-        return [[] if image is None else next(by_frame) for image in self.images]
-
-
-def _sampled(
-    path: str, index: int, info: VideoInfo, times_s: np.ndarray, images: list[np.ndarray | None]
-) -> _Sampled:
-    """A clip of these frames, of the size that most of them have: of two the one that came first.
-
-    Raises VideoError where most of them are damaged.
-    """
-    sizes = Counter(image.shape[1::-1] for image in images if image is not None)
-    if 2 * sizes.total() < len(images):
-        raise VideoError(
-            "damaged",
-            "decode",
-            f"{path}: {len(images) - sizes.total()} of {len(images)} frames "
-            f"from {times_s[0]:.2f} s on do not decode; get the file again.",
-        )
-    if len(sizes) == 1:
-        return _Sampled(path, index, info.fps, times_s, images, info.notes)
-    ranked = [size for size, _ in sizes.most_common()]
-    kept = [i if i is not None and i.shape[1::-1] == ranked[0] else None for i in images]
-    return _Sampled(path, index, info.fps, times_s, kept, info.notes, tuple(ranked))
+        One way through the file, with the frames of two batches in memory. Raises VideoError where
+        the video cannot be read any further, reason "timeout" where that takes too long.
+        """
+        return self.extractor.looks(self.info, samples, watch or Stopwatch())
 
 
 def _confidence(tracks: Sequence[Track]) -> float:
@@ -321,33 +323,5 @@ def _confidence(tracks: Sequence[Track]) -> float:
     return max((track.score for track in tracks), default=0.0)
 
 
-def _turned(image: np.ndarray, quarters: int) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(image, quarters))
-
-
-def _mixed_sizes(clip: _Sampled) -> VideoError:
-    sizes = ", ".join(f"{width}x{height}" for width, height in clip.odd_sizes)
-    width, height = max(clip.odd_sizes)
-    return VideoError(
-        "damaged",
-        "decode",
-        f"{clip.path}: the picture changes size within a clip, from {clip.times_s[0]:.2f} s on "
-        f"({sizes} px), and no face lasts in one size. Give it one size, as by "
-        f"`ffmpeg -i IN -vf scale={width}:{height} OUT`, or take shorter clips.",
-    )
-
-
-class _Places:
-    """Where faces were seen last, for `number_tracks`, in a picture that may change size."""
-
-    def __init__(self) -> None:
-        self._size: tuple[int, int] | None = None
-        self._faces: dict[int, Face] = {}
-
-    def at(self, size: tuple[int, int]) -> dict[int, Face]:
-        """By number of the face, px of a picture of this size (W, H); the caller adds to them."""
-        if self._size and size != self._size:
-            scale = np.array(size) / self._size
-            self._faces = {number: face.scaled(scale) for number, face in self._faces.items()}
-        self._size = size
-        return self._faces
+def _turned(image: np.ndarray | None, quarters: int) -> np.ndarray | None:
+    return None if image is None else np.ascontiguousarray(np.rot90(image, quarters))

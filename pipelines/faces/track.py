@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import numpy as np
 
@@ -89,23 +88,6 @@ def link(detections: list[list[Face]]) -> list[Track]:
     return sorted(tracks, key=lambda track: -track.prominence)
 
 
-def number_tracks(tracks: list[Track], places: dict[int, Face]) -> list[int]:
-    """The number of each track of a clip, so that a face keeps its own from clip to clip.
-
-    It is that of the face that was last in the same place; to the others go the lowest numbers
-    that are left, the most prominent first. So a face that is alone is 0 wherever it moves.
-    places: number -> the face when last seen, over the clips before; taken further here.
-    """
-    seen = [[face for face in track.faces if face] for track in tracks]
-    placed = list(places)
-    pairs = match(list(places.values()), [faces[0] for faces in seen], LINK_IOU)
-    same = {j: placed[i] for i, j in pairs}
-    left = (number for number in itertools.count() if number not in same.values())
-    numbers = [same[j] if j in same else next(left) for j in range(len(tracks))]
-    places.update({number: faces[-1] for number, faces in zip(numbers, seen, strict=True)})
-    return numbers
-
-
 def fill_gaps(track: Track) -> Track:
     """The track with short gaps filled by interpolation; longer ones stay empty."""
     seen = np.flatnonzero(track.seen)
@@ -134,6 +116,8 @@ def smooth_landmarks(track: Track) -> np.ndarray:
     """
     out = np.zeros((len(track.faces), 5, 2), np.float32)
     seen = np.flatnonzero(track.seen)
+    if not len(seen):
+        return out
     points = np.array([f.landmarks for f in track.faces if f], np.float64)  # (N, 5, 2)
     later = (seen[None] - seen[:, None]).astype(np.float64)  # (N, N) frames from row to column
     moved = np.sqrt(np.square(points[None] - points[:, None]).sum(-1).mean(-1))  # (N, N) px

@@ -60,22 +60,13 @@ class _Damaged(Exception):
 
 
 def _runs(info: VideoInfo, indices: Sequence[int]) -> list[tuple[int | None, list[int]]]:
-    """(keyframe to seek to, what is wanted from there on) in pts or, untimed, in places.
-
-    Decoding starts anew only where a keyframe lies between one wanted frame and the next.
-    """
+    """(keyframe to seek to, what is wanted from there on) in pts or, untimed, in places."""
     if not info.timed:
         return [(None, [int(i) for i in indices])]
-    runs: list[tuple[int | None, list[int]]] = []
-    position = info.pts[0]
-    for target in (info.pts[int(i)] for i in indices):
-        place = bisect.bisect_right(info.keyframes, target) - 1
-        start = info.keyframes[place] if place >= 0 else info.pts[0]
-        if not runs or start > position:
-            runs.append((start if start > info.pts[0] else None, []))
-        runs[-1][1].append(target)
-        position = target
-    return runs
+    return [
+        (info.pts[start] if start else None, [info.pts[i] for i in wanted])
+        for start, wanted in info.frame_times.runs(indices)
+    ]
 
 
 def _read_run(

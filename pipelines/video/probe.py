@@ -74,13 +74,59 @@ class VideoInfo:
         """(frames,) float64: seconds from the first frame, ascending."""
         return (np.array(self.pts) - self.pts[0]) * self.time_base
 
+    @functools.cached_property
+    def frame_times(self) -> FrameTimes:
+        return FrameTimes(self.times_s, np.searchsorted(self.pts, self.keyframes))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameTimes:
+    """When the frames of a video are shown, and what it takes to decode some of them.
+
+    times_s: (N,) float64, seconds from the first frame. keyframes: (K,) int64, ascending indices
+    of the frames that a seek leads to; none where the container has no index of them.
+    """
+
+    times_s: np.ndarray
+    keyframes: np.ndarray
+
+    @property
+    def seekable(self) -> bool:
+        """Whether decoding may begin elsewhere than at the first frame."""
+        return len(self.keyframes) > 0
+
+    def runs(self, indices: Sequence[int]) -> list[tuple[int, list[int]]]:
+        """(frame from which to decode, those wanted from there on), of ascending indices.
+
+        Decoding starts anew only where a keyframe lies between one wanted frame and the next.
+        """
+        runs: list[tuple[int, list[int]]] = []
+        position = 0
+        places = np.searchsorted(self.keyframes, indices, side="right") - 1
+        for index, place in zip(indices, places.tolist(), strict=True):
+            start = int(self.keyframes[place]) if place >= 0 else 0
+            if not runs or start > position:
+                runs.append((start, []))
+            runs[-1][1].append(int(index))
+            position = int(index)
+        return runs
+
+    def frames_to_decode(self, indices: Sequence[int]) -> int:
+        """How many frames the decoder must go through for those at these ascending indices: from
+        the keyframe before them, or else from the first frame, to the last of each run.
+
+        It is given a few more, since it hands on a frame some packets later, and more again where
+        a file's index does not hold.
+        """
+        return sum(wanted[-1] + 1 - start for start, wanted in self.runs(indices))
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoMetadata:
     """A video file as people are told of it.
 
     duration_s: from the first frame to the end of the last. width, height: px as coded. frames:
-    all that it holds. sampled: times of those that are looked at, by clip, seconds from the first.
+    all that it holds.
     """
 
     container: str
@@ -90,11 +136,9 @@ class VideoMetadata:
     fps: float
     duration_s: float
     frames: int
-    sampled: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, info: VideoInfo, clips: Sequence[np.ndarray]) -> VideoMetadata:
-        """clips: indices of the frames of each, from `sample_clips`."""
+    def of(cls, info: VideoInfo) -> VideoMetadata:
         return cls(
             container=info.container,
             codec=info.codec,
@@ -103,11 +147,6 @@ class VideoMetadata:
             fps=round(info.fps, 3),
             duration_s=round(float(info.times_s[-1]) + 1 / info.fps, 3),
             frames=info.frames,
-            # By way of float32, as the times of clips, so that both round to the same.
-            sampled=tuple(
-                tuple(round(float(t), 3) for t in info.times_s[clip].astype(np.float32))
-                for clip in clips
-            ),
         )
 
 

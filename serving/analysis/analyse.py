@@ -5,50 +5,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
-from pipelines.clip import Clip, VideoError
-from pipelines.config import PreprocessConfig
+from pipelines.clip import Look
+from pipelines.coverage import ScanSettings
 from pipelines.names import escape
-from pipelines.video.probe import VideoMetadata
-from serving.analysis.crops import Crop, CropSelection
-from serving.analysis.report_document import ReportInputs, build
-from serving.analysis.video_result import (
-    ClipScore,
-    VideoResult,
-    by_one_version,
-    clip_score,
-    judge,
-    predictions,
-)
+from pipelines.video.moments import Moments
+from pipelines.video.probe import FrameTimes, VideoMetadata
+from serving.analysis.crops import Crop, CropSelection, Face, Strip
+from serving.analysis.report_document import MAX_TRACKS, ReportInputs, build
+from serving.analysis.scan import FaceSource, FaceVideo, result, scan, sha256_of
+from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import BATCH, InvalidRequest, Model, Prediction
-
-
-class FaceVideo(Protocol):
-    """A video file that was probed, and the faces in it."""
-
-    @property
-    def metadata(self) -> VideoMetadata: ...
-
-    def clips(self) -> Generator[Clip]: ...
-
-
-class FaceSource(Protocol):
-    """Where the faces of videos come from: a FaceExtractor, or a process that has one."""
-
-    @property
-    def config(self) -> PreprocessConfig: ...
-
-    def open(self, path: str) -> FaceVideo: ...
-
 
 # Called with the stage (decode, faces, model or report), the share of it that is done where that
 # can be told, 0 to 1, and a word on it.
@@ -61,40 +35,43 @@ class Cancelled(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analysis:
-    """A report document, the result that it tells of, and what belongs to its list of faces.
+    """A report document, the result that it tells of, and the pictures that belong to it.
 
-    document: JSON, `dfdetect-report/1`. crops: the JPEG of each face. heat_maps: where the
-    model looked in each, (h, w) float32, 0 to 1, or None.
+    document: JSON, `dfdetect-report/1`. crops: the JPEG of each of its faces. heat_maps: where the
+    model looked in each, (h, w) float32, 0 to 1, or None. strip: the JPEG of each of its strip.
     """
 
     document: dict[str, Any]
     result: VideoResult
     crops: list[bytes]
     heat_maps: list[np.ndarray | None]
+    strip: list[bytes]
 
 
-class ScoredClips:
-    """What is kept of a video's clips as they go by: numbers, and the crops of the report."""
+class _Pictures:
+    """What a report needs of the moments that go by, beside their scores."""
 
-    def __init__(self) -> None:
-        self.scores: list[ClipScore] = []
-        self.crops = CropSelection()
-        self.detail = ""  # why there is no clip
-        # By track: time of each frame with the face -> P(fake) of that frame.
-        self.frames: defaultdict[int, dict[float, float]] = defaultdict(dict)
+    def __init__(self, row: Moments):
+        self._row = row
+        self.crops, self.strip = CropSelection(), Strip()
+        # By face: time of each frame with it -> P(fake) of that frame.
+        self.frames: dict[Face, dict[float, float]] = {}
 
-    def add(self, clip: Clip, prediction: Prediction) -> None:
-        self.scores.append(clip_score(clip, prediction))
-        self.crops.add(clip, prediction)
-        for frame in clip.has_crop.nonzero()[0].tolist():
-            time_s = round(float(clip.times_s[frame]), 3)
-            self.frames[clip.track][time_s] = prediction.frame_probability[frame]
+    def add(self, look: Look, predictions: Sequence[Prediction]) -> None:
+        self.crops.add(look, predictions)
+        self.strip.add(look, self._row)
+        for clip, prediction in zip(look.clips, predictions, strict=True):
+            self.frames[clip.index, clip.track] = {
+                round(float(clip.times_s[frame]), 3): prediction.frame_probability[frame]
+                for frame in clip.has_crop.nonzero()[0].tolist()
+            }
 
 
 def analyse(
     path: str,
     faces: FaceSource,
     model: Model,
+    settings: ScanSettings | None = None,
     *,
     name: str | None = None,
     sha256: str | None = None,
@@ -104,39 +81,76 @@ def analyse(
     """The report on a video, by the rule and the code that `predict_video` uses.
 
     name: what the file is called in the report. sha256: of the file, where the caller has it.
-    cancelled: asked between batches of clips. Holds a few clips and the crops of the report,
-    however long the video is. Raises VideoError for a video that cannot be read, ModelServerError
-    for a model that does not answer or is replaced meanwhile, Cancelled. A video without a usable
-    face is a result: NO_FACE.
+    cancelled: asked between moments. Holds some moments and the pictures of the report, however
+    long the video is. Raises VideoError for a video that cannot be read, ModelServerError for a
+    model that does not answer or is replaced meanwhile, Cancelled. A video without a usable face
+    is a result: NO_FACE.
     """
+    settings = settings or ScanSettings()
     run = _Run(on_progress or (lambda *_: None), cancelled or (lambda: False))
     with by_one_version(model, faces.config) as (config, version):
         run.enter("decode")
+        sha256 = sha256 or sha256_of(path)
         video = faces.open(path)
-        metadata = video.metadata
-        frames_sampled = sum(map(len, metadata.sampled))
-        clips = run.score_clips(video, model, path, frames_sampled)
-        crops = clips.crops.chosen()
-        heat_maps = run.explained(model, [crop for _, crop in crops])
-    result = judge(
-        path,
-        clips.scores,
-        config.thresholds,
-        version,
-        faces.config.fingerprint,
-        clips.detail,
-        frames_sampled=frames_sampled,
-    )
+        row = Moments.of(video.frame_times.times_s, faces.config)
+        pictures = _Pictures(row)
+        scanned = scan(
+            _TimedVideo(run, video),
+            _TimedModel(run, model),
+            faces.config,
+            config.thresholds,
+            settings,
+            sha256,
+            on_look=pictures.add,
+            on_progress=run.on_moment,
+        )
+        judged = result(path, scanned, config.thresholds, version, faces.config, settings)
+        ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
+        crops = pictures.crops.chosen(scanned.tracks, ranked)
+        heat_maps = run.explained(model, [crop for _, _, crop in crops])
+    strip = pictures.strip.chosen(row)
     run.enter("report")
     file = {
         "name": name if name is not None else escape(os.path.basename(path)),
-        "sha256": sha256 or sha256_of(path),
+        "sha256": sha256,
         "bytes": os.path.getsize(path),
     }
     document = build(
-        ReportInputs(result, clips.frames, crops, heat_maps, metadata, file, config, run.times())
+        ReportInputs(
+            result=judged,
+            frames=_by_track(pictures.frames, scanned.tracks),
+            sampled=[_times_s(row, moment.moment) for moment in scanned.moments if not moment.damaged],
+            crops=crops,
+            heat_maps=heat_maps,
+            strip=[time_s for time_s, _ in strip],
+            metadata=video.metadata,
+            file=file,
+            config=config,
+            seconds=run.times(),
+        )
     )
-    return Analysis(document, result, [jpeg(crop.image) for _, crop in crops], heat_maps)
+    return Analysis(
+        document,
+        judged,
+        [jpeg(crop.image) for _, _, crop in crops],
+        heat_maps,
+        [thumbnail for _, thumbnail in strip],
+    )
+
+
+def _by_track(
+    frames: Mapping[Face, Mapping[float, float]], tracks: Mapping[Face, int]
+) -> dict[int, dict[float, float]]:
+    by_track: dict[int, dict[float, float]] = {}
+    for face, of_frames in frames.items():
+        by_track.setdefault(tracks[face], {}).update(of_frames)
+    return by_track
+
+
+def _times_s(row: Moments, moment: int) -> list[float]:
+    """Of the moment's frames, by way of float32, as those of clips, so that both round alike."""
+    times_s = row.times_s[row.samples[moment]].astype(np.float32)
+    return [round(float(time), 3) for time in times_s]
 
 
 class _Run:
@@ -153,33 +167,20 @@ class _Run:
             raise Cancelled
         self._on_progress(stage, done, detail)
 
-    def score_clips(self, video: FaceVideo, model: Model, path: str, frames: int) -> ScoredClips:
-        """frames: how many are sampled from the video. Raises VideoError, Cancelled."""
-        scored = ScoredClips()
-        try:
-            with contextlib.closing(video.clips()) as clips:
-                timed = self._timed_clips(clips, frames)
-                for clip, prediction in predictions(_TimedModel(self, model), timed):
-                    scored.add(clip, prediction)
-        except VideoError as error:
-            if error.reason != "no_face":
-                raise
-            scored.detail = error.detail.removeprefix(f"{path}: ")  # a report may be shared
-        return scored
+    def on_moment(self, done: int, planned: int) -> None:
+        """Raises Cancelled."""
+        self.enter("faces", done / planned, f"{done} of {planned} moments")
 
-    def _timed_clips(self, clips: Iterator[Clip], frames: int) -> Iterator[Clip]:
-        """The clips; the time that they keep us waiting is counted."""
-        frames_of_clip: dict[int, int] = {}
-        while True:
-            started = time.monotonic()
-            clip = next(clips, None)
-            self._faces_s += time.monotonic() - started
-            if clip is None:
-                return
-            frames_of_clip[clip.index] = len(clip.images)
-            done = sum(frames_of_clip.values())
-            self.enter("faces", done / frames, f"{done} of {frames} frames")
-            yield clip
+    def timed_looks(self, looks: Generator[Look]) -> Generator[Look]:
+        """The looks; the time that they keep us waiting is counted."""
+        with contextlib.closing(looks):
+            while True:
+                started = time.monotonic()
+                look = next(looks, None)
+                self._faces_s += time.monotonic() - started
+                if look is None:
+                    return
+                yield look
 
     def timed_inference(self, call: Callable[[], Any], clips: int) -> Any:
         """The answer of the model; the time that it takes is counted."""
@@ -209,6 +210,24 @@ class _Run:
         return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
+class _TimedVideo:
+    """A video whose looks are timed."""
+
+    def __init__(self, run: _Run, video: FaceVideo):
+        self._run, self._video = run, video
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        return self._video.metadata
+
+    @property
+    def frame_times(self) -> FrameTimes:
+        return self._video.frame_times
+
+    def looks(self, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
+        return self._run.timed_looks(self._video.looks(samples))
+
+
 class _TimedModel:
     """A model whose predictions are timed, and not asked for once the caller wants none."""
 
@@ -226,8 +245,3 @@ def jpeg(image: bytes) -> bytes:
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None  # it is one of our own crops
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def sha256_of(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

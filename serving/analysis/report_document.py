@@ -18,6 +18,7 @@ from serving.client import ModelConfig
 
 SCHEMA = "dfdetect-report/1"
 MAX_PEAKS = 5
+MAX_TRACKS = 16  # that are listed: of a film every shot may show new faces
 SAMPLE_MODEL = (
     "This model was trained on a generated set, to try the system; what it says of real videos "
     "means nothing."
@@ -41,8 +42,10 @@ class ReportInputs:
 
     result: VideoResult
     frames: Mapping[int, Mapping[float, float]]  # track -> time of a frame with it -> P(fake)
-    crops: Sequence[tuple[Kind, Crop]]
+    sampled: Sequence[Sequence[float]]  # times of the frames of each moment that was looked at
+    crops: Sequence[tuple[Kind, int, Crop]]  # with the track
     heat_maps: Sequence[np.ndarray | None]
+    strip: Sequence[float]  # times of its thumbnails
     metadata: VideoMetadata
     file: Mapping[str, Any]  # name, sha256, bytes
     config: ModelConfig
@@ -52,8 +55,10 @@ class ReportInputs:
 def build(inputs: ReportInputs) -> dict[str, Any]:
     """The document."""
     result, thresholds = inputs.result, inputs.config.thresholds
-    times_s = sorted({time for clip in inputs.metadata.sampled for time in clip})
+    times_s = sorted({time for moment in inputs.sampled for time in moment})
     with_face = {time for seen in inputs.frames.values() for time in seen}
+    listed = {track for _, track, _ in inputs.crops}
+    frames = {track: seen for track, seen in inputs.frames.items() if track in listed}
     return {
         "schema": SCHEMA,
         "verdict": str(result.verdict),
@@ -66,21 +71,23 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "frames_sampled": len(times_s),
         "frames_with_face": len(with_face),
         "median_face_px": result.median_face_px,
-        "tracks": [_track(track, inputs, times_s) for track in result.tracks],
-        "peaks": peaks(inputs.frames, inputs.metadata.sampled, thresholds.fake_above),
+        "coverage": result.coverage.to_dict() if result.coverage else None,
+        "tracks": list(_tracks(inputs, times_s)),
+        "peaks": peaks(frames, inputs.sampled, thresholds.fake_above),
         "faces": [
             {
                 "n": n,
-                "track": crop.track,
+                "track": track,
                 "time_s": crop.time_s,
                 "frame_probability": crop.frame_probability,
                 "kind": kind,
                 "heat_map": heat_map is not None,
             }
-            for n, ((kind, crop), heat_map) in enumerate(
+            for n, ((kind, track, crop), heat_map) in enumerate(
                 zip(inputs.crops, inputs.heat_maps, strict=True)
             )
         ],
+        "strip": [{"n": n, "time_s": time_s} for n, time_s in enumerate(inputs.strip)],
         "file": {**inputs.file, **_of_file(inputs.metadata)},
         "model": _model(result, inputs.config),
         "processing_s": dict(inputs.seconds),
@@ -124,7 +131,9 @@ def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
     yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
     if len(result.tracks) > 1:
-        yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides."
+        listed = f" The {MAX_TRACKS} highest-scoring ones are listed."
+        more = listed if len(result.tracks) > MAX_TRACKS else ""
+        yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides.{more}"
     score = result.probability_fake
     if score is not None and any(track.probability_fake > score for track in result.tracks):
         yield "A face that scores higher is seen too small or too briefly to be called FAKE."
@@ -137,21 +146,19 @@ def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str
         )
 
 
-def _track(track: TrackResult, inputs: ReportInputs, times_s: Sequence[float]) -> dict[str, Any]:
-    seen = inputs.frames[track.track]
-    best = [
-        n
-        for n, (kind, crop) in enumerate(inputs.crops)
-        if (kind, crop.track) == ("best", track.track)
-    ]
-    return {
-        **dataclasses.asdict(track),
-        "verdict": str(track.verdict),
-        "decides": track.track == inputs.result.decides,
-        "face": best[0],
-        "times_s": list(times_s),
-        "frame_probability": [seen.get(time) for time in times_s],
-    }
+def _tracks(inputs: ReportInputs, times_s: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """Those of which there is a picture, the highest-scoring first."""
+    pictures = {track: n for n, (kind, track, _) in enumerate(inputs.crops) if kind == "best"}
+    by_number = {track.track: track for track in inputs.result.tracks}
+    for number, face in pictures.items():
+        seen = inputs.frames[number]
+        yield {
+            **by_number[number].to_dict(),
+            "decides": number == inputs.result.decides,
+            "face": face,
+            "times_s": list(times_s),
+            "frame_probability": [seen.get(time) for time in times_s],
+        }
 
 
 def peaks(

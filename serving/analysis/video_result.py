@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from pipelines.clip import Clip
 from pipelines.config import PreprocessConfig
+from pipelines.coverage import Coverage, ScanSettings
 from pipelines.names import escape
-from pipelines.verdict import ClipEvidence, Thresholds, TrackVerdict, Verdict, judge_tracks
+from pipelines.verdict import (
+    ClipEvidence,
+    Segment,
+    Thresholds,
+    TrackVerdict,
+    Verdict,
+    judge_tracks,
+)
 from serving.client import (
-    BATCH,
     FingerprintMismatch,
     Model,
     ModelConfig,
@@ -28,7 +34,7 @@ from serving.client import (
 class ClipScore:
     """All that is kept of a clip once the model has seen it; times in seconds of the video.
 
-    has_face: of each frame that was looked at whether the face is in it. face_px: median over
+    clip: the number of its moment in the video. track: that of its face. has_face: of each frame that was looked at whether the face is in it. face_px: median over
     these of the face box's shorter side, px of the video; None where it was not kept. notes: the
     clip's.
     """
@@ -58,13 +64,20 @@ class ClipScore:
     def evidence(self) -> ClipEvidence:
         """What of it the verdict rests on."""
         return ClipEvidence(
-            self.clip, self.track, self.probability_fake, sum(self.has_face), self.face_px
+            clip=self.clip,
+            track=self.track,
+            probability_fake=self.probability_fake,
+            frames=sum(self.has_face),
+            face_px=self.face_px,
+            start_s=self.start_s,
+            end_s=self.end_s,
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackResult:
-    """The verdict on one face; times in seconds from the video's start."""
+    """The verdict on one face; times in seconds from the video's start. segments: where it is
+    FAKE, in order of time."""
 
     track: int
     verdict: Verdict
@@ -73,6 +86,20 @@ class TrackResult:
     end_s: float
     frames: int
     median_face_px: float | None = None
+    segments: tuple[Segment, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON."""
+        segments = [
+            {
+                "start_s": part.start_s,
+                "end_s": part.end_s,
+                "probability_fake": part.score,
+                "clips": part.clips,
+            }
+            for part in self.segments
+        ]
+        return {**dataclasses.asdict(self), "verdict": str(self.verdict), "segments": segments}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +109,9 @@ class VideoResult:
     path: as text that can be printed and stored (`pipelines.names`). model: its name and version.
     fingerprint: that of the preprocessing. frames_sampled: those that were looked at;
     frames_with_face: those of them with any. median_face_px: of the track that decides, whose
-    number is `decides`. reasons: why the evidence is too little, if so. notes: what was done to
-    see the faces, where that was not the usual.
+    number is `decides`. reasons: why there is too little for a verdict, if so. notes: what was done
+    to see the faces, where that was not the usual, and what was left out. coverage: what of the
+    video was looked at.
     """
 
     path: str
@@ -101,22 +129,35 @@ class VideoResult:
     median_face_px: float | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+
+    @property
+    def ranked(self) -> tuple[TrackResult, ...]:
+        """The tracks as people are shown them: the highest-scoring first."""
+        return tuple(sorted(self.tracks, key=lambda track: (-track.probability_fake, track.track)))
+
+    @property
+    def segments(self) -> list[tuple[float, float]]:
+        """(start, end) in seconds of where a face is FAKE, of all of them."""
+        return [(part.start_s, part.end_s) for track in self.tracks for part in track.segments]
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """JSON."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            **values,
+            "verdict": str(self.verdict),
+            "tracks": [track.to_dict() for track in self.tracks],
+            "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "coverage": self.coverage.to_dict() if self.coverage else None,
+        }
 
 
 class Predictor(Protocol):
     """The part of a Model that gives scores."""
 
     def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]: ...
-
-
-def predictions(model: Predictor, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Prediction]]:
-    """Each clip with the model's prediction; a batch of clips is held at a time."""
-    waiting = iter(clips)
-    while batch := list(islice(waiting, BATCH)):
-        yield from zip(batch, model.predict([clip.images for clip in batch]), strict=True)
 
 
 @contextlib.contextmanager
@@ -165,17 +206,17 @@ def judge(
     scores: Sequence[ClipScore],
     thresholds: Thresholds,
     model: str,
-    fingerprint: str,
-    detail: str = "",
-    *,
-    frames_sampled: int | None = None,
+    crops: PreprocessConfig,
+    coverage: Coverage,
+    settings: ScanSettings,
+    notes: Sequence[str] = (),
 ) -> VideoResult:
     """The verdict on a video from all of its clips, in any order. No clips: NO_FACE.
 
-    detail: why there is no clip. frames_sampled: of the whole video, for a clip without a face has
-    no score; None where that was not kept, and only those of the clips with a face are known.
+    model: its name and version. coverage: what was looked at, by these settings. notes: what was
+    left out.
     """
-    video = judge_tracks((score.evidence for score in scores), thresholds)
+    video = judge_tracks((score.evidence for score in scores), thresholds, coverage, settings)
     any_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
     for score in scores:
         pairs = zip(any_face.get(score.clip, score.has_face), score.has_face, strict=True)
@@ -186,19 +227,26 @@ def judge(
         verdict=video.verdict,
         probability_fake=video.score,
         model=model,
-        fingerprint=fingerprint,
-        frames_sampled=(
-            sum(map(len, any_face.values())) if frames_sampled is None else frames_sampled
-        ),
+        fingerprint=crops.fingerprint,
+        frames_sampled=coverage.frames,
         frames_with_face=sum(map(sum, any_face.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),
         tracks=tuple(_track_result(track, scores) for track in video.tracks),
-        detail=detail,
+        detail="" if scores else _no_face(crops),
         decides=deciding.track if deciding else None,
         median_face_px=deciding.evidence.face_px if deciding else None,
-        reasons=tuple(deciding.evidence.lacks()) if deciding else (),
-        notes=tuple(dict.fromkeys(note for score in scores for note in score.notes)),
+        reasons=video.reasons,
+        notes=tuple(dict.fromkeys([*(note for s in scores for note in s.notes), *notes])),
+        coverage=coverage,
+    )
+
+
+def _no_face(crops: PreprocessConfig) -> str:
+    return (
+        f"no face of {crops.min_face} px or more (at {crops.detect_side} px) with score "
+        f"{crops.min_confidence} in {crops.min_face_share:.0%} of the frames of any moment that "
+        "was looked at."
     )
 
 
@@ -212,4 +260,5 @@ def _track_result(track: TrackVerdict, scores: Sequence[ClipScore]) -> TrackResu
         end_s=max(score.end_s for score in own),
         frames=track.evidence.frames,
         median_face_px=track.evidence.face_px,
+        segments=track.segments,
     )

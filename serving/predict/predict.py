@@ -5,57 +5,37 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from pipelines.clip import Clip, VideoError
-from pipelines.config import PreprocessConfig
+from pipelines.clip import VideoError
+from pipelines.coverage import ScanSettings
 from pipelines.errors import explain
 from pipelines.names import escape
-from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
-from serving.analysis.video_result import (
-    ClipScore,
-    VideoResult,
-    by_one_version,
-    clip_score,
-    judge,
-    predictions,
-)
+from serving.analysis.scan import FaceSource, OnProgress, result, scan, sha256_of
+from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import Model, ModelServerError
 
 
-class Extractor(Protocol):
-    config: PreprocessConfig
-
-    def clips(self, path: str, watch: Stopwatch) -> Iterator[Clip]: ...
-
-
-def predict_video(path: str, extractor: Extractor, model: Model) -> VideoResult:
+def predict_video(
+    path: str,
+    faces: FaceSource,
+    model: Model,
+    settings: ScanSettings | None = None,
+    on_progress: OnProgress | None = None,
+) -> VideoResult:
     """The verdict on one video.
 
-    Holds a few clips in memory, however long the video is. Raises VideoError for a video that
+    Holds some moments in memory, however long the video is. Raises VideoError for a video that
     cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
     video without a usable face is a result: NO_FACE.
     """
-    scores: list[ClipScore] = []
-    detail, watch = "", Stopwatch()
-    with by_one_version(model, extractor.config) as (config, version):
-        try:
-            scored = predictions(model, extractor.clips(path, watch))
-            scores = [clip_score(clip, prediction) for clip, prediction in scored]
-        except VideoError as error:
-            if error.reason != "no_face":
-                raise
-            detail = error.detail
-    fingerprint = extractor.config.fingerprint
-    return judge(
-        str(path),
-        scores,
-        config.thresholds,
-        version,
-        fingerprint,
-        detail,
-        frames_sampled=watch.counts[FRAMES_SAMPLED],
-    )
+    settings, crops = settings or ScanSettings(), faces.config
+    with by_one_version(model, crops) as (config, version):
+        video, content = faces.open(path), sha256_of(path)
+        scanned = scan(
+            video, model, crops, config.thresholds, settings, content, on_progress=on_progress
+        )
+    return result(str(path), scanned, config.thresholds, version, crops, settings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.coverage import ScanSettings
 from pipelines.model_contract import model_folder
+from serving.analysis.report_document import MAX_TRACKS
+from serving.analysis.scan import OnProgress
+from serving.analysis.sentences import fake_parts, looked_at
 from serving.analysis.video_result import VideoResult
 from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
 from serving.predict.csv_table import CsvTable, check_place
@@ -40,11 +44,13 @@ def predict_files(
     as_json: bool = False,
     csv: Path | None = None,
     reports: Path | None = None,
+    settings: ScanSettings | None = None,
 ) -> int:
     """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
 
     Tells of each as it comes, so that what is done is there however it ends. open_model: called
     only where there is a video. csv: a table to write. reports: a folder for a page on each video.
+    settings: how closely to look.
     Raises OSError, ValueError or ModelServerError where nothing, or nothing more, can be done.
     """
     if csv:
@@ -55,7 +61,9 @@ def predict_files(
         judged: Iterable[Outcome] = ()
         if inputs.videos:
             model = stack.enter_context(contextlib.closing(open_model()))
-            judged = _judge_all(inputs.videos, model, as_json, reports)
+            judged = _judge_all(
+                inputs.videos, model, as_json, reports, settings or ScanSettings()
+            )
         # Only now: an earlier table stays where there is no model.
         lists: list[CsvTable | JsonList] = []
         if csv:
@@ -84,35 +92,45 @@ def _look_up(names: Sequence[str]) -> tuple[Inputs, list[Outcome]]:
 
 
 def _judge_all(
-    videos: Sequence[str], model: Model, as_json: bool, reports: Path | None
+    videos: Sequence[str],
+    model: Model,
+    as_json: bool,
+    reports: Path | None,
+    settings: ScanSettings,
 ) -> Iterable[Outcome]:
     """The outcome of each video as it comes; people are told of it once the caller has it."""
     config = model.config()
-    judge_video = _judge(model, config, reports)
 
     def told() -> Iterator[Outcome]:
         # On a terminal the bar would be drawn into the list.
-        with progress_bar(len(videos), shown=not (as_json and sys.stdout.isatty())) as advance:
+        with progress_bar(len(videos), shown=not (as_json and sys.stdout.isatty())) as bar:
+            judge_video = _judge(model, config, reports, settings, bar.moments_done)
             for outcome in outcomes(videos, judge_video):
                 yield outcome
                 if outcome.result is None:
                     _complain(outcome)
                 elif not as_json:
                     print(describe(outcome.result, config.thresholds.calibrated), flush=True)
-                advance()
+                bar.video_done()
 
     return told()
 
 
-def _judge(model: Model, config: ModelConfig, reports: Path | None) -> JudgeVideo:
+def _judge(
+    model: Model,
+    config: ModelConfig,
+    reports: Path | None,
+    settings: ScanSettings,
+    on_progress: OnProgress,
+) -> JudgeVideo:
     # Only now: the detector takes seconds to load, and a dead server has shown already.
     from pipelines.faces.extract import FaceExtractor
     from serving.predict.report_files import ReportFiles
 
     extractor = FaceExtractor(config.preprocess)
     if reports:
-        return ReportFiles(reports, extractor, model)
-    return lambda path: (predict_video(path, extractor, model), "")
+        return ReportFiles(reports, extractor, model, settings, on_progress)
+    return lambda path: (predict_video(path, extractor, model, settings, on_progress), "")
 
 
 def _complain(outcome: Outcome) -> None:
@@ -125,33 +143,57 @@ def _note(text: str) -> None:
 
 
 def describe(result: VideoResult, calibrated: bool) -> str:
-    """A result for people: a line, one more for each face where there are several, why the
-    evidence is too little where it is, and what was done to see the faces.
+    """A result for people: a line; where it is fake; one more for each face where there are
+    several; why there is too little for a verdict, and what was done to see the faces.
 
     calibrated: whether the model's P(fake) is.
     """
+    looked = f"; {looked_at(result.coverage)}" if result.coverage else ""
     if result.probability_fake is None:
-        return f"{result.path}: {result.verdict}. {result.detail}"
+        return f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
     note = "" if calibrated else " (uncalibrated)"
     lines = [
         f"{result.path}: {result.verdict}, P(fake) = {result.probability_fake:.2f}{note}, "
-        f"{len(result.tracks)} face(s) in {result.frames_with_face} of {result.frames_sampled} "
-        f"sampled frames, {result.start_s:.1f}-{result.end_s:.1f} s"
+        f"{len(result.tracks)} face(s){looked}"
     ]
+    if result.coverage and (parts := fake_parts(result.segments, result.coverage.duration_s)):
+        lines.append(f"  {parts}")
     if len(result.tracks) > 1:
         lines += [
             f"  face {number}: {track.verdict}, P(fake) = {track.probability_fake:.2f}, "
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
-            for number, track in enumerate(result.tracks, 1)  # as in a report
+            for number, track in enumerate(result.ranked[:MAX_TRACKS], 1)  # as in a report
         ]
     return "\n".join(lines + [f"  {text}" for text in (*result.reasons, *result.notes)])
 
 
+class ProgressBar:
+    """How many videos are done and, of the one at work, how many moments."""
+
+    def __init__(self, bar: Progress, videos: int):
+        self._bar, self._videos = bar, bar.add_task("videos", total=videos)
+        self._moments = bar.add_task("moments", total=None, visible=False)
+
+    def moments_done(self, done: int, planned: int) -> None:
+        if done == 1:
+            self._bar.reset(self._moments, total=planned, visible=True)
+        self._bar.update(self._moments, completed=done, total=planned)
+
+    def video_done(self) -> None:
+        self._bar.advance(self._videos)
+        self._bar.update(self._moments, visible=False)
+
+
 @contextlib.contextmanager
-def progress_bar(videos: int, shown: bool = True) -> Iterator[Callable[[], None]]:
-    """A bar on standard error if that is a terminal -> what to call after each video."""
+def progress_bar(videos: int, shown: bool = True) -> Iterator[ProgressBar]:
+    """A bar on standard error if that is a terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(
         *columns,
         console=console,
@@ -159,5 +201,4 @@ def progress_bar(videos: int, shown: bool = True) -> Iterator[Callable[[], None]
         disable=not (shown and console.is_terminal),
         redirect_stdout=sys.stdout.isatty(),  # or what is piped on would go to the terminal
     ) as bar:
-        task = bar.add_task("", total=videos)
-        yield lambda: bar.advance(task)
+        yield ProgressBar(bar, videos)
