@@ -15,8 +15,9 @@ import cv2
 import jinja2
 import numpy as np
 
-from pipelines.coverage import MIN_USABLE_SHARE
+from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
+from serving.analysis.sentences import clock, fake_parts, looked_at
 from serving.analysis.timeline import SHAPES, timeline
 
 WEB = Path(__file__).parents[1] / "web"
@@ -145,13 +146,13 @@ def _view(
         )
         for face, crop, heat_map in zip(document["faces"], crops, heat_maps, strict=True)
     }
-    coverage = document["coverage"]
     return {
         "document": document,
         "word": word,
         "tone": tone,
         "score": score_text(document["probability_fake"], document["thresholds"]),
-        "coverage": _looked_at(coverage) if coverage else "",
+        "parts": _parts(document),
+        "coverage": _looked_at(document),
         "meaning": _meaning(document),
         "advice": _advice(document),
         "numbers": numbers,
@@ -169,17 +170,22 @@ def _view(
     }
 
 
-def _looked_at(coverage: Mapping[str, Any]) -> str:
-    """Looked at 64 moments of 9:50 (14 % of the video, 3 % of the frames), largest gap 9 s."""
-    moments = f"{coverage['moments']} moment{'' if coverage['moments'] == 1 else 's'}"
-    if not coverage["gaps"]:
-        return f"Looked at all {clock(coverage['duration_s'])} of the video, {moments}."
-    of_frames = coverage["frames"] / max(1, coverage["frames_total"])
-    return (
-        f"Looked at {moments} of {clock(coverage['duration_s'])} "
-        f"({percent(coverage['share'])} of the video, {percent(of_frames)} of the frames), "
-        f"largest gap {coverage['largest_gap_s']:.0f}{NBSP}s."
-    )
+def _looked_at(document: Mapping[str, Any]) -> str:
+    """How much of the video was looked at; "" where that is not known."""
+    if document["coverage"] is None:
+        return ""
+    sentence = looked_at(Coverage.from_dict(document["coverage"]), with_frames=True)
+    return sentence[0].upper() + sentence[1:].replace(" %", f"{NBSP}%") + "."
+
+
+def _parts(document: Mapping[str, Any]) -> str:
+    """Where the video is fake, if it is."""
+    segments = [
+        (part["start_s"], part["end_s"])
+        for track in document["tracks"]
+        for part in track["segments"]
+    ]
+    return fake_parts(segments, _length_s(document))
 
 
 def _length_s(document: Mapping[str, Any]) -> float:
@@ -283,15 +289,7 @@ def exact(share: float) -> str:
 
 def moment(seconds: float) -> str:
     """A time in the video as 0:03.2."""
-    tenths = round(seconds * 10)
-    return f"{clock(tenths // 10)}.{tenths % 10}"
-
-
-def clock(seconds: float) -> str:
-    """A time in the video as 4:12 or 1:04:12."""
-    whole = round(seconds)
-    minutes = f"{whole // 60 % 60}:{whole % 60:02d}"
-    return f"{whole // 3600}:{minutes.zfill(5)}" if whole >= 3600 else minutes
+    return clock(seconds, tenths=True)
 
 
 def size(count: int) -> str:

@@ -511,6 +511,12 @@ def test_the_banner_says_how_much_was_looked_at(pictures):
     )
 
 
+def test_a_fake_part_is_said_as_such(pictures):
+    document = many_faces(faces=2)
+    said = "Likely FAKE between 4:12 and 4:42; nothing else reached the threshold."
+    assert said in Page(render(document, *pictures(document))).words
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
