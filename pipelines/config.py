@@ -66,9 +66,16 @@ class PreprocessConfig:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change when the crop of a face would. Not with `faces`: of the same
-        video the same face gives the same crops, whether others are kept beside it or not."""
-        made_by = {name: value for name, value in self.to_dict().items() if name != "faces"}
+        """16 hex digits that change when the crops of a clip would.
+
+        Not with what decides which faces and which moments of a video are kept: `faces` and
+        `clips_per_video`, and whether the moments are a few ("consecutive") or all of them, for
+        the same face in the same frames gives the same crops.
+        """
+        made_by = self.to_dict()
+        del made_by["faces"], made_by["clips_per_video"]
+        if self.sampling == "all":
+            made_by["sampling"] = "consecutive"
         text = json.dumps([CROP_ALGORITHM, made_by], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from dfdetect.commands import local_path, make_parser
+from pipelines.coverage import ScanSettings
+from pipelines.flags import add_flags, from_flags
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write a report of each video, one HTML file",
     )
+    add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
     return parser
 
 
@@ -67,6 +70,10 @@ def main(argv: list[str]) -> int:
             f"--model-server is {args.model_server!r}; give http://HOST:PORT or grpc://HOST:PORT."
         )
     try:
+        settings = from_flags(ScanSettings, args)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
         spec = ModelSpec.parse(args.model_name)
     except ValueError as error:
         parser.error(f"--model-name: {error}")
@@ -76,4 +83,5 @@ def main(argv: list[str]) -> int:
         as_json=args.json,
         csv=args.csv,
         reports=args.out_report,
+        settings=settings,
     )

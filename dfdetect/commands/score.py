@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dfdetect.commands.beam_job import make_job_parser, run_job
+from pipelines.coverage import ScanSettings
 from pipelines.flags import add_flags
 from serving.batch.settings import ScoreSettings
 
@@ -28,7 +29,8 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--output", required=True, help="folder for the results")
     add_flags(parser.add_argument_group("how to run"), ScoreSettings)
-    return run_job(parser, argv, (ScoreSettings,), _work)
+    add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
+    return run_job(parser, argv, (ScoreSettings, ScanSettings), _work)
 
 
 def _work(args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str]) -> int:
@@ -37,8 +39,8 @@ def _work(args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[st
     from serving.batch.score import print_summary, score
 
     console, started = Console(), time.monotonic()
-    (job,) = settings
-    info = score(args.input, args.model, args.output, job, beam_flags, console)
+    job, scan = settings
+    info = score(args.input, args.model, args.output, job, beam_flags, console, scan)
     if info:  # none of a dry run
         print_summary(console, args.output, info, time.monotonic() - started)
     return 0

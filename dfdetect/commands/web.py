@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 from dfdetect.commands import make_parser
+from pipelines.coverage import ScanSettings
 from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
@@ -19,9 +20,11 @@ def main(argv: list[str]) -> int:
     """Serves until SIGTERM or Ctrl-C; exit code 1 where the start fails."""
     parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
     add_flags(parser, Settings)
+    add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
     args = parser.parse_args(argv)
     try:
-        settings = from_flags(Settings, args)
+        scan = from_flags(ScanSettings, args)
+        settings = dataclasses.replace(from_flags(Settings, args), scan=scan)
     except ValueError as error:
         parser.error(str(error))
 

@@ -169,8 +169,9 @@ def any_error_rejects() -> Iterator[None]:
         raise VideoError("error", "", explain(error)) from error
 
 
-def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
-    """The face clips of a video on any file system. Raises VideoError as the extractor does."""
+@contextlib.contextmanager
+def local_video(uri: str, watch: Stopwatch) -> Iterator[str]:
+    """A local path to read a video on any file system from. Raises VideoError "unreachable"."""
     with contextlib.ExitStack() as stack:
         try:
             with watch.running("copy"):
@@ -178,6 +179,12 @@ def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
         except Exception as error:
             why = f"{uri}: cannot be copied to be read ({explain(error).rstrip('.')})."
             raise VideoError("unreachable", "copy", why) from error
+        yield path
+
+
+def read_clips(extractor: Any, uri: str, watch: Stopwatch) -> Iterator[Any]:
+    """The face clips of a video on any file system. Raises VideoError as the extractor does."""
+    with local_video(uri, watch) as path:
         yield from extractor.clips(path, watch)
 
 

@@ -20,6 +20,8 @@ import joblib
 import numpy as np
 import tensorflow as tf
 
+from pipelines.faces.boxes import overlap
+
 PYRAMID_FACTOR = 0.709  # the paper's
 P_CELL, P_STRIDE = 12, 2  # what one P-Net output looks at, and the step between two, px
 
@@ -138,20 +140,6 @@ class OutputNet(_Network):
         return self._dense(x), self._dense(x), tf.nn.softmax(self._dense(x))[:, 1]
 
 
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection of `box` (4,) with each of `boxes` (N, 4), over their union -> (N,)."""
-    common, area, areas = _overlap(box, boxes)
-    return common / np.maximum(area + areas - common, 1e-9)
-
-
-def _overlap(box: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Areas in px: common to `box` and each of the boxes, of `box`, of each."""
-    low = np.maximum(box[:2], boxes[:, :2])
-    high = np.minimum(box[2:4], boxes[:, 2:4])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    return common, (box[2:4] - box[:2]).prod(), (boxes[:, 2:4] - boxes[:, :2]).prod(axis=1)
-
-
 def suppress(
     boxes: np.ndarray, scores: np.ndarray, owners: np.ndarray, threshold: float
 ) -> np.ndarray:
@@ -175,7 +163,7 @@ def suppress_nested(
     while waiting.size:
         best, rest = waiting[0], waiting[1:]
         keep.append(best)
-        common, area, areas = _overlap(boxes[best], boxes[rest])
+        common, area, areas = overlap(boxes[best], boxes[rest])
         nested = common > threshold * np.minimum(area, areas)
         waiting = rest[~nested | (owners[rest] != owners[best])]
     return np.array(keep, int)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.clip import Clip, Sighting
 from pipelines.faces.align import crop, similarity
-from pipelines.faces.detect import iou
-from pipelines.faces.track import LINK_IOU, Track
+from pipelines.faces.boxes import LINK_IOU, iou
 from pipelines.video.cuts import is_cut
+
+if TYPE_CHECKING:  # it loads TensorFlow, which who only tells people apart need not
+    from pipelines.faces.track import Track
 
 APPEARANCE_PX = 16  # side of the aligned face that is compared
 LOOKS_AT = 5  # frames of a track whose mean it is

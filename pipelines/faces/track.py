@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from pipelines.faces.detect import Face, iou
+from pipelines.faces.boxes import LINK_IOU, iou
+from pipelines.faces.detect import Face
 
-LINK_IOU = 0.3  # boxes of one face in neighbouring samples overlap at least this much
 MAX_GAP = 3  # frames a face may be missed and still be the same track
 
 # Smoothing: how far in time frames are averaged, and how far a face may have moved meanwhile, as

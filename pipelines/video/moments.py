@@ -27,7 +27,11 @@ from pipelines.video.sampling import sample_clips
 # A video of so few moments is looked at completely: about 20 s at 25 frames a second.
 WHOLE_MOMENTS = 16
 FIRST_SHARE = 0.75  # of the moments that may be looked at, those of the first pass at most
+MAX_PASSES = 4  # over a video, the first among them
 SUSPECTS = 4  # the highest-scoring places whose neighbourhood a pass looks at
+# What lies between two samples of a moment counts as looked at, unless it is longer than this: of
+# a file whose frames are shown for various times, every second one may be shown for minutes.
+LONG_FRAMES_S = 2.0
 # Models that were trained on frames spread evenly over a share of each video ("uniform") see
 # those of so many seconds at once: half of a video of 10 s, the usual length of data sets.
 UNIFORM_S = 5.0
@@ -66,19 +70,16 @@ class Moments:
     @functools.cached_property
     def edges_s(self) -> np.ndarray:
         """(N + 1,) float64: where each moment begins, which is where the one before ends."""
-        starts = [self.times_s[sampled[0]] for sampled in self.samples]
-        return np.array([*starts, self.duration_s])
+        starts = [self.times_s[sampled[0]] for sampled in self.samples[1:]]
+        return np.array([0.0, *starts, self.duration_s])
 
     def coverage(self, looked_at: Mapping[int, bool]) -> Coverage:
         """looked_at: moment -> whether it has a usable face."""
-        edges, duration_s = self.edges_s, self.duration_s
         seen = sorted(looked_at)
-        ends = [0.0, *(float(edges[m + 1]) for m in seen)]
-        starts = [*(float(edges[m]) for m in seen), duration_s]
-        gaps = [(a, b) for a, b in zip(ends, starts, strict=True) if b > a]
+        gaps = self._gaps(seen)
         return Coverage(
-            duration_s=duration_s,
-            seconds=duration_s - sum(end - start for start, end in gaps),
+            duration_s=self.duration_s,
+            seconds=self.duration_s - sum(end - start for start, end in gaps),
             moments=len(seen),
             moments_with_face=sum(looked_at.values()),
             largest_gap_s=max((end - start for start, end in gaps), default=0.0),
@@ -86,6 +87,27 @@ class Moments:
             frames_total=len(self.times_s),
             gaps=tuple(gaps),
         )
+
+    def _gaps(self, seen: Sequence[int]) -> list[tuple[float, float]]:
+        """(start, end) in seconds, in order, of what `seen` moments leave out: the moments
+        between, and the frames between two samples where these are shown for long."""
+        edges_s = self.edges_s.tolist()
+        ends_s = np.append(self.times_s[1:], self.duration_s)  # when each frame gives way
+        gaps, seen_to = [], 0.0
+        for moment in seen:
+            sampled = self.samples[moment]
+            shown_to = ends_s[sampled].tolist()
+            starts = [seen_to, edges_s[moment], *shown_to[:-1]]
+            stops = [edges_s[moment], *self.times_s[sampled].tolist()]
+            allowed = [0.0, *[LONG_FRAMES_S] * len(sampled)]
+            gaps += [
+                (start, stop)
+                for start, stop, most in zip(starts, stops, allowed, strict=True)
+                if stop - start > most
+            ]
+            end = edges_s[moment + 1]
+            seen_to = shown_to[-1] if end - shown_to[-1] > LONG_FRAMES_S else end
+        return gaps + [(seen_to, self.duration_s)] * (self.duration_s > seen_to)
 
 
 def first_pass(moments: Moments, settings: ScanSettings, content: str) -> list[int]:
@@ -95,11 +117,10 @@ def first_pass(moments: Moments, settings: ScanSettings, content: str) -> list[i
     looked at completely.
     """
     number = len(moments)
-    limit = settings.max_clips or number
-    if number <= min(limit, WHOLE_MOMENTS):
-        return list(range(number))
-    slices = min(math.ceil(moments.duration_s / settings.every), math.ceil(FIRST_SHARE * limit))
-    if slices >= number:
+    slices = max(1, math.ceil(moments.duration_s / settings.every))
+    if settings.max_clips:
+        slices = min(slices, math.ceil(FIRST_SHARE * settings.max_clips))
+    if slices >= number or number <= min(settings.max_clips or number, WHOLE_MOMENTS):
         return list(range(number))
     drawn_s = (np.arange(slices) + [_draw(content, i) for i in range(slices)]) / slices
     places = np.searchsorted(moments.edges_s, drawn_s * moments.duration_s, side="right") - 1
@@ -152,8 +173,8 @@ def _beside_suspects(
     settings: ScanSettings,
 ) -> Iterator[int]:
     """Nearest first, of the most suspicious moments first, as far as the shortest fake reaches."""
-    moment_s = moments.duration_s / len(moments)
-    reach = max(1, math.ceil(settings.min_fake_s / moment_s) - 1)
+    moments_of_fake = settings.min_fake_s * len(moments) / max(moments.duration_s, 1e-9)
+    reach = max(1, math.ceil(min(moments_of_fake, len(moments))) - 1)
     ranked = sorted((-score, moment) for moment, score in scores.items() if score is not None)
     suspects = 0
     for negative, moment in ranked:

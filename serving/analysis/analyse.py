@@ -20,7 +20,7 @@ from pipelines.video.moments import Moments
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.crops import Crop, CropSelection, Face, Strip
 from serving.analysis.report_document import MAX_TRACKS, ReportInputs, build
-from serving.analysis.scan import FaceSource, FaceVideo, result, scan, sha256_of
+from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import BATCH, InvalidRequest, Model, Prediction
 
@@ -76,6 +76,7 @@ def analyse(
     name: str | None = None,
     sha256: str | None = None,
     on_progress: OnProgress | None = None,
+    on_moment: OnMoment | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Analysis:
     """The report on a video, by the rule and the code that `predict_video` uses.
@@ -87,7 +88,7 @@ def analyse(
     is a result: NO_FACE.
     """
     settings = settings or ScanSettings()
-    run = _Run(on_progress or (lambda *_: None), cancelled or (lambda: False))
+    run = _Run(on_progress, on_moment, cancelled)
     with by_one_version(model, faces.config) as (config, version):
         run.enter("decode")
         sha256 = sha256 or sha256_of(path)
@@ -102,7 +103,7 @@ def analyse(
             settings,
             sha256,
             on_look=pictures.add,
-            on_progress=run.on_moment,
+            on_moment=run.on_moment,
         )
         judged = result(path, scanned, config.thresholds, version, faces.config, settings)
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
@@ -119,7 +120,9 @@ def analyse(
         ReportInputs(
             result=judged,
             frames=_by_track(pictures.frames, scanned.tracks),
-            sampled=[_times_s(row, moment.moment) for moment in scanned.moments if not moment.damaged],
+            sampled=[
+                _times_s(row, moment.moment) for moment in scanned.moments if not moment.damaged
+            ],
             crops=crops,
             heat_maps=heat_maps,
             strip=[time_s for time_s, _ in strip],
@@ -156,20 +159,28 @@ def _times_s(row: Moments, moment: int) -> list[float]:
 class _Run:
     """The clock, the caller's wishes and the progress of one analysis."""
 
-    def __init__(self, on_progress: OnProgress, cancelled: Callable[[], bool]):
-        self._on_progress, self._cancelled = on_progress, cancelled
+    def __init__(
+        self,
+        on_progress: OnProgress | None,
+        on_moment: OnMoment | None,
+        cancelled: Callable[[], bool] | None,
+    ):
+        self._on_progress, self._on_moment, self._cancelled = on_progress, on_moment, cancelled
         self._started = time.monotonic()
         self._model_s = self._faces_s = 0.0
 
     def enter(self, stage: str, done: float | None = None, detail: str = "") -> None:
         """Raises Cancelled."""
-        if self._cancelled():
+        if self._cancelled and self._cancelled():
             raise Cancelled
-        self._on_progress(stage, done, detail)
+        if self._on_progress:
+            self._on_progress(stage, done, detail)
 
     def on_moment(self, done: int, planned: int) -> None:
         """Raises Cancelled."""
         self.enter("faces", done / planned, f"{done} of {planned} moments")
+        if self._on_moment:
+            self._on_moment(done, planned)
 
     def timed_looks(self, looks: Generator[Look]) -> Generator[Look]:
         """The looks; the time that they keep us waiting is counted."""

@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.verdict import Verdict
 from pipelines.video.probe import VideoMetadata
 from serving.analysis.crops import Crop, Kind
-from serving.analysis.video_result import TrackResult, VideoResult
+from serving.analysis.video_result import VideoResult
 from serving.client import ModelConfig
 
 SCHEMA = "dfdetect-report/1"

@@ -60,7 +60,7 @@ class FaceSource(Protocol):
 
 
 # Called with the number of moments that were looked at, and of those that are planned so far.
-OnProgress = Callable[[int, int], None]
+OnMoment = Callable[[int, int], None]
 # Called with a moment and the model's prediction for each of its clips.
 OnLook = Callable[[Look, Sequence[Prediction]], None]
 
@@ -154,7 +154,7 @@ def scan(
     *,
     known: Mapping[int, ScoredMoment] | None = None,
     on_look: OnLook | None = None,
-    on_progress: OnProgress | None = None,
+    on_moment: OnMoment | None = None,
 ) -> ScannedVideo:
     """Looks at a video as closely as the settings say.
 
@@ -166,7 +166,7 @@ def scan(
     VideoError as the video does, but for "timeout".
     """
     row = Moments.of(video.frame_times.times_s, crops)
-    work = _Work(video, model, row, settings, known or {}, on_look, on_progress)
+    work = _Work(video, model, row, settings, known or {}, on_look, on_moment)
     passes = MAX_PASSES if video.frame_times.seekable else MAX_PASSES_UNINDEXED
     stopped = why = ""
     notes: list[str] = []
@@ -249,10 +249,10 @@ class _Work:
         settings: ScanSettings,
         known: Mapping[int, ScoredMoment],
         on_look: OnLook | None,
-        on_progress: OnProgress | None,
+        on_moment: OnMoment | None,
     ):
         self._video, self._model, self._row, self._known = video, model, row, known
-        self._on_look, self._on_progress = on_look, on_progress
+        self._on_look, self._on_moment = on_look, on_moment
         self._size = video.metadata.width, video.metadata.height
         self._limit = settings.max_gigapixels
         self._frames = 0  # that were decoded
@@ -279,7 +279,7 @@ class _Work:
         if not moments:
             return 0
         samples = np.concatenate([self._row.samples[moment] for moment in moments])
-        return self._video.frame_times.frames_to_decode(samples)
+        return self._video.frame_times.frames_to_decode(samples.tolist())
 
     def _affordable(self, moments: Sequence[int]) -> Sequence[int]:
         """As many of them, from the first on, as may still be decoded."""
@@ -313,8 +313,8 @@ class _Work:
     def _counted(self, looks: Iterable[Look], number: int) -> Iterator[Look]:
         before = len(self.scored)
         for done, look in enumerate(looks, before + 1):
-            if self._on_progress:
-                self._on_progress(done, before + number)
+            if self._on_moment:
+                self._on_moment(done, before + number)
             yield look
 
     def all_damaged(self) -> tuple[str, str]:

@@ -34,9 +34,9 @@ from serving.client import (
 class ClipScore:
     """All that is kept of a clip once the model has seen it; times in seconds of the video.
 
-    clip: the number of its moment in the video. track: that of its face. has_face: of each frame that was looked at whether the face is in it. face_px: median over
-    these of the face box's shorter side, px of the video; None where it was not kept. notes: the
-    clip's.
+    clip: the number of its moment in the video. track: that of its face. has_face: of each frame
+    that was looked at whether the face is in it. face_px: median over these of the face box's
+    shorter side, px of the video; None where it was not kept. notes: the clip's.
     """
 
     clip: int

@@ -7,12 +7,11 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystem import FileMetadata
-from apache_beam.ml.inference.base import RunInference
 from rich.console import Console
 
 from pipelines import storage
@@ -20,25 +19,26 @@ from pipelines.beam import engine
 from pipelines.beam.job import run
 from pipelines.beam.output import OPTIONS, PARTS, PLAN, clear, prepare
 from pipelines.beam.transforms import REJECTS, ReadTasks
+from pipelines.coverage import ScanSettings
 from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
 from pipelines.errors import JobError
 from pipelines.shards.layout import REJECTS_NAME
-from serving.batch.model_handler import handler, open_model
+from serving.batch.scoring_model import open_model
 from serving.batch.settings import ScoreSettings
 from serving.batch.transforms import (
     INFO_NAME,
-    LAST,
-    ExtractClipGroups,
+    MOMENTS,
     ReadKept,
-    SaveScores,
     ScoreTask,
+    ScoreVideos,
     WriteScores,
     WriteScoresInfo,
-    finished_parts,
     read_score_plan,
 )
 from serving.client import ModelConfig, ModelServerError, is_server
+
+MOMENTS_FORMAT = 1  # raise when the files of moments of earlier versions cannot be used
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,35 +60,38 @@ def score(
     settings: ScoreSettings | None = None,
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
+    scan: ScanSettings | None = None,
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to scores_info.json; {} of a dry run.
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
-    versions, or the address of a model server, http(s):// or grpc://.
+    versions, or the address of a model server, http(s):// or grpc://. scan: how closely to look.
 
     Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder
     cannot be used, and JobError where the work stops, as when a model server is gone for good.
     """
-    settings = settings or ScoreSettings()
+    settings, scan = settings or ScoreSettings(), scan or ScanSettings()
     options = engine.parse(beam_flags)
     places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
     engine.require_reachable(options, {**places, "--model": model})
     files = find_files(inputs)
     scoring_model = _describe(model, settings.model_name)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, output, scoring_model, settings)
+    build(pipeline, output, scoring_model, settings, scan)
     if engine.is_dry_run(options):
         engine.rehearse(pipeline, console)
         return {}
-    prepare(output, INFO_NAME, (PARTS,), settings.overwrite, settings.update)
+    prepare(output, INFO_NAME, (PARTS, MOMENTS), settings.overwrite, settings.update)
+    if settings.overwrite:
+        storage.delete(storage.join(output, MOMENTS), "*.json")
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = _plan(files, scoring_model, output, settings)
+    tasks = _plan(files, scoring_model, output, settings, scan)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
     keys = {task.key for task in tasks if not task.done}
-    run(pipeline, output, keys, f"{LAST}.json", len(tasks) - len(keys), console)
-    return _finish(output)
+    run(pipeline, output, keys, ".json", len(tasks) - len(keys), console)
+    return _finish(output, {task.moments for task in tasks})
 
 
 def _describe(address: str, name: str) -> ScoringModel:
@@ -100,43 +103,51 @@ def _describe(address: str, name: str) -> ScoringModel:
 
 
 def build(
-    pipeline: beam.Pipeline, output: str, model: ScoringModel, settings: ScoreSettings
+    pipeline: beam.Pipeline,
+    output: str,
+    model: ScoringModel,
+    settings: ScoreSettings,
+    scan: ScanSettings,
 ) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
-    options, preprocess = pipeline.options, model.config.preprocess
-    threads = settings.threads or engine.worker_threads(options)
-    faces = beam.ParDo(ExtractClipGroups(output, preprocess, threads, settings.time_limit))
-    inference = RunInference(handler(model.address, settings.model_name))
-    # Both, or crops would have to travel from one kind of worker to the other.
-    faces, inference = (engine.with_face_hints(step, options) for step in (faces, inference))
+    options, config = pipeline.options, model.config
+    step = beam.ParDo(
+        ScoreVideos(
+            output,
+            model.address,
+            settings.model_name,
+            model.version,
+            config.preprocess,
+            config.thresholds,
+            scan,
+            settings.threads or engine.worker_threads(options),
+            settings.time_limit,
+        )
+    )
     tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
     kept = (
         tasks
         | "Done" >> beam.Filter(lambda task: task.done)
         | "ReadKept" >> beam.ParDo(ReadKept(output))
     )
-    groups = (
+    scored = (
         tasks
         | "ToDo" >> beam.Filter(lambda task: not task.done)
-        | "ExtractClipGroups" >> faces.with_outputs(REJECTS, main="groups")
-    )
-    scored = (
-        groups["groups"] | "Score" >> inference | "SaveScores" >> beam.ParDo(SaveScores(output))
+        | "ScoreVideos"
+        >> engine.with_face_hints(step, options).with_outputs(REJECTS, main="scored")
     )
     written = (
-        (scored, kept)
+        (scored["scored"], kept)
         | "Flatten" >> beam.Flatten()
-        | "WriteScores"
-        >> WriteScores(
-            output, settings.shards, model.config.thresholds, model.version, preprocess.fingerprint
-        )
+        | "WriteScores" >> WriteScores(output, settings.shards)
     )
     header = {
         "model": model.version,
-        "fingerprint": preprocess.fingerprint,
-        "thresholds": dataclasses.asdict(model.config.thresholds),
+        "fingerprint": config.preprocess.fingerprint,
+        "thresholds": dataclasses.asdict(config.thresholds),
+        "settings": scan.to_dict(),
     }
-    _ = (written, groups[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
+    _ = (written, scored[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
 
 
 def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
@@ -165,22 +176,35 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
 
 
 def _plan(
-    files: Sequence[FileMetadata], model: ScoringModel, output: str, settings: ScoreSettings
+    files: Sequence[FileMetadata],
+    model: ScoringModel,
+    output: str,
+    settings: ScoreSettings,
+    scan: ScanSettings,
 ) -> list[ScoreTask]:
     """The tasks of the job, with what is left of earlier runs."""
-    model_identity = json.dumps(
-        [model.version, model.config.preprocess.fingerprint, _identity(model.address)]
-        + [dataclasses.asdict(model.config.thresholds)]
-    )
+    config = model.config
+    scores = [MOMENTS_FORMAT, model.version, _identity(model.address), config.preprocess.to_dict()]
+    verdicts = [dataclasses.asdict(config.thresholds), scan.to_dict()]
     earlier = storage.listing(output, "scores-*.jsonl") if settings.update else []
     results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
-    parts = finished_parts(storage.names(storage.join(output, PARTS), "*.json"))
+    parts = storage.names(storage.join(output, PARTS), "*.json")
+    known = storage.names(storage.join(output, MOMENTS), "*.json")
     tasks = []
     for file in files:
         identity = [file.path, file.size_in_bytes, file.last_updated_in_seconds]
-        key = hashlib.sha256(json.dumps([*identity, model_identity]).encode()).hexdigest()[:32]
-        tasks.append(ScoreTask(file.path, key, results.get(key), parts.get(key, ())))
+        moments = _name([identity, scores]) + ".json"
+        key = _name([identity, scores, verdicts])
+        task = ScoreTask(
+            file.path, key, moments, moments in known, results.get(key), f"{key}.json" in parts
+        )
+        tasks.append(task)
     return tasks
+
+
+def _name(made_from: list[Any]) -> str:
+    """32 hex digits."""
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _identity(model: str) -> list[Any]:
@@ -197,12 +221,16 @@ def _identity(model: str) -> list[Any]:
     return [files, digests]
 
 
-def _finish(output: str) -> dict[str, Any]:
-    """Reads scores_info.json and removes parts, and files of a run with another count."""
+def _finish(output: str, moments: Set[str]) -> dict[str, Any]:
+    """Reads scores_info.json and removes parts, files of a run with another count, and the moments
+    of videos that are none of these."""
     info = storage.read_json(storage.join(output, INFO_NAME))
     for name in storage.names(output, "scores-*-of-*"):
         if os.path.splitext(name)[0] not in info["files"]:
             storage.remove(storage.join(output, name))
+    folder = storage.join(output, MOMENTS)
+    gone = storage.names(folder, "*.json") - moments
+    storage.remove(*(storage.join(folder, name) for name in gone))
     clear(output)
     return info
 
@@ -215,5 +243,12 @@ def print_summary(console: Console, output: str, info: dict[str, Any], seconds: 
             console.print(f"{kind}: {counted}", highlight=False)
     if info["rejects"]:
         console.print(f"reasons: {storage.join(output, REJECTS_NAME)}", soft_wrap=True)
+    computing = info["computing"]
+    if computing["seconds_per_hour"] is not None:
+        console.print(
+            f"computing: {computing['seconds']:.1f} s for {computing['hours_of_video']:.3g} hours "
+            f"of video, {computing['seconds_per_hour']:.0f} s an hour",
+            highlight=False,
+        )
     line = f"{output}: {info['videos']} videos in {seconds:.1f} s"
     console.print(line, highlight=False, soft_wrap=True)

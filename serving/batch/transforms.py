@@ -1,39 +1,57 @@
 """Beam transforms of batch scoring, videos -> verdicts, and the files of the results.
 
-As with shards, a finished piece of work is a file of its own until all is done: the scores of a
-group of a video's clips, a few numbers each.
+As with shards, a finished video is a file of its own until all is done. Its moments' scores stay in
+another one: a later run, that looks more closely, takes what it needs from there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow
 import pyarrow.parquet
+from apache_beam.utils.shared import Shared
 
 from pipelines import storage
 from pipelines.beam import job_metrics
 from pipelines.beam.output import PARTS, REJECT_MARK
-from pipelines.beam.transforms import REJECTS, FaceStep, WriteLast, any_error_rejects, read_clips
-from pipelines.clip import Clip, Reject, VideoError
+from pipelines.beam.transforms import (
+    REJECTS,
+    FaceStep,
+    WriteLast,
+    any_error_rejects,
+    local_video,
+)
+from pipelines.clip import Look, Reject, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from pipelines.shards.layout import shard_of
 from pipelines.verdict import Thresholds
-from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
-from serving.analysis.video_result import judge
-from serving.batch.model_handler import ClipGroup, GroupScores
+from pipelines.video.probe import FrameTimes, VideoMetadata
+from pipelines.video.stopwatch import Stopwatch
+from serving.analysis.scan import ScoredMoment, result, scan, sha256_of
+from serving.analysis.video_result import Predictor, VideoResult
+from serving.batch.scoring_model import open_patiently
+from serving.client import Clips, Prediction
 
 INFO_NAME = "scores_info.json"  # written last: its presence marks a finished job
-# What travels together from the face step to the model. A clip of 16 crops takes 0.25 MB.
-GROUP_CLIPS, GROUP_BYTES = 16, 16 << 20
-LAST = ".last"  # in the name of a video's last part
+MOMENTS = "moments"  # folder of the scored moments of videos
+_SEGMENT = pyarrow.struct(
+    [
+        ("start_s", pyarrow.float64()),
+        ("end_s", pyarrow.float64()),
+        ("probability_fake", pyarrow.float64()),
+        ("clips", pyarrow.int32()),
+    ]
+)
 _TRACK = pyarrow.struct(
     [
         ("track", pyarrow.int32()),
@@ -43,6 +61,21 @@ _TRACK = pyarrow.struct(
         ("end_s", pyarrow.float64()),
         ("frames", pyarrow.int32()),
         ("median_face_px", pyarrow.float64()),
+        ("segments", pyarrow.list_(_SEGMENT)),
+    ]
+)
+_COVERAGE = pyarrow.struct(
+    [
+        ("duration_s", pyarrow.float64()),
+        ("seconds", pyarrow.float64()),
+        ("share", pyarrow.float64()),
+        ("moments", pyarrow.int32()),
+        ("moments_with_face", pyarrow.int32()),
+        ("usable_share", pyarrow.float64()),
+        ("largest_gap_s", pyarrow.float64()),
+        ("frames", pyarrow.int32()),
+        ("frames_total", pyarrow.int32()),
+        ("gaps", pyarrow.list_(pyarrow.list_(pyarrow.float64()))),
     ]
 )
 SCHEMA = pyarrow.schema(
@@ -62,6 +95,7 @@ SCHEMA = pyarrow.schema(
         ("median_face_px", pyarrow.float64()),
         ("reasons", pyarrow.list_(pyarrow.string())),
         ("notes", pyarrow.list_(pyarrow.string())),
+        ("coverage", _COVERAGE),
         ("key", pyarrow.string()),
     ]
 )
@@ -69,64 +103,85 @@ SCHEMA = pyarrow.schema(
 
 @dataclasses.dataclass(frozen=True)
 class ScoreTask:
-    """A video to score and what is left of earlier runs: its line of results, or all its parts.
+    """A video to score and what is left of earlier runs.
 
-    key: names the results; another one when the video, the model or its settings are others.
+    key: names the result; another one when the video, the model or the settings are others.
+    moments: names the file of its moments; the same for any settings. known: whether that is there.
+    result: its line of results. part: whether its part is there.
     """
 
     uri: str
     key: str
+    moments: str
+    known: bool = False
     result: dict[str, Any] | None = None
-    parts: tuple[str, ...] = ()
+    part: bool = False
 
     @property
     def done(self) -> bool:
-        return self.result is not None or bool(self.parts)
+        return self.result is not None or self.part
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredVideo:
+    """A line of the results. seconds: that computing it took; None of one from an earlier job."""
+
+    line: dict[str, Any]
+    seconds: float | None = None
 
 
 def read_score_plan(path: str) -> Iterator[ScoreTask]:
     """The inverse of `storage.write_lines` of tasks as dicts."""
     for line in storage.read_lines(path):
-        yield ScoreTask(**{**line, "parts": tuple(line["parts"])})
+        yield ScoreTask(**line)
 
 
-def part_name(key: str, index: int, last: bool) -> str:
-    return f"{key}.{index:06d}{LAST if last else ''}.json"
+def part_path(output: str, key: str) -> str:
+    return storage.join(output, PARTS, f"{key}.json")
 
 
-def finished_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Key -> its parts in order, for each video all of whose parts are among the names."""
-    parts: dict[str, dict[int, str]] = defaultdict(dict)
-    lengths: dict[str, int] = {}
-    for name in names:
-        key, index, *rest = name.split(".")
-        if rest[-1:] == ["json"]:
-            parts[key][int(index)] = name
-            if len(rest) == 2:
-                lengths[key] = int(index) + 1
-    return {
-        key: tuple(parts[key][i] for i in range(length))
-        for key, length in lengths.items()
-        if parts[key].keys() >= set(range(length))
-    }
+class ScoreVideos(FaceStep):
+    """Task of which nothing is left -> ScoredVideo; rejects tagged apart.
 
-
-class ExtractClipGroups(FaceStep):
-    """Task of which nothing is left -> its groups of clips; rejects tagged apart.
-
-    A video without a face has one group, without clips: that is a result.
+    Faces and model are one step, for what the model says decides where to look next. A process has
+    one extractor and one model. What the model fails with stops the job.
     """
 
-    def __init__(self, output: str, config: PreprocessConfig, threads: int, time_limit_s: float):
+    def __init__(
+        self,
+        output: str,
+        model: str,
+        model_name: str,
+        version: str,
+        config: PreprocessConfig,
+        thresholds: Thresholds,
+        settings: ScanSettings,
+        threads: int,
+        time_limit_s: float,
+    ):
         super().__init__(config, threads, time_limit_s)
-        self._output = output
+        self._output, self._version = output, version
+        self._address = model, model_name
+        self._thresholds, self._settings = thresholds, settings
+        self._shared_model = Shared()
+
+    def setup(self) -> None:
+        super().setup()
+        self._model = self._shared_model.acquire(lambda: open_patiently(*self._address))
 
     def process(self, task: ScoreTask) -> Iterator[Any]:
-        watch = Stopwatch()
+        watch, started = Stopwatch(), time.monotonic()
         try:
             with watch.running("video"):
-                yield from self._groups(task, watch)
+                judged = self._judge(task, watch)
             watch.count("videos")
+            if not judged.tracks:
+                watch.count("videos without a face")
+            scored = ScoredVideo(
+                {**judged.to_dict(), "key": task.key}, round(time.monotonic() - started, 3)
+            )
+            storage.write_json(part_path(self._output, task.key), dataclasses.asdict(scored))
+            yield scored
         except VideoError as error:
             watch.count(f"rejects/{error.reason}")
             mark = storage.join(self._output, PARTS, task.key + REJECT_MARK)
@@ -135,91 +190,99 @@ class ExtractClipGroups(FaceStep):
             yield beam.pvalue.TaggedOutput(REJECTS, line)
         job_metrics.record(watch)
 
-    def _groups(self, task: ScoreTask, watch: Stopwatch) -> Iterator[ClipGroup]:
+    def _judge(self, task: ScoreTask, watch: Stopwatch) -> VideoResult:
         """Raises VideoError whatever is amiss with the video."""
-        index = 0
-        waiting: list[Clip] = []  # the last is known to be last when no other comes
-
-        def group(last: bool, clips: Iterable[Clip], detail: str = "") -> ClipGroup:
-            sampled = watch.counts[FRAMES_SAMPLED]
-            return ClipGroup(task.key, task.uri, index, last, tuple(clips), detail, sampled)
-
-        try:
-            with any_error_rejects():
-                for clips in in_groups(read_clips(self._extractor, task.uri, watch)):
-                    if waiting:
-                        yield group(False, waiting)
-                        index += 1
-                    waiting = clips
-        except VideoError as error:
-            if error.reason != "no_face":
-                raise
-            watch.count("videos without a face")
-            yield group(True, (), error.detail)
-            return
-        yield group(True, waiting)
-
-
-def in_groups(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """The clips in lists of up to GROUP_CLIPS and GROUP_BYTES; a larger clip is alone."""
-    group: list[Clip] = []
-    size = 0
-    for clip in clips:
-        own = sum(map(len, clip.images))
-        if group and (len(group) == GROUP_CLIPS or size + own > GROUP_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(clip)
-        size += own
-    if group:
-        yield group
+        moments = storage.join(self._output, MOMENTS, task.moments)
+        known = _read_moments(moments) if task.known else {}
+        with local_video(task.uri, watch) as path:
+            with any_error_rejects(), watch.running("decode"):
+                video, content = self._extractor.open(path), sha256_of(path)
+            scanned = scan(
+                _WatchedVideo(video, watch),
+                _WatchedModel(self._model, watch),
+                self._config,
+                self._thresholds,
+                self._settings,
+                content,
+                known=known,
+            )
+        watch.count("moments scored before", sum(m.moment in known for m in scanned.moments))
+        known |= {moment.moment: moment for moment in scanned.moments}
+        lines = [known[moment].to_dict() for moment in sorted(known)]
+        storage.write_json(moments, {"path": escape(task.uri), "moments": lines})
+        return result(
+            task.uri, scanned, self._thresholds, self._version, self._config, self._settings
+        )
 
 
-class SaveScores(beam.DoFn):
-    """Writes each group's scores to a part, so that a crash does not lose them."""
+def _read_moments(path: str) -> dict[int, ScoredMoment]:
+    moments = map(ScoredMoment.from_dict, storage.read_json(path)["moments"])
+    return {moment.moment: moment for moment in moments}
 
-    def __init__(self, output: str):
-        self._output = output
 
-    def process(self, scores: GroupScores) -> Iterator[GroupScores]:
-        name = part_name(scores.key, scores.index, scores.last)
-        storage.write_json(storage.join(self._output, PARTS, name), scores.to_dict())
-        yield scores
+class _WatchedVideo:
+    """A video whose stages are timed, and that becomes a reject whatever is amiss with it."""
+
+    def __init__(
+        self, video: Any, watch: Stopwatch
+    ):  # a ProbedVideo, whose module loads TensorFlow
+        self._video, self._watch = video, watch
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        return self._video.metadata
+
+    @property
+    def frame_times(self) -> FrameTimes:
+        return self._video.frame_times
+
+    def looks(self, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
+        with any_error_rejects():
+            yield from self._video.looks(samples, self._watch)
+
+
+class _WatchedModel:
+    """A model whose answers are timed."""
+
+    def __init__(self, model: Predictor, watch: Stopwatch):
+        self._model, self._watch = model, watch
+
+    def predict(self, clips: Clips) -> list[Prediction]:
+        with self._watch.running("model"):
+            return self._model.predict(clips)
 
 
 class ReadKept(beam.DoFn):
-    """Task of which all is left -> its result or its scores, as an earlier run made them."""
+    """Task that is done -> its result, as an earlier run made it."""
 
     def __init__(self, output: str):
         self._output = output
 
-    def process(self, task: ScoreTask) -> Iterator[GroupScores | dict[str, Any]]:
+    def process(self, task: ScoreTask) -> Iterator[ScoredVideo]:
         job_metrics.count("videos done before")
         if task.result is not None:
-            yield task.result
-        for name in task.parts:
-            part = storage.read_json(storage.join(self._output, PARTS, name))
-            yield GroupScores.from_dict(part)
+            yield ScoredVideo(task.result)
+        else:
+            yield ScoredVideo(**storage.read_json(part_path(self._output, task.key)))
 
 
 class WriteScores(beam.PTransform):
-    """Scores and results, dealt by the hash of the video's address -> (file, videos by verdict).
+    """Results, dealt by the hash of the video's address -> (file, what is in it).
 
     Each of the `shards` is written twice, as JSON lines and as Parquet, sorted by address.
     """
 
-    def __init__(
-        self, output: str, shards: int, thresholds: Thresholds, model: str, fingerprint: str
-    ):
+    def __init__(self, output: str, shards: int):
         super().__init__()
-        self._output, self._shards, self._thresholds = output, shards, thresholds
-        self._model, self._fingerprint = model, fingerprint
+        self._output, self._shards = output, shards
 
     def expand(self, scored: beam.PCollection) -> beam.PCollection:
         empty = scored.pipeline | "NameShards" >> beam.Create(
             [(i, None) for i in range(self._shards)]
         )
-        dealt = scored | "Deal" >> beam.Map(lambda one: (self._shard(one), one))
+        dealt = scored | "Deal" >> beam.Map(
+            lambda video: (shard_of(video.line["path"], self._shards), video)
+        )
         return (
             (dealt, empty)
             | "WithEmpty" >> beam.Flatten()
@@ -227,44 +290,26 @@ class WriteScores(beam.PTransform):
             | "WriteShard" >> beam.MapTuple(self._write)
         )
 
-    def _shard(self, scored: GroupScores | dict[str, Any]) -> int:
-        path = escape(scored.uri) if isinstance(scored, GroupScores) else scored["path"]
-        return shard_of(path, self._shards)
-
     def _write(
-        self, index: int, scored: Iterable[GroupScores | dict[str, Any] | None]
-    ) -> tuple[str, dict[str, int]]:
-        results: list[dict[str, Any]] = []
-        groups: dict[str, list[GroupScores]] = defaultdict(list)
-        for one in scored:
-            if isinstance(one, GroupScores):
-                groups[one.key].append(one)
-            elif one is not None:
-                results.append(one)
-        results += [self._result(of_video) for of_video in groups.values()]
-        results.sort(key=lambda result: result["path"])
+        self, index: int, scored: Iterable[ScoredVideo | None]
+    ) -> tuple[str, dict[str, Any]]:
+        # A step that was done twice gives a video twice.
+        videos = {video.line["path"]: video for video in scored if video}
+        lines = [videos[path].line for path in sorted(videos)]
         name = f"scores-{index:05d}-of-{self._shards:05d}"
-        storage.write_lines(storage.join(self._output, f"{name}.jsonl"), results)
+        storage.write_lines(storage.join(self._output, f"{name}.jsonl"), lines)
         table = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(results, SCHEMA), table)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines, SCHEMA), table)
         storage.write_atomically(storage.join(self._output, f"{name}.parquet"), [table.getvalue()])
-        return name, dict(Counter(result["verdict"] for result in results))
-
-    def _result(self, groups: list[GroupScores]) -> dict[str, Any]:
-        # A step that was done twice gives a group twice.
-        unique = {group.index: group for group in groups}
-        scores = [score for group in unique.values() for score in group.scores]
-        first = groups[0]
-        result = judge(
-            first.uri,
-            scores,
-            self._thresholds,
-            self._model,
-            self._fingerprint,
-            first.detail,
-            frames_sampled=first.frames_sampled,
-        )
-        return {**json.loads(json.dumps(result.to_dict())), "key": first.key}
+        new = [video for video in videos.values() if video.seconds is not None]
+        return name, {
+            "verdicts": dict(Counter(line["verdict"] for line in lines)),
+            "computing": {
+                "videos": len(new),
+                "seconds": sum(video.seconds or 0.0 for video in new),
+                "video_seconds": sum(video.line["coverage"]["duration_s"] for video in new),
+            },
+        }
 
 
 class WriteScoresInfo(WriteLast):
@@ -276,12 +321,23 @@ class WriteScoresInfo(WriteLast):
 
     def _write(self, results: dict[str, Any], rejects: list[Reject]) -> None:
         self._write_rejects(rejects)
-        verdicts: Counter[str] = sum(map(Counter, results.values()), Counter())
+        verdicts: Counter[str] = Counter()
+        computing: Counter[str] = Counter(videos=0, seconds=0, video_seconds=0)
+        for of_file in results.values():
+            verdicts.update(of_file["verdicts"])
+            computing.update(of_file["computing"])
+        hours = computing["video_seconds"] / 3600
         info = {
             **self._header,
             "videos": verdicts.total() + len(rejects),
             "verdicts": verdicts,
             "rejects": Counter(line.reason for line in rejects),
+            "computing": {
+                "videos": computing["videos"],
+                "seconds": round(computing["seconds"], 3),
+                "hours_of_video": round(hours, 4),
+                "seconds_per_hour": round(computing["seconds"] / hours, 1) if hours else None,
+            },
             "files": sorted(results),
         }
         storage.write_json(storage.join(self._output, INFO_NAME), info)

@@ -24,6 +24,13 @@ COLUMNS = (
     "tracks",
     "track_verdicts",
     "track_probabilities",
+    "segments",
+    "moments",
+    "moments_with_face",
+    "coverage",
+    "largest_gap_s",
+    "reasons",
+    "notes",
     "report",
     "seconds",
     "error",
@@ -45,7 +52,9 @@ class CsvTable:
     """What `dfdetect predict --json` prints as a table, begun anew; each row is on disk at once.
 
     tracks: how many faces were followed; track_verdicts and track_probabilities: theirs, in
-    their order, joined by ";". A video that could not be judged has a word in `error` and no
+    their order, joined by ";". segments: where a face is FAKE, as START-END in seconds, of all
+    faces in order of time, joined by ";". coverage: the share of the video that was looked at.
+    reasons and notes: sentences. A video that could not be judged has a word in `error` and no
     verdict. Cells without a value are empty.
     """
 
@@ -84,9 +93,17 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
     tracks = result.get("tracks")
     if tracks is None:
         return dict(result)
+    segments = sorted((s["start_s"], s["end_s"]) for track in tracks for s in track["segments"])
+    coverage = result["coverage"] or {}
+    named = ("moments", "moments_with_face", "largest_gap_s")
     return {
         **result,
         "tracks": len(tracks),
         "track_verdicts": ";".join(track["verdict"] for track in tracks),
         "track_probabilities": ";".join(str(track["probability_fake"]) for track in tracks),
+        "segments": ";".join(f"{start:g}-{end:g}" for start, end in segments),
+        **{name: coverage.get(name) for name in named},
+        "coverage": coverage.get("share"),
+        "reasons": " ".join(result["reasons"]),
+        "notes": " ".join(result["notes"]),
     }

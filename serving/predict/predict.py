@@ -11,7 +11,7 @@ from pipelines.clip import VideoError
 from pipelines.coverage import ScanSettings
 from pipelines.errors import explain
 from pipelines.names import escape
-from serving.analysis.scan import FaceSource, OnProgress, result, scan, sha256_of
+from serving.analysis.scan import FaceSource, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import Model, ModelServerError
 
@@ -21,7 +21,7 @@ def predict_video(
     faces: FaceSource,
     model: Model,
     settings: ScanSettings | None = None,
-    on_progress: OnProgress | None = None,
+    on_moment: OnMoment | None = None,
 ) -> VideoResult:
     """The verdict on one video.
 
@@ -33,7 +33,7 @@ def predict_video(
     with by_one_version(model, crops) as (config, version):
         video, content = faces.open(path), sha256_of(path)
         scanned = scan(
-            video, model, crops, config.thresholds, settings, content, on_progress=on_progress
+            video, model, crops, config.thresholds, settings, content, on_moment=on_moment
         )
     return result(str(path), scanned, config.thresholds, version, crops, settings)
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.coverage import ScanSettings
 from pipelines.model_contract import model_folder
 from serving.analysis.report_document import MAX_TRACKS
-from serving.analysis.scan import OnProgress
+from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
 from serving.analysis.video_result import VideoResult
 from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
@@ -61,9 +61,7 @@ def predict_files(
         judged: Iterable[Outcome] = ()
         if inputs.videos:
             model = stack.enter_context(contextlib.closing(open_model()))
-            judged = _judge_all(
-                inputs.videos, model, as_json, reports, settings or ScanSettings()
-            )
+            judged = _judge_all(inputs.videos, model, as_json, reports, settings or ScanSettings())
         # Only now: an earlier table stays where there is no model.
         lists: list[CsvTable | JsonList] = []
         if csv:
@@ -121,7 +119,7 @@ def _judge(
     config: ModelConfig,
     reports: Path | None,
     settings: ScanSettings,
-    on_progress: OnProgress,
+    on_moment: OnMoment,
 ) -> JudgeVideo:
     # Only now: the detector takes seconds to load, and a dead server has shown already.
     from pipelines.faces.extract import FaceExtractor
@@ -129,8 +127,8 @@ def _judge(
 
     extractor = FaceExtractor(config.preprocess)
     if reports:
-        return ReportFiles(reports, extractor, model, settings, on_progress)
-    return lambda path: (predict_video(path, extractor, model, settings, on_progress), "")
+        return ReportFiles(reports, extractor, model, settings, on_moment)
+    return lambda path: (predict_video(path, extractor, model, settings, on_moment), "")
 
 
 def _complain(outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from serving.analysis.analyse import analyse
 from serving.analysis.report_html import render
-from serving.analysis.scan import FaceSource, OnProgress
+from serving.analysis.scan import FaceSource, OnMoment
 from serving.analysis.video_result import VideoResult
 from serving.client import Model
 
@@ -31,17 +31,17 @@ class ReportFiles:
         faces: FaceSource,
         model: Model,
         settings: ScanSettings | None = None,
-        on_progress: OnProgress | None = None,
+        on_moment: OnMoment | None = None,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._faces, self._model = folder, faces, model
-        self._settings, self._on_progress = settings, on_progress
+        self._settings, self._on_moment = settings, on_moment
         self._taken: set[str] = set()
 
     def __call__(self, path: str) -> tuple[VideoResult, str]:
         """The result and the report's path. Raises VideoError, ModelServerError, OSError."""
         analysis = analyse(
-            path, self._faces, self._model, self._settings, on_moment=self._on_progress
+            path, self._faces, self._model, self._settings, on_moment=self._on_moment
         )
         page = render(analysis.document, analysis.crops, analysis.heat_maps, analysis.strip)
         report = self._place(Path(path).stem, analysis.document["file"]["sha256"])

@@ -40,7 +40,7 @@ EVENT = {
 }
 
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
-Number = Annotated[int, Path(description="The face's `n` in the report.", ge=0, examples=[0])]
+Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=0, examples=[0])]
 
 
 class ProgressBody(BaseModel):
@@ -101,8 +101,8 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     answers = refusals("unauthorized", "not-found")
     results = refusals(
         "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
-        "unsupported", "unreadable", "no-video-stream", "took-too-long", "decoder-failed",
-        "model-server-down", "internal",
+        "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
+        "decoder-failed", "model-server-down", "internal",
     )  # fmt: skip
     video = {
         "type": "object",
@@ -207,6 +207,11 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
             raise not_found()
         png = await asyncio.to_thread(heat_png, heat_map, analysis.crops[n])
         return Response(png, media_type="image/png")
+
+    @api.get("/{id}/strip/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
+    async def strip(id: Id, n: Number) -> Response:
+        """A thumbnail of the report's strip, a frame of the video."""
+        return Response(_nth(jobs.result(id).strip, n), media_type="image/jpeg")
 
     return api
 

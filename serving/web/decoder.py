@@ -6,7 +6,6 @@ Started by `FaceWorker`, which ends it when it takes too long or too much.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 import threading
@@ -14,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.faces.extract import FaceExtractor, ProbedVideo
-from pipelines.video.probe import VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
 from serving.web import wire
 from serving.web.limits import (
@@ -65,7 +64,8 @@ class _StageWatch(Stopwatch):
 
 
 class Decoder:
-    """Answers the requests "open", with the metadata of a file, and "clips", with its clips."""
+    """Answers the requests "open", with what a file is, and "looks", with looks at moments of the
+    file that was opened last."""
 
     def __init__(
         self,
@@ -77,24 +77,24 @@ class Decoder:
         self._connection, self._extractor = connection, extractor
         self._limits, self._memory = limits, memory
         self._lock = threading.Lock()  # stages are reported from the thread that decodes, too
-        self._video: ProbedVideo | None = None  # the file that was opened last
+        self._video: ProbedVideo | None = None
 
     def send(self, message: bytes) -> None:
         with self._lock:
             self._connection.send_bytes(message)
 
-    def answer(self, kind: str, path: str) -> None:
+    def answer(self, kind: str, values: dict[str, Any], blobs: list[bytes]) -> None:
         peak_bytes = peak_resident_bytes()
+        path = values["path"]
         try:
+            if self._video is None or self._video.info.path != path or kind == "open":
+                self._video = self._open(path)
             if kind == "open":
-                self.send(wire.pack("metadata", **dataclasses.asdict(self._open(path))))
+                self.send(wire.pack_opened(self._video.metadata, self._video.frame_times))
                 return
             watch = _StageWatch(lambda stage: self.send(wire.pack("stage", stage=stage)))
-            if self._video is None or self._video.info.path != path:
-                self._open(path)
-            assert self._video is not None
-            for clip in self._video.clips(watch):
-                self.send(wire.pack_clip(clip))
+            for look in self._video.looks(wire.samples_of(values, blobs), watch):
+                self.send(wire.pack_look(look))
             self.send(wire.pack("end"))
         except Exception as error:
             if self._memory.explains(error, peak_bytes):
@@ -111,18 +111,17 @@ class Decoder:
             what = f"reading it failed ({type(error).__name__})."
             self._refuse(VideoError("decoder_failed", "decode", what), fault)
 
-    def _open(self, path: str) -> VideoMetadata:
+    def _open(self, path: str) -> ProbedVideo:
         try:
-            self._video = self._extractor.open(path)
+            video = self._extractor.open(path)
         except VideoError as error:
             with open(path, "rb") as file:
                 is_video = looks_like_video(file.read(32))
             if error.reason != "unreadable" or is_video:
                 raise
             raise VideoError("unsupported", error.stage, error.detail) from error
-        metadata = self._video.metadata
-        self._limits.check(metadata)
-        return metadata
+        self._limits.check(video.metadata)
+        return video
 
     def _refuse(self, error: VideoError, fault: str = "") -> None:
         reason, stage, detail = error.reason, error.stage, error.detail
@@ -157,10 +156,10 @@ def main(descriptor: int, parent: int) -> None:
     decoder.send(wire.pack("ready"))
     while True:
         try:
-            kind, values, _ = wire.unpack(connection.recv_bytes())
+            kind, values, blobs = wire.unpack(connection.recv_bytes())
         except (EOFError, OSError):
             return
-        decoder.answer(kind, values["path"])
+        decoder.answer(kind, values, blobs)
 
 
 if __name__ == "__main__":

@@ -215,9 +215,6 @@ class JobQueue:
             log.warning("the model server gave no answer: %s", error)
             raise Problem("model-server-down", _why(error)) from error
         except Cancelled:
-            if job.wanted:
-                limit = self._settings.job_timeout
-                raise Problem("took-too-long", f"It took longer than {limit:g} s.") from None
             raise
         except Exception as error:
             log.exception("a job failed")
@@ -238,10 +235,11 @@ class JobQueue:
                 path,
                 faces,
                 model,
+                self._settings.scan,
                 name=job.name,
                 sha256=job.upload.sha256,
                 on_progress=report,
-                cancelled=lambda: not job.wanted or time.monotonic() > deadline,
+                cancelled=lambda: not job.wanted,
             )
 
     # The end of results.

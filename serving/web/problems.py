@@ -25,6 +25,7 @@ PROBLEMS = {
     "unreadable": (422, "The video cannot be read"),
     "no-video-stream": (422, "The file holds no video"),
     "took-too-long": (422, "The analysis took too long"),
+    "too-much-to-decode": (422, "Decoding this video is too much work"),
     "decoder-failed": (422, "Decoding this file failed"),
     "model-server-down": (503, "The model cannot be asked"),
     "cancelled": (410, "The analysis was cancelled"),
@@ -55,6 +56,7 @@ REASONS = {
     "unsupported": "unsupported",
     "no_video_stream": "no-video-stream",
     "timeout": "took-too-long",
+    "too_much_to_decode": "too-much-to-decode",
     "decoder_failed": "decoder-failed",
 }
 

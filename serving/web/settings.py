@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Raises ValueError for a value that cannot work."""
+    """scan: how closely videos are looked at. Raises ValueError for a value that cannot work."""
 
     model: str = option("", "folder of an exported model, to load in this process")
     model_server: str = option("", "address of a model server to ask instead of --model")
@@ -38,6 +39,7 @@ class Settings:
     model_timeout: float = option(60.0, "seconds that the model server may take for an answer")
     token_file: str = option("", "file with a token; who sends no such token is refused")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
+    scan: ScanSettings = ScanSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "port": (0, 65535),

@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from pipelines.clip import Clip, VideoError
+import numpy as np
+
+from pipelines.clip import Look, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.video.probe import VideoMetadata
+from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.analyse import Cancelled
 from serving.web import wire
 from serving.web.limits import resident_bytes, too_much_memory
@@ -80,20 +82,20 @@ class FaceWorker:
         self._on_start()
         settings = self._settings
         limits = ("max_seconds", "max_pixels", "max_frames")
-        self.send(
-            "start",
-            config=config.to_dict(),
-            threads=settings.threads,
-            time_limit_s=settings.job_timeout,
-            memory=settings.worker_memory,
-            limits={name: getattr(settings, name) for name in limits},
-        )
+        start: dict[str, Any] = {
+            "config": config.to_dict(),
+            "threads": settings.threads,
+            "time_limit_s": settings.job_timeout,
+            "memory": settings.worker_memory,
+            "limits": {name: getattr(settings, name) for name in limits},
+        }
+        self.send(wire.pack("start", **start))
 
-    def send(self, kind: str, **values: Any) -> None:
+    def send(self, message: bytes) -> None:
         assert self._connection is not None
         # A process that has died is noticed by who waits for its answer.
         with contextlib.suppress(OSError):
-            self._connection.send_bytes(wire.pack(kind, **values))
+            self._connection.send_bytes(message)
 
     def receive(
         self, deadline: float, cancelled: Callable[[], bool]
@@ -119,7 +121,7 @@ class FaceWorker:
                 raise Cancelled
             if time.monotonic() > deadline:
                 limit_s = self._settings.job_timeout
-                what = f"decoding it and finding faces took longer than {limit_s:g} s."
+                what = f"analysing it took longer than {limit_s:g} s."
                 raise VideoError("timeout", "decode", what)
             if resident_bytes(self.pid) > self._allowed_bytes:
                 raise too_much_memory(self._settings.worker_memory)
@@ -166,20 +168,23 @@ class WorkerFaces:
 
     def open(self, path: str) -> WorkerVideo:
         """Raises VideoError, Cancelled."""
-        self.worker.send("open", path=path)
-        _, values, _ = self._answer("metadata")
-        return WorkerVideo(self, path, self._made(lambda: wire.metadata_of(values)))
+        self.worker.send(wire.pack("open", path=path))
+        _, values, blobs = self._answer("opened")
+        return WorkerVideo(self, path, *self._made(lambda: wire.opened_of(values, blobs)))
 
-    def clips(self, path: str) -> Generator[Clip]:
-        self.worker.send("clips", path=path)
+    def looks(self, path: str, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
+        self.worker.send(wire.pack_looks(path, samples))
         idle = False  # whether the process waits for the next request
+        waiting = dict(sorted(samples.items()))
         try:
             while True:
-                kind, values, blobs = self._answer("clip", "end")
+                kind, values, blobs = self._answer("look", "end")
                 if kind == "end":
                     idle = True
                     return
-                yield self._made(lambda: wire.clip_of(values, blobs))  # noqa: B023
+                look = self._made(lambda: _asked(wire.look_of(values, blobs), waiting))  # noqa: B023
+                del waiting[look.moment]
+                yield look
         except VideoError:
             idle = True
             raise
@@ -211,6 +216,17 @@ class WorkerFaces:
             raise _failed(f"the process that decodes it sent {error}") from error
 
 
+def _asked(look: Look, waiting: Mapping[int, np.ndarray]) -> Look:
+    """The look, if it is the next of those that are waited for. Raises ValueError."""
+    following = next(iter(waiting), None)
+    if look.moment != following:
+        raise ValueError(f"moment {look.moment}; {following} was to come")
+    for clip in look.clips:
+        if (clip.index, len(clip.images)) != (following, len(waiting[following])):
+            raise ValueError(f"a clip of {len(clip.images)} frames of moment {clip.index}")
+    return look
+
+
 @dataclasses.dataclass(frozen=True)
 class WorkerVideo:
     """A video that a worker has opened."""
@@ -218,7 +234,8 @@ class WorkerVideo:
     faces: WorkerFaces
     path: str
     metadata: VideoMetadata
+    frame_times: FrameTimes
 
-    def clips(self) -> Generator[Clip]:
+    def looks(self, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
         """Raises VideoError, Cancelled."""
-        return self.faces.clips(self.path)
+        return self.faces.looks(self.path, samples)

@@ -46,7 +46,7 @@ def test_every_command_has_help_and_refuses_unknown_flags(name, capsys):
         ("pipelines.preprocess", ("tensorflow",)),
         ("serving.batch.score", ("tensorflow",)),
         ("pipelines.datasets", ("tensorflow", "apache_beam")),
-        ("serving.analysis.video_result", ("tensorflow", "apache_beam")),
+        ("serving.analysis.analyse", ("tensorflow", "apache_beam")),
     ],
 )
 def test_a_module_does_not_load_what_it_does_not_need(module, unwanted):

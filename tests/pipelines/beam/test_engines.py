@@ -25,6 +25,7 @@ from pipelines.beam.engine import EngineError
 from pipelines.beam.output import PARTS
 from pipelines.beam.settings import PreprocessSettings
 from pipelines.config import PreprocessConfig
+from pipelines.coverage import ScanSettings
 from pipelines.preprocess import build
 from pipelines.verdict import Thresholds
 from serving.batch import score
@@ -360,7 +361,7 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
     pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
     config = ModelConfig(PreprocessConfig(), Thresholds())
     model = score.ScoringModel("gs://bucket/model", "dfdetect/1", config)
-    score.build(pipeline, "gs://bucket/scores", model, ScoreSettings())
+    score.build(pipeline, "gs://bucket/scores", model, ScoreSettings(), ScanSettings())
     job = engine.rehearse(pipeline)
     environments = job.proto_pipeline.components.environments
     hinted = {
@@ -368,7 +369,7 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
         for name, step in steps(job).items()
         if step.environment_id and environments[step.environment_id].resource_hints
     }
-    assert hinted == {"ExtractClipGroups", "Score"}
+    assert hinted == {"ScoreVideos"}
 
 
 def test_the_console_of_a_runner_shows_how_crops_are_made(quick_dry_run):

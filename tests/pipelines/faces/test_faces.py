@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.faces.align import TEMPLATE, crop, similarity
-from pipelines.faces.detect import Face, MtcnnDetector, iou, suppress
+from pipelines.faces.boxes import iou
+from pipelines.faces.detect import Face, MtcnnDetector, suppress
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import fill_gaps, link, smooth_landmarks
 from pipelines.tensorflow_settings import compute_reproducibly
