@@ -1,7 +1,7 @@
 """The report on its own: every kind of result, as a person sees it."""
 
 import copy
-import itertools
+import functools
 import json
 import re
 from html.parser import HTMLParser
@@ -23,227 +23,24 @@ from serving.analysis.report_html import (
     size,
 )
 from serving.analysis.timeline import timeline
+from tests.fixtures.report_documents import (
+    SAMPLED,
+    THRESHOLDS,
+    judged,
+    little_known,
+    looked_at_completely,
+    many_faces,
+    pictures_of,
+    report_document,
+    too_little_looked_at,
+    uncalibrated,
+    without_coverage,
+    without_face,
+)
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.mp4"
 VOID = {"meta", "link", "input", "img", "br", "hr"}
 PAGE = PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
-THRESHOLDS = {"real_below": 0.4, "fake_above": 0.6}
-
-SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2).round(2).tolist()]
-
-
-def track(number: int, probability: float, verdict: str, seen, wave: float = 0.0) -> dict:
-    values = [
-        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3)
-        if seen(t)
-        else None
-        for t in SAMPLED
-    ]
-    times = [t for t, value in zip(SAMPLED, values, strict=True) if value is not None]
-    return {
-        "track": number,
-        "verdict": verdict,
-        "probability_fake": probability,
-        "decides": False,
-        "start_s": times[0],
-        "end_s": times[-1],
-        "frames": len(times),
-        "median_face_px": 96.4,
-        "face": 0,
-        "times_s": SAMPLED,
-        "frame_probability": values,
-        "segments": [],
-    }
-
-
-def report_document() -> dict:
-    """Two faces; both are missing for a while, and the middle of the video was not sampled."""
-    first = track(3, 0.87, "FAKE", lambda t: not 1.1 < t < 1.9, wave=0.25)
-    segment = {"start_s": 6.0, "end_s": 8.8, "probability_fake": 0.93, "clips": 4}
-    first.update(decides=True, face=0, segments=[segment])
-    second = track(7, 0.12, "REAL", lambda t: 6 < t < 8.1, wave=0.1)
-    second.update(face=1)
-    kinds = [(3, "best"), (7, "best"), (3, "most"), (3, "most"), (7, "least"), (7, "least")]
-    return {
-        "schema": "dfdetect-report/1",
-        "verdict": "FAKE",
-        "probability_fake": 0.87,
-        "calibrated": True,
-        "thresholds": dict(THRESHOLDS),
-        "reliability": {"low": 0.8, "high": 0.9, "videos": 47, "fake": 41},
-        "reasons": ["25 of 29 sampled frames had a usable face; median face 96 px."],
-        "detail": "",
-        "coverage": {
-            "duration_s": 10.0,
-            "seconds": 6.0,
-            "share": 0.6,
-            "moments": 4,
-            "moments_with_face": 4,
-            "usable_share": 1.0,
-            "largest_gap_s": 3.0,
-            "frames": 29,
-            "frames_total": 300,
-            "gaps": [[3.0, 6.0], [9.0, 10.0]],
-        },
-        "strip": [{"n": n, "time_s": time} for n, time in enumerate((0.6, 2.2, 6.6, 8.2))],
-        "frames_sampled": 29,
-        "frames_with_face": 25,
-        "median_face_px": 96.4,
-        "tracks": [first, second],
-        "peaks": [
-            {"track": 3, "start_s": 6.2, "end_s": 6.6, "probability_fake": 0.99},
-            {"track": 3, "start_s": 0.4, "end_s": 0.4, "probability_fake": 0.97},
-        ],
-        "faces": [
-            {
-                "n": n,
-                "track": of,
-                "time_s": 6.0 + n / 5,
-                "frame_probability": {"best": 0.8, "most": 0.97, "least": 0.06}[kind] - n / 100,
-                "kind": kind,
-                "heat_map": kind != "best",
-            }
-            for n, (of, kind) in enumerate(kinds)
-        ],
-        "file": {
-            "name": "interview.mp4",
-            "sha256": "9f2c" * 16,
-            "bytes": 4_213_998,
-            "duration_s": 10.0,
-            "container": "mov,mp4,m4a,3gp,3g2,mj2",
-            "codec": "h264",
-            "width": 1280,
-            "height": 720,
-            "fps": 29.97,
-        },
-        "model": {
-            "name": "dfdetect",
-            "version": "1",
-            "fingerprint": "0a1b2c3d4e5f6071",
-            "trained_on": ["faceforensics"],
-            "tested_on": ["celeb_df"],
-            "false_alarm_rate": 0.043,
-            "test_videos": 518,
-        },
-        "processing_s": {"faces": 1.9, "model": 0.6, "total": 2.7},
-        "created": "2026-01-31T12:00:00Z",
-        "limits": ["Only faces are judged: an edit outside of faces is not seen."],
-    }
-
-
-def without_face() -> dict:
-    document = report_document()
-    document.update(
-        verdict="NO_FACE",
-        probability_fake=None,
-        reliability=None,
-        reasons=["0 of 29 sampled frames had a usable face."],
-        detail="No face of 24 px or more was found in 29 frames.",
-        frames_with_face=0,
-        median_face_px=None,
-        tracks=[],
-        peaks=[],
-        faces=[],
-    )
-    document["coverage"].update(moments_with_face=0, usable_share=0.0)
-    return document
-
-
-def judged(verdict: str, probability: float) -> dict:
-    document = report_document()
-    document.update(verdict=verdict, probability_fake=probability, peaks=[])
-    document["tracks"][0].update(verdict=verdict, probability_fake=probability, segments=[])
-    return document
-
-
-def many_faces(moments: int = 64, faces: int = 16) -> dict:
-    """A video of 9:50 of which moments of 16 frames were looked at, each with all the faces."""
-    starts = np.linspace(0, 588, moments)
-    times = [round(float(start) + i / 25, 3) for start in starts for i in range(16)]
-    document = report_document()
-    documented = document["tracks"][0]
-    document["tracks"] = [
-        {
-            **documented,
-            "track": number,
-            "decides": number == 0,
-            "start_s": times[0],
-            "end_s": times[-1],
-            "times_s": times,
-            "frame_probability": [
-                round(0.5 + 0.4 * float(np.sin(time / 40 + number)), 3) for time in times
-            ],
-            "segments": [],
-        }
-        for number in range(faces)
-    ]
-    for number in range(min(2, faces)):
-        document["tracks"][number]["segments"] = [
-            {"start_s": 252.0, "end_s": 281.4 + number, "probability_fake": 0.93, "clips": 4}
-        ]
-    document["faces"] = [
-        {"n": n, "track": n, "time_s": 4.0, "frame_probability": 0.5, "kind": "best"}
-        | {"heat_map": False}
-        for n in range(faces)
-    ]
-    for n, own in enumerate(document["tracks"]):
-        own["face"] = n
-    document["peaks"] = []
-    document["file"]["duration_s"] = 590.0
-    gaps = [[a + 0.64, b] for a, b in itertools.pairwise([*starts.tolist(), 590.0])]
-    document["coverage"].update(
-        duration_s=590.0,
-        seconds=41.0,
-        share=0.0694,
-        moments=moments,
-        moments_with_face=moments,
-        largest_gap_s=8.7,
-        frames=1024,
-        frames_total=14750,
-        gaps=gaps,
-    )
-    document["strip"] = [{"n": n, "time_s": 10.0 + 50 * n} for n in range(12)]
-    return document
-
-
-def looked_at_completely() -> dict:
-    document = report_document()
-    document["coverage"].update(seconds=10.0, share=1.0, largest_gap_s=0.0, gaps=[])
-    return document
-
-
-def too_little_looked_at(**coverage) -> dict:
-    """A score as low as that of a REAL video."""
-    document = judged("INCONCLUSIVE", 0.08)
-    document["reasons"] = ["35 s in a row were not looked at; REAL allows 30 s."]
-    document["coverage"].update(largest_gap_s=35.0, **coverage)
-    return document
-
-
-def without_coverage() -> dict:
-    """Of clips of which it is not known where in the video they lie."""
-    document = report_document()
-    document.update(coverage=None, strip=[])
-    return document
-
-
-def uncalibrated() -> dict:
-    document = report_document()
-    document.update(calibrated=False, reliability=None)
-    document["model"].update(trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None)
-    return document
-
-
-def little_known() -> dict:
-    """A file that says little of itself, and a single sampled frame."""
-    document = report_document()
-    document["file"].update(duration_s=None, container="", codec="", width=0, height=0, fps=None)
-    document["tracks"] = document["tracks"][:1]
-    document["tracks"][0].update(times_s=[0.0], frame_probability=[0.9], median_face_px=None)
-    document["faces"] = document["faces"][:1]
-    return document
-
-
 VARIANTS = {
     "fake": report_document,
     "real": lambda: judged("REAL", 0.08),
@@ -261,22 +58,7 @@ VARIANTS = {
 @pytest.fixture(scope="module")
 def pictures(astronaut):
     """(document) -> the crops, heat maps and thumbnails that belong to it."""
-
-    def of(document: dict) -> tuple[list[bytes], list[np.ndarray | None], list[bytes]]:
-        crops, heat_maps = [], []
-        for face in document["faces"]:
-            pixels = cv2.resize(np.roll(astronaut, 3 * face["n"], axis=1), (112, 112))
-            crops.append(cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes())
-            spot = np.outer(np.hanning(7), np.hanning(7)).astype(np.float32)
-            heat_maps.append(spot if face["heat_map"] else None)
-        wide = cv2.resize(np.pad(astronaut, ((0, 0), (100, 100), (0, 0)), "edge"), (160, 90))
-        strip = [
-            cv2.imencode(".jpg", np.roll(wide, 5 * thumb["n"], axis=1)[..., ::-1])[1].tobytes()
-            for thumb in document["strip"]
-        ]
-        return crops, heat_maps, strip
-
-    return of
+    return functools.partial(pictures_of, face=astronaut)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
