@@ -12,7 +12,7 @@ from pipelines.flags import check_fields, option
 
 # Raise when the same config would make different crops than before, so that a model
 # never meets crops made in another way than those it was trained on.
-CROP_ALGORITHM = "mtcnn-similarity/5"
+CROP_ALGORITHM = "mtcnn-similarity/6"
 
 DECODE_LIMIT_S = 600.0  # how long decoding may take for one video, unless told otherwise
 

@@ -131,6 +131,7 @@ class ModelDescription:
             VERDICT_NAME: {
                 "real_below": self.thresholds.real_below,
                 "fake_above": self.thresholds.fake_above,
+                "search_cost": self.thresholds.search_cost,
                 "calibration": self.calibration and dict(self.calibration),
             },
             FACTS_NAME: self.provenance.to_dict(),

@@ -80,14 +80,14 @@ def preprocess(
         return {}
     prepare(output, INFO_NAME, (INDEX, PARTS), job.overwrite, job.update)
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = make_plan(videos, config, output)
+    tasks = make_plan(_written(videos, job), config, output)
     write_plan(storage.join(output, PLAN), tasks)
     if job.audit_duplicates:
         videos, copies, duplicates = _duplicates(videos, output, options)
         rejects += copies
         audited = {**_audit(videos, selected, job), "duplicates": duplicates}
         manifest = datasets.write_manifest(videos)
-        tasks = make_plan(videos, config, output)
+        tasks = make_plan(_written(videos, job), config, output)
         write_plan(storage.join(output, PLAN), tasks)
     storage.write_lines(storage.join(output, EARLY_REJECTS), map(dataclasses.asdict, rejects))
     audited["missing"] = {d.name: list(d.missing) for d in selected if d.missing}
@@ -122,6 +122,12 @@ def build(
     )
     written = extracted["videos"] | "WriteShards" >> WriteShards(output, job.shards)
     _ = (written, extracted[REJECTS]) | "Finish" >> WriteInfo(output)
+
+
+def _written(videos: Sequence[Video], job: PreprocessSettings) -> list[Video]:
+    """Those of the splits to write. All others are dealt, audited and listed too: which split a
+    video is in does not depend on what is written."""
+    return [video for video in videos if video.split in job.written_splits]
 
 
 def _words(text: str) -> list[str]:

@@ -27,6 +27,9 @@ MAX_FPR = 0.05  # of real videos called FAKE, by default
 class Calibration:
     """How a model's logits become probabilities and verdicts, and the split this was fitted on.
 
+    search_cost: of `Thresholds`; measured_on: real people or sources that it was measured on,
+    none of which is the union bound, 1. sampled: what was looked at in each video.
+
     Raises ValueError for a temperature or thresholds that cannot be.
     """
 
@@ -43,6 +46,9 @@ class Calibration:
     inconclusive_rate: float  # share of its videos that are called neither
     log_loss_before: float  # of its clips at temperature 1, each video weighing the same
     log_loss_after: float
+    search_cost: float = Thresholds.search_cost
+    measured_on: int = 0
+    sampled: str = ""
     model_sha256: str = ""  # of the model file it was fitted for
 
     def __post_init__(self) -> None:
@@ -52,7 +58,7 @@ class Calibration:
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(self.real_below, self.fake_above, calibrated=True)
+        return Thresholds(self.real_below, self.fake_above, True, self.search_cost)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -46,14 +46,27 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="measure under compression, blur, noise and so on too; takes many times as long",
     )
+    parser.add_argument(
+        "--as-served",
+        action="store_true",
+        help="judge each video by those of its moments that serving would look at; needs shards of "
+        "`dfdetect preprocess --sampling all`",
+    )
     args = parse(parser, argv)
 
+    from pipelines.coverage import ScanSettings
     from trainer.evaluation.evaluate import evaluate
     from trainer.report.render import write_report
     from trainer.report.terminal import print_result
 
     evaluation = evaluate(
-        args.run or args.model, args.data, args.out, args.split, args.robustness, args.seed
+        args.run or args.model,
+        args.data,
+        args.out,
+        args.split,
+        args.robustness,
+        args.seed,
+        ScanSettings() if args.as_served else None,
     )
     write_report(Path(args.out), evaluation)
     print_result(evaluation.result)

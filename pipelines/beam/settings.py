@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from pipelines import datasets
+from pipelines.clip import SPLITS
 from pipelines.config import DECODE_LIMIT_S
 from pipelines.flags import check_fields, option
 from pipelines.splits.rule import GROUPINGS, is_distribution
@@ -52,6 +53,9 @@ class PreprocessSettings(JobSettings):
     group_by: str = option(
         "identity", "what may not be in two splits: people and sources, or sources only", GROUPINGS
     )
+    splits: str = option(
+        "train,val,test", "splits to write, separated by commas; all videos are dealt"
+    )
     keep_splits: str = option("", "an earlier data set whose videos keep their splits")
     audit_duplicates: bool = option(
         False, "leave out copies, and look for near-duplicates across splits"
@@ -68,6 +72,15 @@ class PreprocessSettings(JobSettings):
                 f"--split-fractions is {self.split_fractions}; three shares that add up to 1 are "
                 "needed, such as 0.7,0.15,0.15."
             )
+        if not self.written_splits or not set(self.written_splits) <= set(SPLITS):
+            raise ValueError(
+                f"--splits is {self.splits}; give one or several of {', '.join(SPLITS)}, separated "
+                "by commas."
+            )
+
+    @property
+    def written_splits(self) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.splits.split(",") if word.strip())
 
     @property
     def fractions(self) -> tuple[float, float, float]:

@@ -305,7 +305,14 @@ class MtcnnDetector:
     def _run(
         self, network: Callable, images: Frames | np.ndarray, at_once: int
     ) -> list[np.ndarray]:
-        """The network's outputs for all images (N, h, w, 3) uint8."""
+        """The network's outputs for all images (N, h, w, 3) uint8, each the same to the last bit
+        whichever others are among them."""
         parts = [np.asarray(images[i : i + at_once]) for i in range(0, len(images), at_once)]
-        outputs = self._threads.map(lambda part: [t.numpy() for t in network(part)], parts)
+
+        def run(part: np.ndarray) -> list[np.ndarray]:
+            # A single one would go through other instructions: a matrix times a vector.
+            given = np.repeat(part, 2, axis=0) if len(part) == 1 else part
+            return [t.numpy()[: len(part)] for t in network(given)]
+
+        outputs = self._threads.map(run, parts)
         return [np.concatenate(output) for output in zip(*outputs, strict=True)]

@@ -220,7 +220,7 @@ class FaceExtractor:
         faces: dict[int, list[Face | None]] = {}
         for shot, tracks in zip(frames.shots, by_shot, strict=True):
             seen = [sighting(track, images[shot], frames.thumbs[shot]) for track in tracks]
-            for number, track in zip(people.number(seen), tracks, strict=True):
+            for number, track in zip(people.number(seen, after_cut=True), tracks, strict=True):
                 faces.setdefault(number, [None] * len(images))[shot] = track.faces
         whole = [Track(row) for row in faces.values()]
         return sorted(

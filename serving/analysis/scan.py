@@ -21,7 +21,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.coverage import Coverage, ScanSettings
 from pipelines.faces.people import People
 from pipelines.verdict import Thresholds, Verdict
-from pipelines.video.moments import Moments, first_pass, next_pass
+from pipelines.video.moments import MAX_PASSES, Moments, first_pass, next_pass
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.video_result import (
     ClipScore,
@@ -32,7 +32,6 @@ from serving.analysis.video_result import (
 )
 from serving.client import BATCH, Prediction
 
-MAX_PASSES = 4
 # Where there is no index to seek by, each pass decodes the file from its start.
 MAX_PASSES_UNINDEXED = 2
 

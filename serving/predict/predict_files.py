@@ -179,7 +179,6 @@ class ProgressBar:
 
     def video_done(self) -> None:
         self._bar.advance(self._videos)
-        self._bar.update(self._moments, visible=False)
 
 
 @contextlib.contextmanager

@@ -108,6 +108,27 @@ def test_another_run_gives_the_same_bytes(shards, own_folder, tmp_path):
     assert checksums(again) == checksums(shards)
 
 
+def test_all_moments_of_two_splits_are_those_of_the_same_videos(shards, own_folder, tmp_path):
+    """What a model that was trained on `shards` is measured on as it will be served."""
+    out = tmp_path / "moments"
+    argv = ["--input", str(own_folder), "--output", str(out), *FLAGS, "--sampling", "all"]
+    assert main(["preprocess", *argv, "--splits", "val,test"]) == 0
+    assert read_info(out)["fingerprint"] == read_info(shards)["fingerprint"]
+    assert read_info(out)["splits"]["train"]["videos"] == 0
+    for split in ("val", "test"):
+        few = {(v.key, c.index) for v, c in inspect.read_clips(shards, split)}
+        every = {(v.key, c.index) for v, c in inspect.read_clips(out, split)}
+        assert {key for key, _ in every} == {key for key, _ in few}
+        assert len(every) >= len(few)
+    assert (out / "manifest.csv").read_text() == (shards / "manifest.csv").read_text()
+
+
+@pytest.mark.parametrize("splits", ["", "val,dev"])
+def test_splits_that_there_are_not_are_refused(splits):
+    with pytest.raises(ValueError, match="--splits is .*train, val, test"):
+        PreprocessSettings(splits=splits)
+
+
 def test_the_order_of_the_videos_does_not_matter(shards, own_folder, tmp_path, monkeypatch):
     in_order = preprocess._split
 

@@ -5,15 +5,17 @@ The best epoch was chosen on that split too, so what is measured here is a littl
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.clip import FAKE, LABEL_NAMES
+from pipelines.clip import FAKE, LABEL_NAMES, REAL
+from pipelines.coverage import Coverage, ScanSettings
 from pipelines.shards.open import ClipDataset
-from pipelines.verdict import Thresholds, Verdict, VideoVerdict
+from pipelines.verdict import ClipEvidence, Thresholds, Verdict, VideoVerdict, judge_tracks
+from pipelines.video.moments import first_pass
 from trainer.calibration import (
     MAX_FPR,
     Calibration,
@@ -23,13 +25,16 @@ from trainer.calibration import (
     fit_temperature,
     log_loss,
 )
+from trainer.evaluation.as_served import Recording, content_of, holds_all_moments, look
 from trainer.evaluation.measured_model import of_run
 from trainer.evaluation.predictions import Predictions, predict
-from trainer.evaluation.scored import judge_video
+from trainer.evaluation.scored import ScoredClip, ScoredVideo
+from trainer.evaluation.search_cost import FEWEST, measure_search_cost
 from trainer.leakage import collect
 from trainer.run import Run
 
 SPLIT = "val"
+AS_SERVED = "as served"
 _WHY_NOT = {
     "train": "the model was fitted to it, and is surer there than of anything new",
     "test": "what is measured there afterwards would no longer be of videos new to the model",
@@ -75,37 +80,74 @@ def _refuse_seen(run: Run, dataset: ClipDataset, split: str) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Calibrated:
+    """What a calibration sees of the videos: the evidence of each, and its coverage if known."""
+
+    evidence: Sequence[Sequence[ClipEvidence]]
+    coverage: Sequence[Coverage | None]
+    labels: np.ndarray
+
+    def judge(self, thresholds: Thresholds) -> list[VideoVerdict]:
+        return [
+            judge_tracks(clips, thresholds, coverage)
+            for clips, coverage in zip(self.evidence, self.coverage, strict=True)
+        ]
+
+
 def fit(predictions: Predictions, split: str, max_fpr: float) -> Calibration:
     """The calibration of an uncalibrated model on its own predictions.
 
-    Thresholds are chosen among the videos of which a face has evidence enough for a verdict; the
-    rates are those of the verdicts on all videos with a face. Raises ValueError where a class has
-    no such video.
+    Of shards that hold all moments of their videos, those count that serving would look at, and
+    the search cost is measured; of others all clips do, and it is the union bound. Thresholds are
+    chosen among the videos of which a face has evidence enough for a verdict; the rates are those
+    of the verdicts on all videos with a face. Raises ValueError where a class has no such video.
     """
-    clips = predictions.clips
-    numbers = [number for number, clip in enumerate(clips) if len(clip.times_s)]
-    logits = [clips[number].logit for number in numbers]
-    labels = [clips[number].video.label for number in numbers]
-    clips_of = Counter(clips[number].video.full_key for number in numbers)
-    weights = [1 / clips_of[clips[number].video.full_key] for number in numbers]
-    temperature = fit_temperature(logits, labels, weights)
-    probabilities = apply([clip.logit for clip in clips], temperature)
+    (dataset,) = predictions.datasets
+    served = holds_all_moments(dataset)
     videos = predictions.scored
-
-    def judge(thresholds: Thresholds) -> list[VideoVerdict]:
-        return [judge_video(video, clips, probabilities, thresholds) for video in videos]
-
-    truth = np.array([video.video.label for video in videos])
-    real_below, fake_above = _thresholds(judge(Thresholds()), truth, max_fpr)
-    verdicts = np.array([v.verdict for v in judge(Thresholds(real_below, fake_above))])
-    fakes = truth == FAKE
+    used = _first_looks(predictions) if served else [video.clips for video in videos]
+    chosen = [
+        (predictions.clips[number], 1 / len(numbers))
+        for numbers in used
+        for number in numbers
+        if len(predictions.clips[number].times_s)
+    ]
+    logits = [clip.logit for clip, _ in chosen]
+    labels = [clip.video.label for clip, _ in chosen]
+    weights = [weight for _, weight in chosen]
+    temperature = fit_temperature(logits, labels, weights)
+    probabilities = apply([clip.logit for clip in predictions.clips], temperature)
+    clips = [
+        dataclasses.replace(clip, probability_fake=float(probability))
+        for clip, probability in zip(predictions.clips, probabilities, strict=True)
+    ]
+    cost, people = Thresholds.search_cost, 0
+    if served:
+        recordings = [
+            Recording.of([clips[number] for number in video.clips], dataset.config)
+            for video in videos
+        ]
+        found = _looked_at(videos, recordings, Thresholds())
+        real = _by_person(videos, recordings)
+        if len(real) >= FEWEST:
+            people = len(real)
+            cost = measure_search_cost(
+                real, lambda cost: _choose(found, max_fpr, cost), ScanSettings()
+            )
+        found = _looked_at(videos, recordings, _choose(found, max_fpr, cost))
+    else:
+        found = _all_clips(videos, clips)
+    thresholds = _choose(found, max_fpr, cost)
+    verdicts = np.array([video.verdict for video in found.judge(thresholds)])
+    fakes = found.labels == FAKE
     return Calibration(
         temperature=temperature,
-        real_below=real_below,
-        fake_above=fake_above,
+        real_below=thresholds.real_below,
+        fake_above=thresholds.fake_above,
         max_fpr=max_fpr,
         split=split,
-        videos=len(truth),
+        videos=len(videos),
         fake_videos=int(fakes.sum()),
         false_alarm_rate=float(np.mean(verdicts[~fakes] == Verdict.FAKE)),
         detection_rate=float(np.mean(verdicts[fakes] == Verdict.FAKE)),
@@ -113,7 +155,78 @@ def fit(predictions: Predictions, split: str, max_fpr: float) -> Calibration:
         inconclusive_rate=float(np.mean(verdicts == Verdict.INCONCLUSIVE)),
         log_loss_before=log_loss(logits, labels, 1.0, weights),
         log_loss_after=log_loss(logits, labels, temperature, weights),
+        search_cost=cost,
+        measured_on=people,
+        sampled=AS_SERVED if served else moments_text(dataset),
     )
+
+
+def _first_looks(predictions: Predictions) -> list[list[int]]:
+    """Of each video, the clips in the moments that serving looks at first: where it looks next
+    depends on the probabilities, and these on the temperature."""
+    (dataset,) = predictions.datasets
+    used = []
+    for video in predictions.scored:
+        recording = Recording.of([predictions.clips[n] for n in video.clips], dataset.config)
+        seen = set(first_pass(recording.moments, ScanSettings(), content_of(video)))
+        own = [n for n in video.clips if predictions.clips[n].clip in seen]
+        used.append([n for n in own if len(predictions.clips[n].times_s)])
+    return used
+
+
+def _looked_at(
+    videos: Sequence[ScoredVideo], recordings: Sequence[Recording], thresholds: Thresholds
+) -> _Calibrated:
+    """What serving would see of the videos by those thresholds."""
+    settings = ScanSettings()
+    seen = [
+        look(recording, thresholds, settings, content_of(video))
+        for video, recording in zip(videos, recordings, strict=True)
+    ]
+    pairs = list(zip(recordings, seen, strict=True))
+    return _Calibrated(
+        [recording.evidence(moments) for recording, moments in pairs],
+        [recording.coverage(moments) for recording, moments in pairs],
+        _labels(videos),
+    )
+
+
+def _all_clips(videos: Sequence[ScoredVideo], clips: Sequence[ScoredClip]) -> _Calibrated:
+    evidence = [
+        [clips[number].evidence() for number in video.clips if len(clips[number].times_s)]
+        for video in videos
+    ]
+    return _Calibrated(evidence, [None] * len(videos), _labels(videos))
+
+
+def _labels(videos: Sequence[ScoredVideo]) -> np.ndarray:
+    return np.array([video.video.label for video in videos])
+
+
+def _by_person(
+    videos: Sequence[ScoredVideo], recordings: Sequence[Recording]
+) -> list[list[Recording]]:
+    """The real videos of each person, or of each source where no person is named."""
+    people: dict[str, list[Recording]] = {}
+    for scored, recording in zip(videos, recordings, strict=True):
+        video = scored.video
+        if video.label == REAL:
+            names = video.identities[:1]
+            person = f"{video.dataset}/{names[0]}" if names else video.source_key
+            people.setdefault(person, []).append(recording)
+    return list(people.values())
+
+
+def _choose(found: _Calibrated, max_fpr: float, cost: float) -> Thresholds:
+    """The thresholds at a search cost."""
+    judged = found.judge(Thresholds(search_cost=cost))
+    real_below, fake_above = _thresholds(judged, found.labels, max_fpr)
+    return Thresholds(real_below, fake_above, search_cost=cost)
+
+
+def moments_text(dataset: ClipDataset) -> str:
+    number = dataset.config.clips_per_video
+    return f"{number} moment{'' if number == 1 else 's'} a video"
 
 
 def _thresholds(
@@ -143,8 +256,10 @@ def describe(calibration: Calibration) -> str:
     """What was found, in lines for people."""
     real = calibration.videos - calibration.fake_videos
     lines = [
+        f"calibrated on {calibration.videos} videos, {calibration.sampled}",
         f"temperature {calibration.temperature:.3f}: log-loss {calibration.log_loss_before:.4f} -> "
         f"{calibration.log_loss_after:.4f}",
+        f"search cost {calibration.search_cost:g}: {_why_cost(calibration)}",
         f"REAL at or below {calibration.real_below:.3f}, FAKE at or above "
         f"{calibration.fake_above:.3f}: of {real} real videos {calibration.false_alarm_rate:.1%} "
         f"called FAKE; of {calibration.fake_videos} fakes {calibration.detection_rate:.1%} called "
@@ -162,3 +277,16 @@ def describe(calibration: Calibration) -> str:
             "none was allowed, and the true rate may be higher."
         )
     return "\n".join(lines)
+
+
+def _why_cost(calibration: Calibration) -> str:
+    if calibration.measured_on:
+        return (
+            f"measured on real videos of {calibration.measured_on} people, strung together to 60 "
+            "times their length and side by side"
+        )
+    if calibration.sampled == AS_SERVED:
+        return f"the union bound; real videos of {FEWEST} people are needed to measure it"
+    return (
+        "the union bound; shards of `dfdetect preprocess --sampling all` are needed to measure it"
+    )

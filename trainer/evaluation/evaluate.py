@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.atomic import write_csv, write_json
+from pipelines.coverage import ScanSettings
 from pipelines.shards.open import ClipDataset
+from trainer.evaluation.as_served import only_looked_at, require_all_moments
 from trainer.evaluation.bootstrap import Bootstrap
 from trainer.evaluation.evaluate_predictions import evaluate_predictions
 from trainer.evaluation.measured_model import load_detector
@@ -40,13 +42,16 @@ def evaluate(
     split: str | Sequence[str] = "test",
     robustness: bool = False,
     seed: int = 0,
+    as_served: ScanSettings | None = None,
 ) -> Evaluation:
     """Evaluates a model (run folder, .keras file or SavedModel) on splits of data sets and writes
     metrics.json, predictions.csv (videos) and clips.csv to `out`. `trainer.report.render` writes
     the report of it.
 
     robustness: also under each condition of `evaluation.robustness`. seed: of the intervals and
-    the conditions. Raises OSError or ValueError where it cannot.
+    the conditions. as_served: judges each video by those of its moments that serving would look
+    at by these settings; the data must hold all of them. Raises OSError or ValueError where it
+    cannot.
     """
     detector = load_detector(run)
     folders = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -54,7 +59,12 @@ def evaluate(
     out = Path(out)
     check_out(out)
     datasets = [ClipDataset.open(folder, detector.fingerprint) for folder in folders]
+    if as_served:
+        for dataset in datasets:
+            require_all_moments(dataset)
     predictions = predict(detector, datasets, splits, CONDITIONS if robustness else (), seed)
+    if as_served:
+        predictions = only_looked_at(predictions, detector.thresholds, as_served)
     result = evaluate_predictions(detector, predictions, Bootstrap(seed=seed))
     crops = _error_crops(predictions, result.worst_errors)
     out.mkdir(parents=True, exist_ok=True)
@@ -98,6 +108,10 @@ def _video_row(row: ScoredVideo) -> dict[str, Any]:
         "face_px": row.face_px,
         "start_s": row.start_s,
         "end_s": row.end_s,
+        "segments": " ".join(f"{s.start_s:.3f}-{s.end_s:.3f}" for s in row.segments),
+        "moments": row.coverage and row.coverage.moments,
+        "share": row.coverage and row.coverage.share,
+        "largest_gap_s": row.coverage and row.coverage.largest_gap_s,
     }
 
 

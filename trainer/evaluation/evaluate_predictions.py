@@ -20,6 +20,7 @@ from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.reliability import calibration_bins
 from trainer.evaluation.result import (
     SCHEMA,
+    AsServed,
     ClipLevel,
     ConditionRow,
     DatasetResult,
@@ -69,7 +70,7 @@ def evaluate_predictions(
         fingerprint=crops.fingerprint,
         fingerprint_checked=detector.fingerprint is not None,
         leakage=measure_leakage(detector, scored),
-        thresholds=VerdictThresholds(thresholds.real_below, thresholds.fake_above),
+        thresholds=VerdictThresholds.of(thresholds),
         calibration=Calibration.from_dict(detector.calibration) if detector.calibration else None,
         bootstrap=resampling(bootstrap, labelled),
         frame=frame,
@@ -96,6 +97,19 @@ def evaluate_predictions(
             preprocess=crops.to_dict(),
             train_split=detector.config.get("splits", {}).get("train"),
         ),
+        as_served=_describe_coverage(predictions),
+    )
+
+
+def _describe_coverage(predictions: Predictions) -> AsServed | None:
+    coverage = [video.coverage for video in predictions.scored if video.coverage]
+    if not predictions.settings or not coverage:
+        return None
+    return AsServed(
+        settings=predictions.settings.to_dict(),
+        moments=float(np.mean([each.moments for each in coverage])),
+        share=float(np.mean([each.share for each in coverage])),
+        largest_gap_s=max(each.largest_gap_s for each in coverage),
     )
 
 
@@ -219,7 +233,11 @@ def _evaluate_robustness(
                 kind=condition.kind,
                 level=condition.level,
                 label=condition.label,
-                **row(rescore(videos, predictions.clips, probabilities, thresholds)),
+                **row(
+                    rescore(
+                        videos, predictions.clips, probabilities, thresholds, predictions.settings
+                    )
+                ),
             )
             for condition, probabilities in zip(
                 predictions.conditions, predictions.under_conditions, strict=True

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.clip import Video
+from pipelines.coverage import ScanSettings
 from pipelines.datasets.manifest import read_manifest
 from pipelines.shards import schema
 from pipelines.shards.layout import MANIFEST_NAME, REJECTS_NAME
@@ -36,7 +37,8 @@ class Predictions:
     clips: those of all; `ScoredVideo.clips` are their numbers. videos: also those without a face,
     as far as the data sets keep a list of them (`listed`). unusable: videos that are in neither,
     counted by reason. conditions: of `evaluation.robustness`, and `under_conditions`, P(fake) of
-    the clips under each, (conditions, clips).
+    the clips under each, (conditions, clips). settings: by which serving would look at just these
+    clips (`evaluation.as_served`); None where the clips are all that the data sets hold.
     """
 
     datasets: tuple[ClipDataset, ...]
@@ -47,6 +49,7 @@ class Predictions:
     unusable: dict[str, int]
     conditions: tuple[Condition, ...]
     under_conditions: np.ndarray
+    settings: ScanSettings | None = None
 
     @property
     def scored(self) -> list[ScoredVideo]:
@@ -258,6 +261,7 @@ def _rows(
                 frame_probabilities=scores.frame_probability[i][has_face],
                 face_px=round(float(np.median(measured)), 1) if len(measured) else None,
                 logit=float(scores.logit[i]),
+                start_s=float(values["times_s"][i][0]),
             )
         )
     return rows

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration
 from trainer.evaluation.bootstrap import Interval
 from trainer.evaluation.dataclass_json import from_json, to_json
@@ -25,10 +26,30 @@ class SchemaError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class VerdictThresholds:
-    """P(fake) up to which a video is REAL, and from which on it is FAKE."""
+    """P(fake) up to which a video is REAL, and from which on it is FAKE; what a score loses for
+    the places at which it was searched for (`pipelines.verdict.corrected`)."""
 
     real_below: float
     fake_above: float
+    search_cost: float = Thresholds.search_cost
+
+    @classmethod
+    def of(cls, thresholds: Thresholds) -> VerdictThresholds:
+        return cls(thresholds.real_below, thresholds.fake_above, thresholds.search_cost)
+
+
+@dataclasses.dataclass(frozen=True)
+class AsServed:
+    """What of the videos was looked at, as serving would.
+
+    settings: of `pipelines.coverage.ScanSettings`. moments, share: means over the videos with a
+    face; of each, the moments looked at and the share of its length. largest_gap_s: of them all.
+    """
+
+    settings: Mapping[str, Any]
+    moments: float
+    share: float
+    largest_gap_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,6 +242,7 @@ class EvaluationResult:
     robustness: Robustness | None
     worst_errors: tuple[WorstError, ...]
     model: ModelProvenance
+    as_served: AsServed | None = None
 
     @property
     def levels(self) -> dict[str, Measurement]:

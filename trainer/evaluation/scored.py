@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pipelines.clip import Video
-from pipelines.verdict import ClipEvidence, Thresholds, Verdict, VideoVerdict, judge_tracks
+from pipelines.coverage import Coverage, ScanSettings
+from pipelines.verdict import (
+    ClipEvidence,
+    Segment,
+    Thresholds,
+    Verdict,
+    VideoVerdict,
+    judge_tracks,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,6 +27,7 @@ class ScoredClip:
     data: which of the data sets it is from. position: of its record in the split, as
     `read_records` reads it. times_s, frame_probabilities: (F,). face_px: the face box's shorter
     side, median over the frames; None where no box is known. logit: before any temperature.
+    start_s: when its first frame is shown, with a face or without.
     """
 
     video: Video
@@ -31,11 +40,22 @@ class ScoredClip:
     frame_probabilities: np.ndarray
     face_px: float | None
     logit: float = math.nan
+    start_s: float = 0.0
 
     def evidence(self, probability_fake: float | None = None) -> ClipEvidence:
-        """What it adds to the verdict on its video; with another P(fake) than the model's."""
-        score = self.probability_fake if probability_fake is None else probability_fake
-        return ClipEvidence(self.clip, self.track, score, len(self.times_s), self.face_px)
+        """What it, which holds a face, adds to the verdict on its video; with another P(fake)
+        than the model's."""
+        return ClipEvidence(
+            clip=self.clip,
+            track=self.track,
+            probability_fake=self.probability_fake
+            if probability_fake is None
+            else probability_fake,
+            frames=len(self.times_s),
+            face_px=self.face_px,
+            start_s=float(self.times_s[0]),
+            end_s=float(self.times_s[-1]),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +63,8 @@ class ScoredVideo:
     """A video with its score and verdict; without a face there is no score.
 
     decides: the track that score and verdict are of. clips: their numbers in the list that the
-    video was made of. face_px: mean over the clips.
+    video was made of. face_px: mean over the clips. coverage: None where it is not known which
+    part of the video the clips are. segments: where the deciding track is FAKE.
     """
 
     video: Video
@@ -57,6 +78,8 @@ class ScoredVideo:
     face_px: float | None = None
     start_s: float | None = None
     end_s: float | None = None
+    coverage: Coverage | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 def group_clips(clips: Sequence[ScoredClip]) -> dict[tuple[str, ...], list[int]]:
@@ -70,22 +93,34 @@ def group_clips(clips: Sequence[ScoredClip]) -> dict[tuple[str, ...], list[int]]
     return groups
 
 
-def score_videos(clips: Sequence[ScoredClip], thresholds: Thresholds) -> list[ScoredVideo]:
-    """The videos of the clips, scored by the rule that serving uses, sorted by key."""
+def score_videos(
+    clips: Sequence[ScoredClip],
+    thresholds: Thresholds,
+    coverage: Mapping[tuple[str, ...], Coverage] | None = None,
+    settings: ScanSettings | None = None,
+) -> list[ScoredVideo]:
+    """The videos of the clips, scored by the rule that serving uses, sorted by key.
+
+    coverage: of each video, by its key, where that is known."""
+    coverage = coverage or {}
     return [
-        _score_video(clips, numbers, thresholds)
-        for _, numbers in sorted(group_clips(clips).items())
+        _score_video(clips, numbers, thresholds, coverage.get(key), settings)
+        for key, numbers in sorted(group_clips(clips).items())
     ]
 
 
 def _score_video(
-    clips: Sequence[ScoredClip], numbers: Sequence[int], thresholds: Thresholds
+    clips: Sequence[ScoredClip],
+    numbers: Sequence[int],
+    thresholds: Thresholds,
+    coverage: Coverage | None,
+    settings: ScanSettings | None,
 ) -> ScoredVideo:
     rows = [clips[number] for number in numbers]
     seen = [row for row in rows if len(row.times_s)]
     if not seen:
         return ScoredVideo(rows[0].video, rows[0].data, None, Verdict.NO_FACE, clips=tuple(numbers))
-    judged = judge_tracks([row.evidence() for row in seen], thresholds)
+    judged = judge_tracks([row.evidence() for row in seen], thresholds, coverage, settings)
     assert judged.deciding  # there is a face
     sizes = [row.face_px for row in seen if row.face_px is not None]
     return ScoredVideo(
@@ -100,6 +135,8 @@ def _score_video(
         face_px=float(np.mean(sizes)) if sizes else None,
         start_s=float(min(row.times_s.min() for row in seen)),
         end_s=float(max(row.times_s.max() for row in seen)),
+        coverage=coverage,
+        segments=judged.deciding.segments,
     )
 
 
@@ -108,9 +145,10 @@ def rescore(
     clips: Sequence[ScoredClip],
     probabilities: np.ndarray,
     thresholds: Thresholds,
+    settings: ScanSettings | None = None,
 ) -> list[float]:
     """Scores of the videos that have one, were P(fake) of the clips `probabilities` (N,)."""
-    judged = (judge_video(video, clips, probabilities, thresholds) for video in videos)
+    judged = (judge_video(video, clips, probabilities, thresholds, settings) for video in videos)
     return [verdict.score for verdict in judged if verdict.score is not None]
 
 
@@ -119,6 +157,7 @@ def judge_video(
     clips: Sequence[ScoredClip],
     probabilities: np.ndarray,
     thresholds: Thresholds,
+    settings: ScanSettings | None = None,
 ) -> VideoVerdict:
     """The verdict on a video, were P(fake) of the clips `probabilities` (N,)."""
     evidence = [
@@ -126,7 +165,7 @@ def judge_video(
         for number in video.clips
         if len(clips[number].times_s)
     ]
-    return judge_tracks(evidence, thresholds)
+    return judge_tracks(evidence, thresholds, video.coverage, settings)
 
 
 def deciding_clip(video: ScoredVideo, clips: Sequence[ScoredClip]) -> int:

@@ -30,7 +30,7 @@ def read_metrics(
         raise ExportError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise ExportError(f"{path}: is no metrics.json of `dfdetect evaluate`: {error}") from error
-    shipped = VerdictThresholds(thresholds.real_below, thresholds.fake_above)
+    shipped = VerdictThresholds.of(thresholds)
     for name, measured, value in (
         ("fingerprint", result.fingerprint, fingerprint),
         ("thresholds", result.thresholds, shipped),

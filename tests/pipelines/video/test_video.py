@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipelines.clip import VideoError
 from pipelines.video import decode as frames_module
 from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe
+from pipelines.video.probe import FrameTimes, probe
 from pipelines.video.sampling import sample_clips
 
 FRAMES = 40
@@ -200,6 +200,54 @@ def test_decoding_starts_at_the_nearest_keyframe(b_frames, demuxed):
     list(read_frames(info, [1, 36]))
     assert {info.pts[1], info.pts[36]} < set(demuxed)
     assert not {info.pts[i] for i in range(13, 36)} & set(demuxed)
+
+
+# Encoded with no reordering, and with keyframes this far apart.
+IN_ORDER = {f"gop_{gop}.mp4": gop for gop in (1, 5, 12, 40)}
+
+
+@pytest.fixture(scope="module", params=IN_ORDER)
+def in_order(request, tmp_path_factory, numbered, encode) -> Path:
+    options = {"g": str(IN_ORDER[request.param]), "bf": "0", "x264-params": "scenecut=0"}
+    folder = tmp_path_factory.mktemp("in_order")
+    return encode(folder / request.param, numbered, "libx264", **options)
+
+
+@pytest.mark.parametrize("indices", [[0], [39], [3, 17, 18, 35], [11, 12, 13], range(40)], ids=str)
+def test_as_many_frames_go_through_the_decoder_as_was_foreseen(in_order, demuxed, indices):
+    info = probe(str(in_order))
+    demuxed.clear()
+    list(read_frames(info, indices, threads=1))
+    assert len(demuxed) == info.frame_times.frames_to_decode(indices)
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "b_frames.mkv", "vp8.webm", "vp9.webm"])
+@pytest.mark.parametrize("indices", [[1], [20], [1, 30], [3, 17, 18, 35]], ids=str)
+def test_where_frames_are_reordered_a_few_more_go_through_the_decoder(make, demuxed, name, indices):
+    info = probe(str(make(name)))
+    demuxed.clear()
+    list(read_frames(info, indices, threads=1))
+    foreseen = info.frame_times.frames_to_decode(indices)
+    assert info.frame_times.seekable
+    assert foreseen <= len(demuxed) <= foreseen + 5 * len(info.frame_times.runs(indices))
+
+
+@pytest.mark.parametrize("name", ["b_frames.ts", "b_frames.avi", "bare.h264"])
+def test_without_an_index_all_frames_to_the_last_wanted_go_through_the_decoder(make, name):
+    times = probe(str(make(name))).frame_times
+    assert not times.seekable
+    assert times.frames_to_decode([3, 30]) == 31
+
+
+@given(st.sets(st.integers(0, 99), min_size=1), st.sets(st.integers(0, 99)), st.booleans())
+def test_runs_hold_all_wanted_frames_and_never_cost_more_than_decoding_on(wanted, keyframes, first):
+    keys = np.array(sorted(keyframes | ({0} if first else set())), np.int64)
+    times, indices = FrameTimes(np.arange(100) / 25, keys), sorted(wanted)
+    runs = times.runs(indices)
+    assert [index for _, run in runs for index in run] == indices
+    assert all(start == 0 or start in keys for start, _ in runs)
+    assert all(start <= run[0] for start, run in runs)
+    assert len(indices) <= times.frames_to_decode(indices) <= indices[-1] + 1
 
 
 def test_frames_that_no_other_needs_are_left_out(b_frames, monkeypatch):

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.clip import REAL, Clip, Video, VideoError
+from pipelines.clip import REAL, Clip, Look, Sighting, Video, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.coverage import Coverage, ScanSettings
 from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES, Evidence, Thresholds, Verdict, decide
-from pipelines.video.probe import VideoMetadata
-from serving.analysis.analyse import Cancelled, analyse, jpeg, sha256_of
-from serving.analysis.crops import EXTREMES, CropSelection
-from serving.analysis.report_document import peaks
+from pipelines.video.moments import Moments
+from pipelines.video.probe import FrameTimes, VideoMetadata
+from serving.analysis.analyse import Cancelled, analyse, jpeg
+from serving.analysis.crops import EXTREMES, FACES, STRIP, CropSelection
+from serving.analysis.report_document import MAX_TRACKS, peaks
+from serving.analysis.scan import sha256_of
 from serving.analysis.video_result import ClipScore, judge
 from serving.client import (
     InProcessModel,
@@ -30,47 +33,73 @@ from serving.client import (
 from serving.predict.predict import predict_video
 from trainer.evaluation.scored import ScoredClip, score_videos
 
-THRESHOLDS = Thresholds(0.4, 0.6)
+THRESHOLDS = Thresholds(0.4, 0.6, search_cost=0.0)
 CONFIG = PreprocessConfig(frames_per_clip=4, crop_size=48, faces="all")
 JPEG = cv2.imencode(".jpg", np.zeros((48, 48, 3), np.uint8))[1].tobytes()
 
 
-def clip(index=0, track=0, size=100.0, missing=(), start=0.0) -> Clip:
+FRAMES = 8  # of a moment, of which every second one is sampled
+PICTURE = np.zeros((9, 16, 3), np.uint8)
+
+
+def clip(index=0, track=0, size=100.0, missing=(), start=None) -> Clip:
     """Four frames of a face `size` px wide, 0.1 s apart; not found in the frames `missing`."""
     found = np.array([t not in missing for t in range(4)])
-    boxes = np.where(found[:, None], [0.0, 0.0, size, size + 20], 0.0)
+    left = 200.0 * track
+    boxes = np.where(found[:, None], [left, 0.0, left + size, size + 20], 0.0).astype(np.float32)
+    start = float(index) if start is None else start
     return Clip(
         index=index,
         track=track,
         fps=10.0,
         images=[JPEG + bytes([index % 256, t]) if f else b"" for t, f in enumerate(found)],
         times_s=(start + np.arange(4) / 10).astype(np.float32),
-        boxes=boxes.astype(np.float32),
+        boxes=boxes,
         landmarks=np.zeros((4, 5, 2), np.float32),
         confidence=found.astype(np.float32),
         transforms=np.zeros((4, 2, 3), np.float32),
+        sighting=Sighting(
+            (640, 360), boxes[found][0], boxes[found][-1], np.ones(4, np.float32), PICTURE, PICTURE
+        ),
     )
 
 
 class Faces:
-    """A video of which the clips are known."""
+    """A video of which the clips are known; its moments that have none show no face."""
 
     config = CONFIG
 
-    def __init__(self, clips, error=None):
-        self._clips, self._error = clips, error
+    def __init__(self, clips, error=None, moments=0):
+        self._error = error
+        self._clips = {}
+        for one in clips:
+            self._clips.setdefault(one.index, []).append(one)
+        self._moments = (
+            max(moments, *self._clips, 0) if moments else max(self._clips, default=0) + 1
+        )
+        self.passes = []
 
     def open(self, path):
         return self
 
     @property
     def metadata(self):
-        starts = {c.index: c.times_s for c in self._clips}
-        sampled = tuple(tuple(round(float(t), 3) for t in times) for times in starts.values())
-        return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, 10, sampled)
+        return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, FRAMES * self._moments)
 
-    def clips(self):
-        yield from self._clips
+    @property
+    def frame_times(self):
+        starts = [
+            float(self._clips[m][0].times_s[0]) if m in self._clips else float(m)
+            for m in range(self._moments)
+        ]
+        times_s = np.add.outer(starts, np.arange(FRAMES) / 20).ravel()
+        return FrameTimes(times_s, np.arange(0, len(times_s), FRAMES))
+
+    def looks(self, samples):
+        self.passes.append(list(samples))
+        for moment, sampled in sorted(samples.items()):
+            assert sampled.tolist() == list(range(FRAMES * moment, FRAMES * (moment + 1), 2))
+            yield Look(moment, tuple(self._clips.get(moment, ())), 4, JPEG + bytes([moment % 256]))
         if self._error:
             raise self._error
 
@@ -130,7 +159,7 @@ def test_what_was_done_to_see_the_faces_is_said_once_in_result_and_report(path):
     clips = [dataclasses.replace(clip(i), notes=("Turned.", "Squared.")[:i]) for i in (0, 1, 2)]
     analysis = analyse(path, Faces(clips), Scores(*[[0.9] * 4] * 3))
     assert analysis.result.notes == ("Turned.", "Squared.")
-    assert analysis.result.to_dict()["notes"] == ("Turned.", "Squared.")
+    assert analysis.result.to_dict()["notes"] == ["Turned.", "Squared."]
     assert analysis.document["reasons"][-2:] == ["Turned.", "Squared."]
 
 
@@ -138,11 +167,11 @@ def test_what_was_done_to_see_the_faces_is_said_once_in_result_and_report(path):
 def test_frames_sampled_are_all_that_were_looked_at(
     extractor, model, tmp_path, write_video, astronaut, faces
 ):
-    still, grey = (np.stack([picture] * 20) for picture in (astronaut, np.full_like(astronaut, 99)))
+    still, grey = (np.stack([picture] * 24) for picture in (astronaut, np.full_like(astronaut, 99)))
     halves = {"throughout": (still, still), "in the first half": (still, grey)}
     frames = np.concatenate(halves.get(faces, (grey, grey)))
     path = str(write_video(tmp_path / "video.mp4", frames))
-    sampled = sum(map(len, extractor.open(path).sampled))
+    sampled = sum(map(len, Moments.of(np.arange(48) / 25, extractor.config).samples))
     share = {"throughout": 1, "in the first half": 0.5, "nowhere": 0}[faces]
     found = predict_video(path, extractor, model), analyse(path, extractor, model).result
     for result in found:
@@ -170,11 +199,11 @@ def test_the_report_of_a_real_file_is_complete_and_json(extractor, model, video)
 
 
 def test_a_track_shows_every_sampled_frame_and_null_where_its_face_was_not(path):
-    clips = [clip(0, 0), clip(0, 1, missing=(0, 2)), clip(1, 0, start=5.0)]
+    clips = [clip(0, 0), clip(0, 1, missing=(0, 2)), clip(1, 0, start=1.5)]
     scores = Scores([0.1, 0.2, 0.3, 0.4], [0, 0.9, 0, 0.7], [0.2] * 4)
     document = analyse(path, Faces(clips), scores).document
-    first, second = document["tracks"]
-    times_s = [0.0, 0.1, 0.2, 0.3, 5.0, 5.1, 5.2, 5.3]
+    second, first = document["tracks"]  # the highest-scoring first
+    times_s = [0.0, 0.1, 0.2, 0.3, 1.5, 1.6, 1.7, 1.8]
     assert first["times_s"] == second["times_s"] == times_s
     assert first["frame_probability"] == [0.1, 0.2, 0.3, 0.4] + [0.2] * 4
     assert second["frame_probability"] == [None, 0.9, None, 0.7] + [None] * 4
@@ -185,8 +214,8 @@ def test_the_highest_scoring_face_decides_and_the_report_says_so(path):
     scores = Scores([0.1] * 4, [0.9] * 4)
     document = analyse(path, Faces([clip(0, 0), clip(0, 1, size=64)]), scores).document
     assert document["verdict"] == "FAKE" and document["median_face_px"] == 64
-    assert [t["decides"] for t in document["tracks"]] == [False, True]
-    assert [t["verdict"] for t in document["tracks"]] == ["REAL", "FAKE"]
+    assert [t["decides"] for t in document["tracks"]] == [True, False]
+    assert [t["verdict"] for t in document["tracks"]] == ["FAKE", "REAL"]
     assert "the highest-scoring one decides" in document["reasons"][1]
 
 
@@ -231,15 +260,16 @@ def test_a_speck_that_scores_higher_takes_no_verdict_from_a_face_that_is_fake(pa
     faces = Faces([clip(), clip(track=1, size=20)])
     document = analyse(path, faces, Scores([0.8] * 4, [0.9] * 4)).document
     assert (document["verdict"], document["probability_fake"]) == ("FAKE", pytest.approx(0.8))
-    assert [track["decides"] for track in document["tracks"]] == [True, False]
+    assert [track["decides"] for track in document["tracks"]] == [False, True]
     assert document["reasons"][-1].startswith("A face that scores higher is seen too small")
 
 
 def test_a_video_without_a_face_is_a_report_without_a_score(path):
-    error = VideoError("no_face", "faces", f"{path}: no face of 24 px")
-    document = analyse(path, Faces([], error), Scores()).document
+    document = analyse(path, Faces([]), Scores()).document
     assert document["verdict"] == "NO_FACE" and document["probability_fake"] is None
-    assert document["detail"] == "no face of 24 px"  # where the file lay is nobody's business
+    assert document["detail"].startswith("no face of 24 px or more (at 640 px) with score 0.9 in")
+    assert path not in document["detail"]  # where the file lay is nobody's business
+    assert document["coverage"]["moments"] == 1 and document["coverage"]["moments_with_face"] == 0
     assert document["tracks"] == document["faces"] == document["peaks"] == []
 
 
@@ -249,7 +279,7 @@ def test_a_video_that_cannot_be_read_is_no_report(path):
 
 
 def test_a_cancelled_analysis_asks_the_model_no_more(path):
-    clips = [clip(i, start=i) for i in range(40)]
+    clips = [clip(i) for i in range(40)]
     scores = Scores(*[[0.5] * 4] * 40)
     with pytest.raises(Cancelled):
         analyse(path, Faces(clips), scores, cancelled=lambda: scores.asked == 2)
@@ -260,12 +290,13 @@ def test_progress_goes_through_the_stages_in_order(path):
     told = []
     analyse(
         path,
-        Faces([clip(), clip(1, start=1.0)]),
+        Faces([clip(), clip(1)]),
         Scores([0.5] * 4, [0.5] * 4),
-        on_progress=lambda stage, done, detail: told.append((stage, done)),
+        on_progress=lambda *progress: told.append(progress),
     )
-    expected = [("decode", None), ("faces", 0.5), ("faces", 1.0), ("model", None)]
-    assert told == [*expected, ("model", None), ("report", None)]
+    expected = [("decode", None, ""), ("faces", 0.5, "1 of 2 moments")]
+    expected += [("faces", 1.0, "2 of 2 moments"), ("model", None, "2 clips")]
+    assert told == [*expected, ("model", None, "1 clip"), ("report", None, "")]
 
 
 def test_peaks_are_runs_above_the_threshold_within_a_clip_highest_first():
@@ -285,31 +316,63 @@ def test_at_most_five_peaks_are_listed():
     assert len(peaks(frames, [tuple(map(float, range(40)))], 0.6)) == 5
 
 
+def shown_of(clips, of_frames) -> tuple[CropSelection, dict]:
+    """A selection of the crops of one face in a pass, and the tracks of its faces."""
+    shown = CropSelection()
+    for one, values in zip(clips, of_frames, strict=True):
+        shown.add(Look(one.index, (one,), 4, b""), [Prediction(0.5, values)])
+    return shown, {(one.index, one.track): 0 for one in clips}
+
+
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=30))
 @settings(deadline=None, max_examples=50)
 def test_the_shown_crops_are_the_extremes_of_all_frames(of_clips):
-    shown = CropSelection()
-    for index, values in enumerate(of_clips):
-        shown.add(clip(index, start=float(index)), Prediction(0.5, values))
+    shown, tracks = shown_of([clip(index) for index in range(len(of_clips))], of_clips)
     ordered = sorted(value for values in of_clips for value in values)
     number = min(EXTREMES, len(ordered) // 2)
-    chosen = shown.chosen()
-    most = [crop.frame_probability for kind, crop in chosen if kind == "most"]
-    least = [crop.frame_probability for kind, crop in chosen if kind == "least"]
+    chosen = shown.chosen(tracks, [0])
+    most = [crop.frame_probability for kind, _, crop in chosen if kind == "most"]
+    least = [crop.frame_probability for kind, _, crop in chosen if kind == "least"]
     assert most == ordered[::-1][:number] and least == ordered[:number]
 
 
 def test_of_a_long_video_the_crops_of_a_few_clips_are_kept():
-    shown = CropSelection()
     rng = np.random.default_rng(0)
-    for index in range(500):
-        shown.add(clip(index, start=float(index)), Prediction(0.5, rng.random(4).tolist()))
+    shown, _ = shown_of([clip(i) for i in range(500)], rng.random((500, 4)).tolist())
     kept = {id(c.images) for heap in (shown._most, shown._least) for _, _, c in heap}
-    assert len(kept | {id(c.images) for c in shown._best.values()}) <= 2 * EXTREMES + 1
+    assert len(kept | {id(c.images) for _, _, c in shown._best.values()}) <= 2 * EXTREMES + 1
+
+
+def test_of_a_video_of_many_faces_pictures_of_the_most_suspicious_are_kept():
+    shown, rng = CropSelection(), np.random.default_rng(0)
+    scores = rng.random(300)
+    for moment, score in enumerate(scores):  # each shot shows somebody else
+        face = clip(moment)
+        other = dataclasses.replace(
+            face.sighting, first_box=np.full(4, 1e6), last_box=face.boxes[0]
+        )
+        face = dataclasses.replace(face, sighting=other)
+        shown.add(Look(moment, (face,), 4, b""), [Prediction(score, [score] * 4)])
+    assert len(shown._best) == FACES
+    ranked = np.argsort(-scores)[:MAX_TRACKS].tolist()
+    chosen = shown.chosen({(moment, 0): moment for moment in range(300)}, ranked)
+    assert [track for kind, track, _ in chosen if kind == "best"] == ranked
+    assert {track for _, track, _ in chosen} == set(ranked)
+
+
+def test_a_strip_of_pictures_lies_evenly_over_the_video(path):
+    few = analyse(path, Faces([clip(i) for i in range(5)]), Scores(*[[0.1] * 4] * 5))
+    assert [picture["n"] for picture in few.document["strip"]] == [0, 1, 2, 3, 4]
+    assert [picture["time_s"] for picture in few.document["strip"]] == [0.2, 1.2, 2.2, 3.2, 4.2]
+    assert [thumbnail[-1] for thumbnail in few.strip] == [0, 1, 2, 3, 4]
+    many = analyse(path, Faces([], moments=200), Scores(), ScanSettings(every=0.1, max_clips=0))
+    times_s = [picture["time_s"] for picture in many.document["strip"]]
+    assert len(times_s) == len(many.strip) == STRIP
+    assert np.abs(np.diff(times_s) - 200 / STRIP).max() < 4 and times_s[0] < 16
 
 
 def test_each_shown_crop_has_its_own_heat_map(path):
-    clips = [clip(i, start=float(i)) for i in range(12)]
+    clips = [clip(i) for i in range(12)]
     rng = np.random.default_rng(0)
     analysis = analyse(path, Faces(clips), Scores(*rng.random((12, 4)).tolist()))
     assert len(analysis.heat_maps) == 1 + 2 * EXTREMES
@@ -383,10 +446,11 @@ def test_the_score_of_a_clip_is_read_back_from_its_file_under_the_old_name():
 def test_serving_and_evaluation_give_the_same_verdict_on_the_same_evidence(clips):
     """Batch scoring, `predict`, the API and the pages all ask `judge`."""
     scores = [
-        ClipScore(i, track, p, 0.0, 1.0, [t < frames for t in range(5)], px)
+        ClipScore(i, track, p, 0.0, frames - 1.0, [t < frames for t in range(5)], px)
         for i, (track, p, frames, px) in enumerate(clips)
     ]
-    served = judge("a.mp4", scores, THRESHOLDS, "m/1", "f00d")
+    all_seen = Coverage(9.0, 9.0, len(clips), len(clips), 0.0, 5 * len(clips), 5 * len(clips))
+    served = judge("a.mp4", scores, THRESHOLDS, "m/1", CONFIG, all_seen, ScanSettings())
     video, numbers = Video("a", "", REAL, "set"), count()
     of_data = [
         ScoredClip(video, 0, next(numbers), track, i, p, np.arange(frames), np.full(frames, p), px)

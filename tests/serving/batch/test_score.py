@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
@@ -20,8 +19,8 @@ from dfdetect.__main__ import main
 from pipelines.beam.job_metrics import table
 from pipelines.beam.output import PARTS
 from pipelines.names import escape, unescape
-from serving.batch import model_handler, score, transforms
-from serving.batch.transforms import finished_parts, part_name
+from serving.batch import score, transforms
+from serving.batch.transforms import MOMENTS
 from serving.client import InProcessModel
 from serving.model_server.rest import RestApi
 from serving.model_server.server import start_in_thread
@@ -62,13 +61,17 @@ def results(out: Path) -> list[dict]:
     return sorted(map(json.loads, text.splitlines()), key=lambda line: line["path"])
 
 
-def assert_same(ours: list[dict], theirs: list[dict]) -> None:
+def assert_same(ours, theirs) -> None:
     """But for the last digits of scores, which depend on what shares a batch."""
-    for one, other in zip(ours, theirs, strict=True):
-        for a, b in ((one, other), *zip(one["tracks"], other["tracks"], strict=True)):
-            expected = pytest.approx(b.pop("probability_fake"), abs=1e-6)
-            assert a.pop("probability_fake") == expected
-        assert one == other
+    if isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            assert_same(ours[name], value)
+    elif isinstance(theirs, list):
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other)
+    else:
+        assert ours == (pytest.approx(theirs, abs=1e-6) if isinstance(theirs, float) else theirs)
 
 
 def test_the_numbers_are_those_of_predict_on_the_same_files(scored, archive, exported, capsys):
@@ -88,11 +91,16 @@ def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored
     verdicts = {Path(line["path"]).name: line["verdict"] for line in results(scored)}
     assert verdicts["noise.mp4"] == "NO_FACE" and "text.mp4" not in verdicts
     assert all(line["frames_sampled"] > 0 for line in results(scored))
+    assert {line["coverage"]["share"] for line in results(scored)} == {1.0}
     (line,) = map(json.loads, (scored / "rejects.jsonl").read_text().splitlines())
     assert line["reason"] == "unreadable" and line["uri"].endswith("text.mp4")
     info = json.loads((scored / "scores_info.json").read_text())
     assert info["videos"] == 6 and info["verdicts"]["NO_FACE"] == 1
     assert info["rejects"] == {"unreadable": 1} and info["model"] == "dfdetect/1"
+    assert info["settings"]["every"] == 2.0 and info["computing"]["videos"] == 5
+    hours = sum(line["coverage"]["duration_s"] for line in results(scored)) / 3600
+    assert info["computing"]["hours_of_video"] == pytest.approx(hours, abs=1e-4)
+    assert info["computing"]["seconds_per_hour"] > 0 and info["computing"]["seconds"] > 0
 
 
 def test_parquet_holds_what_the_json_lines_hold(scored):
@@ -149,32 +157,20 @@ def test_a_process_loads_the_model_once(archive, exported, tmp_path, monkeypatch
     assert len(loaded) == 2  # by the launcher, to learn its settings, and by the worker
 
 
-def test_a_video_of_many_clips_travels_in_groups_and_ends_the_same(
-    scored, archive, exported, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(transforms, "GROUP_CLIPS", 1)
-    assert run(archive, exported, tmp_path / "out") == 0
-    assert_same(results(tmp_path / "out"), results(scored))
-
-
-def test_groups_of_clips_are_bounded_in_clips_and_in_bytes(monkeypatch):
-    def sizes(*clips: int) -> list[list[int]]:
-        made = [SimpleNamespace(images=[bytes(size)]) for size in clips]
-        return [[len(clip.images[0]) for clip in part] for part in transforms.in_groups(made)]
-
-    monkeypatch.setattr(transforms, "GROUP_CLIPS", 3)
-    monkeypatch.setattr(transforms, "GROUP_BYTES", 10)
-    assert sizes() == []
-    assert sizes(1, 1, 1, 1) == [[1, 1, 1], [1]]
-    assert sizes(5, 5, 1) == [[5, 5], [1]]
-    assert sizes(1, 99, 1) == [[1], [99], [1]]
+def watch_decoding(monkeypatch) -> list[str]:
+    """The videos that are opened from now on."""
+    decoded: list[str] = []
+    local = transforms.local_video
+    monkeypatch.setattr(
+        transforms, "local_video", lambda uri, watch: decoded.append(uri) or local(uri, watch)
+    )
+    return decoded
 
 
 def test_a_model_that_fails_midway_stops_the_job_and_the_next_run_goes_on(
     scored, archive, exported, tmp_path, monkeypatch, capsys
 ):
     out, original, asked = tmp_path / "out", InProcessModel.predict, []
-    monkeypatch.setattr(model_handler, "BATCH", 1)
 
     def fail_third(self, clips):
         asked.append(len(clips))
@@ -187,13 +183,9 @@ def test_a_model_that_fails_midway_stops_the_job_and_the_next_run_goes_on(
         assert run(archive, exported, out) == 1
     error = capsys.readouterr().err
     assert "by chance" in error and "run the same command again" in error
-    done = finished_parts(os.listdir(out / PARTS))
+    done = [name for name in os.listdir(out / PARTS) if name.endswith(".json")]
     assert done and not (out / "scores_info.json").exists()
-    decoded = []
-    clips = transforms.read_clips
-    monkeypatch.setattr(
-        transforms, "read_clips", lambda e, uri, w: decoded.append(uri) or clips(e, uri, w)
-    )
+    decoded = watch_decoding(monkeypatch)
     assert run(archive, exported, out) == 0
     assert len(decoded) == 6 - len(done)
     assert_same(results(out), results(scored))
@@ -211,16 +203,59 @@ def test_an_update_scores_what_is_new_and_forgets_what_is_gone(
     before = results(out)
     shutil.copy(videos / "0.mp4", videos / "new.mp4")
     (videos / "2.mp4").unlink()
-    decoded = []
-    clips = transforms.read_clips
-    monkeypatch.setattr(
-        transforms, "read_clips", lambda e, uri, w: decoded.append(uri) or clips(e, uri, w)
-    )
+    decoded = watch_decoding(monkeypatch)
     assert run(videos, exported, out, "--update") == 0
     assert sorted(decoded) == [str(videos / "new.mp4"), str(videos / "text.mp4")]
     kept = [line for line in results(out) if not line["path"].endswith("new.mp4")]
     assert kept == [line for line in before if not line["path"].endswith("2.mp4")]
     assert len(kept) == 4
+
+
+@pytest.fixture(scope="module")
+def long_archive(tmp_path_factory, write_video, astronaut) -> Path:
+    """A video of 40 moments, of which the settings of `coarse` look at 8."""
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("long")
+    still = np.stack([np.roll(astronaut, i % 9, axis=1)[::2, ::2] for i in range(320)])
+    write_video(root / "long.mp4", still, crf="30")
+    return root
+
+
+COARSE = ("--every", "1", "--max-clips", "8")
+FINE = ("--every", "0.2", "--max-clips", "0")
+
+
+def test_a_finer_run_takes_what_was_scored_and_gives_what_predict_gives(
+    long_archive, exported, tmp_path, capsys, monkeypatch
+):
+    out, looked_at = tmp_path / "out", []
+    looks = transforms._WatchedVideo.looks
+
+    def watched(self, samples):
+        looked_at.append(sorted(samples))
+        return looks(self, samples)
+
+    monkeypatch.setattr(transforms._WatchedVideo, "looks", watched)
+    assert run(long_archive, exported, out, *COARSE) == 0
+    coarse = {moment for moments in looked_at for moment in moments}
+    (line,) = results(out)
+    assert line["coverage"]["moments"] == len(coarse) == 8
+    looked_at.clear()
+    assert run(long_archive, exported, out, *FINE, "--update") == 0
+    assert looked_at == [sorted(set(range(40)) - coarse)]
+    fine = results(out)
+    looked_at.clear()
+    assert run(long_archive, exported, out, *COARSE, "--update") == 0
+    assert looked_at == []
+    for settings, ours in ((COARSE, results(out)), (FINE, fine)):
+        capsys.readouterr()
+        predict = ["predict", "--model-dir", str(exported), "--json", *settings]
+        assert main([*predict, str(long_archive)]) == 0
+        (theirs,) = json.loads(capsys.readouterr().out)
+        del theirs["seconds"], ours[0]["key"]
+        assert_same(ours, [theirs])
+    assert len(list((out / MOMENTS).iterdir())) == 1
 
 
 def test_another_model_of_the_same_name_and_version_scores_everything_again(
@@ -343,19 +378,11 @@ def test_wrong_usage_exits_2_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_parts_count_only_when_all_of_a_videos_are_there():
-    whole = [part_name("a", 0, False), part_name("a", 1, True)]
-    assert finished_parts(whole[::-1]) == {"a": tuple(whole)}
-    assert finished_parts(whole[:1]) == finished_parts(whole[1:]) == {}
-    assert finished_parts(["a.reject", part_name("b", 0, True) + ".5f.tmp"]) == {}
-
-
 def test_what_a_run_did_is_counted_and_stored(scored):
     metrics = json.loads((scored / "job" / "metrics.json").read_text())
     assert metrics["counts"]["videos"] == 5
     assert metrics["counts"]["rejects/unreadable"] == 1
     assert {"decode", "detect", "crop", "model", "video"} <= set(metrics["stages"])
-    assert metrics["stages"]["model"]["count"] < 5  # clips of several videos at a time
     said = io.StringIO()
     Console(file=said, width=100).print(table(metrics))
     assert "rejects/unreadable" in said.getvalue()

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from dfdetect.__main__ import main
+from pipelines.coverage import Coverage
 from pipelines.names import unescape
-from pipelines.verdict import Thresholds
+from pipelines.verdict import Segment, Thresholds
 from serving.analysis.video_result import TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
@@ -169,32 +170,40 @@ def test_for_people_there_is_a_line_a_video_and_nothing_else(exported, videos, c
     assert "1 face(s)" in captured.out and captured.err == ""
 
 
-def face(track: int, verdict: str, probability: float) -> TrackResult:
-    return TrackResult(track, verdict, probability, 0.0, 1.5 + track, 8)
+def face(track: int, verdict: str, probability: float, *segments: Segment) -> TrackResult:
+    return TrackResult(track, verdict, probability, 0.0, 1.5 + track, 8, segments=segments)
 
 
 def two_faces() -> VideoResult:
-    tracks = (face(0, "REAL", 0.1), face(1, "FAKE", 0.9))
-    return VideoResult("a.mp4", "FAKE", 0.9, "m/1", "f", 16, 16, 0.0, 2.5, tracks)
+    tracks = (face(0, "REAL", 0.1), face(1, "FAKE", 0.9, Segment(252.0, 281.0, 0.9, 5)))
+    gaps = ((3.0, 12.0),)
+    coverage = Coverage(590.0, 82.6, 64, 60, 9.0, 1024, 14_750, gaps)
+    return VideoResult(
+        "a.mp4", "FAKE", 0.9, "m/1", "f", 16, 16, 0.0, 2.5, tracks, coverage=coverage
+    )
 
 
 def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     lines = describe(two_faces(), calibrated=True).splitlines()
-    assert lines[0].startswith("a.mp4: FAKE, P(fake) = 0.90, 2 face(s)")
-    assert lines[1:] == [
-        "  face 1: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
-        "  face 2: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
+    assert lines == [
+        "a.mp4: FAKE, P(fake) = 0.90, 2 face(s); looked at 64 moments of 9:50 (14 % of the video), "
+        "largest gap 9 s",
+        "  Likely FAKE between 4:12 and 4:41; nothing else reached the threshold.",
+        "  face 1: FAKE, P(fake) = 0.90, 8 frames, 0.0-2.5 s",
+        "  face 2: REAL, P(fake) = 0.10, 8 frames, 0.0-1.5 s",
     ]
     reason = "Only 2 frames."
     unsure = dataclasses.replace(two_faces(), reasons=(reason,))
-    assert describe(unsure, calibrated=True).splitlines()[3:] == [f"  {reason}"]
+    assert describe(unsure, calibrated=True).splitlines()[4:] == [f"  {reason}"]
     turned = dataclasses.replace(unsure, notes=("Turned.",))
-    assert describe(turned, calibrated=True).splitlines()[3:] == [f"  {reason}", "  Turned."]
+    assert describe(turned, calibrated=True).splitlines()[4:] == [f"  {reason}", "  Turned."]
     with contextlib.closing(CsvTable(tmp_path / "t.csv")) as table:
         table.add(two_faces().to_dict())
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
     assert (row["tracks"], row["track_verdicts"]) == ("2", "REAL;FAKE")
-    assert row["track_probabilities"] == "0.1;0.9"
+    assert row["track_probabilities"] == "0.1;0.9" and row["segments"] == "252-281"
+    assert (row["moments"], row["moments_with_face"], row["largest_gap_s"]) == ("64", "60", "9.0")
+    assert row["coverage"] == "0.14"
 
 
 def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
@@ -256,8 +265,9 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     ours, theirs = pty.openpty()
     code = (
         "from serving.predict.predict_files import progress_bar\n"
-        "with progress_bar(2) as advance:\n"
-        "    print('a.mp4: REAL'); advance()"
+        "with progress_bar(2) as bar:\n"
+        "    bar.moments_done(1, 64)\n"
+        "    print('a.mp4: REAL'); bar.video_done()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -273,7 +283,7 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
                 shown += piece
         out = process.stdout.read().decode()
     assert process.returncode == 0, shown
-    assert b"videos" in shown and b"1/2" in shown
+    assert b"videos" in shown and b"1/2" in shown and b"1/64" in shown
     assert out == "a.mp4: REAL\n"
 
 
@@ -286,6 +296,7 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
         ["a.mp4", "--model-server", "127.0.0.1:8500"],
         ["a.mp4", "--model-server", "http://y", "--model-name", "dfdetect/label/stable"],
         ["a.mp4", "--guess"],
+        ["a.mp4", "--model-dir", "x", "--every", "0"],
     ],
 )
 def test_wrong_usage_exits_2(argv, capsys):

@@ -16,7 +16,7 @@ from dfdetect.__main__ import main
 from pipelines.clip import FAKE, REAL, Clip, Video
 from pipelines.config import PreprocessConfig
 from pipelines.shards.open import ClipDataset
-from pipelines.verdict import Thresholds
+from pipelines.verdict import Thresholds, corrected
 from serving.client import InProcessModel
 from tests.fixtures.clip_datasets import write_clip_dataset
 from trainer import calibration
@@ -275,9 +275,9 @@ def test_a_run_is_calibrated_by_the_rules_of_serving(run, data):
     weights = [1 / len(VAL[v][1]) for v, *_ in clips]
     assert found.temperature == pytest.approx(fit_temperature(logits, labels, weights), rel=1e-4)
     p = {red: calibration.apply(logit_of(red), found.temperature) for *_, red in clips}
-    # Means of clips within a track; of f1's two tracks the higher one.
+    # Means of clips within a track; of f1's two tracks the higher one, for which the other costs.
     real = [(p[100] + p[130]) / 2, p[130], p[150]]
-    fake = [p[170], (p[140] + p[160]) / 2, (p[190] + p[140]) / 2]
+    fake = [corrected(p[170], 2, found.search_cost), (p[140] + p[160]) / 2, (p[190] + p[140]) / 2]
     chosen = choose_thresholds([*real, *fake], [0, 0, 0, 1, 1, 1], 0.4)
     assert (found.real_below, found.fake_above) == pytest.approx(chosen, abs=1e-5)
     assert (found.videos, found.fake_videos, found.split, found.max_fpr) == (6, 3, "val", 0.4)
@@ -296,15 +296,18 @@ def test_a_run_is_calibrated_by_the_rules_of_serving(run, data):
     assert Calibration.from_dict(json.loads((run / "calibration.json").read_text())) == found
 
 
-def test_rates_follow_the_rule_on_too_little_evidence(run, data, tmp_path):
+def test_rates_follow_the_rule_on_too_little_evidence(run, tmp_path):
     """A clear fake and a clear real video of one frame each are INCONCLUSIVE, as when served."""
     brief = {"r9": (REAL, [(0, 20)]), "f9": (FAKE, [(0, 240)])}
+    # One face each: what two cost depends on the temperature, which the brief ones change.
+    single = {**VAL, "f1": (FAKE, [(0, 150)])}
+    clear = write_shards(tmp_path, val=single)
     (tmp_path / "brief").mkdir()
-    with_brief = write_shards(tmp_path / "brief", val=VAL)
+    with_brief = write_shards(tmp_path / "brief", val=single)
     clips = [clip_of(n, label, *clip, "val", 1) for n, (label, (clip,)) in brief.items()]
-    clips += [clip_of(n, label, *clip, "val") for n, (label, cs) in VAL.items() for clip in cs]
+    clips += [clip_of(n, label, *clip, "val") for n, (label, cs) in single.items() for clip in cs]
     write_clip_dataset(with_brief, CONFIG, {"val": clips})
-    without = calibrate.calibrate(run, data, max_fpr=0.4)
+    without = calibrate.calibrate(run, clear, max_fpr=0.4)
     found = calibrate.calibrate(run, with_brief, max_fpr=0.4)
     assert (found.videos, found.fake_videos) == (8, 4)
     assert found.detection_rate * 4 == pytest.approx(without.detection_rate * 3)
@@ -441,6 +444,7 @@ def test_the_exported_model_applies_the_temperature_and_knows_its_thresholds(run
     assert stored == {
         "real_below": found.real_below,
         "fake_above": found.fake_above,
+        "search_cost": found.search_cost,
         "calibration": found.to_dict(),
     }
     thresholds = InProcessModel(version).config().thresholds

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipelines.clip import ORIGINAL, Clip, Reject, Video
 from pipelines.datasets import write_manifest
 from pipelines.shards import schema
-from pipelines.verdict import Verdict
+from pipelines.verdict import Verdict, corrected
 from tests.fixtures.scored_videos import (
     DATASET,
     THRESHOLDS,
@@ -64,10 +64,13 @@ def test_a_video_is_scored_as_serving_scores_it():
     of = video("a", "Swap")
     clips = [clip(of, 0.2), clip(of, 0.4), clip(of, 0.5, track=1), clip(of, 0.9, track=1)]
     (got,) = score_videos(clips, THRESHOLDS)
-    assert got.score == pytest.approx(0.7) and got.verdict == Verdict.FAKE
+    # The mean of the higher track; that there are two halves its odds.
+    assert got.score == pytest.approx(corrected(0.7, 2, THRESHOLDS.search_cost))
+    assert got.verdict == Verdict.INCONCLUSIVE
     assert (got.tracks, got.frames, got.clips) == (2, 16, (0, 1, 2, 3))
     probabilities = np.array([1.0, 0.8, 0.0, 0.0])
-    assert rescore([got], clips, probabilities, THRESHOLDS) == [pytest.approx(0.9)]
+    expected = corrected(0.9, 2, THRESHOLDS.search_cost)
+    assert rescore([got], clips, probabilities, THRESHOLDS) == [pytest.approx(expected)]
 
 
 def test_a_video_whose_clips_hold_no_face_gets_no_score():
