@@ -25,8 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before serving.p
 
 import av
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.videos import FRAMES, like_faceforensics
 from pipelines.atomic import replacing
@@ -86,6 +84,9 @@ def exported(backbone: str, crops: PreprocessConfig, folder: str) -> InProcessMo
     made = InProcessModel(f"{folder}/{backbone}/1")
     made.warm_up()
     return made
+
+
+HEADINGS = "  length  moments  decode   faces   model     all  s a minute of it"
 
 
 @dataclass
@@ -189,12 +190,15 @@ def main() -> None:
                 ("default", ScanSettings(), max(videos)),
                 ("everything", EVERYTHING, args.everything),
             ):
-                measured = {
-                    seconds: judge(path, faces, model, settings)
-                    for seconds, path in videos.items()
-                    if seconds <= longest
-                }
-                report(f"{backbone}, {name}", measured)
+                print(f"\n{backbone}, {name}\n{HEADINGS}")
+                measured: dict[int, Spent] = {}
+                for seconds, path in videos.items():
+                    if seconds <= longest:
+                        measured[seconds] = judge(path, faces, model, settings)
+                        print(row(seconds, measured[seconds]), flush=True)
+                if {600, 3600} <= measured.keys():
+                    ratio = measured[3600].beyond_decoding / measured[600].beyond_decoding
+                    print(f"60 minutes cost {ratio:.2f} times what 10 do, beyond decoding")
 
 
 class _NoModel:
@@ -204,32 +208,10 @@ class _NoModel:
         return [Prediction(0.5, [0.5] * len(clip)) for clip in clips]
 
 
-def report(title: str, measured: Mapping[int, Spent]) -> None:
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in (
-        "length",
-        "moments",
-        "decode",
-        "faces",
-        "model",
-        "all",
-        "s per minute of video",
-    ):
-        table.add_column(heading, justify="right")
-    for seconds, spent in measured.items():
-        parts = spent.decode, spent.looks - spent.decode, spent.model, spent.total
-        table.add_row(
-            f"{seconds} s",
-            f"{spent.moments}",
-            *(f"{max(0.0, part):.1f}" for part in parts),
-            f"{60 * spent.total / seconds:.1f}",
-        )
-    console = Console(width=100)
-    console.print(table)
-    if {600, 3600} <= measured.keys():
-        ratio = measured[3600].beyond_decoding / measured[600].beyond_decoding
-        console.print(f"60 minutes cost {ratio:.2f} times what 10 do, beyond decoding")
-    sys.stdout.flush()
+def row(seconds: int, spent: Spent) -> str:
+    parts = spent.decode, spent.looks - spent.decode, spent.model, spent.total
+    times = "".join(f"{max(0.0, part):8.1f}" for part in parts)
+    return f"{seconds:6} s{spent.moments:9}{times}{60 * spent.total / seconds:17.1f}"
 
 
 if __name__ == "__main__":

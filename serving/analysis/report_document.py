@@ -66,7 +66,7 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "calibrated": thresholds.calibrated,
         "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
         "reliability": _reliability(result.probability_fake, inputs.config),
-        "reasons": list(_reasons(inputs, len(with_face), len(times_s))),
+        "reasons": list(_reasons(inputs)),
         "detail": result.detail,
         "frames_sampled": len(times_s),
         "frames_with_face": len(with_face),
@@ -124,12 +124,13 @@ def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | N
     return dataclasses.asdict(max(below, key=lambda b: b.low)) if below else None
 
 
-def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str]:
+def _reasons(inputs: ReportInputs) -> Iterator[str]:
     result, thresholds = inputs.result, inputs.config.thresholds
     if inputs.config.provenance.sample_data:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
-    yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
+    if looked := result.coverage:
+        yield f"Moments with a usable face: {looked.moments_with_face} of {looked.moments}{size}."
     if len(result.tracks) > 1:
         listed = f" The {MAX_TRACKS} highest-scoring ones are listed."
         more = listed if len(result.tracks) > MAX_TRACKS else ""

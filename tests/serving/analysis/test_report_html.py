@@ -23,6 +23,7 @@ from serving.analysis.report_html import (
     size,
 )
 from serving.analysis.timeline import timeline
+from serving.web.examples import REPORT
 from tests.fixtures.report_documents import (
     SAMPLED,
     THRESHOLDS,
@@ -244,6 +245,11 @@ def test_a_strip_that_does_not_fit_the_document_is_refused(pictures):
     crops, heat_maps, strip = pictures(report_document())
     with pytest.raises(ValueError, match="3 pictures for the 4 of the document's strip"):
         render(report_document(), crops, heat_maps, strip[:-1])
+
+
+def test_the_example_of_the_api_is_a_report(pictures):
+    crops, heat_maps, strip = pictures(REPORT)
+    assert "Looked at 2 moments of 0:10" in Page(render(REPORT, crops, heat_maps, strip)).words
 
 
 def test_rendering_leaves_the_document_as_it_is(pictures):
