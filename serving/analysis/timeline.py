@@ -37,8 +37,8 @@ STYLES = 12
 @dataclasses.dataclass(frozen=True)
 class Line:
     """P(fake) of one face. number: as people count the faces, from 1. runs: frames that follow
-    each other, each with the face in it. marks: the middle and the mean of the runs that are too
-    narrow to be seen as a line."""
+    each other, each with the face in it. marks: the middle and the mean of each moment of those
+    runs that are too narrow to be seen as a line."""
 
     number: int
     runs: tuple[tuple[Point, ...], ...]
@@ -124,6 +124,9 @@ def timeline(document: Mapping[str, Any]) -> Timeline:
     )
     sampled, seen = _thinned(sampled, seen)
     longest = _longest_step(sampled)
+    # Moments are of equally many frames.
+    per_moment = max(1, round(len(sampled) / (coverage["moments"] if coverage else 1)))
+    moment_of = {time: i // per_moment for i, time in enumerate(sampled)}
     return Timeline(
         duration_s=duration,
         sampled=tuple(sampled),
@@ -131,7 +134,7 @@ def timeline(document: Mapping[str, Any]) -> Timeline:
         real_below=document["thresholds"]["real_below"],
         fake_above=document["thresholds"]["fake_above"],
         lines=tuple(
-            _line(number, tuple(_runs(sampled, own, longest)), duration)
+            _line(number, tuple(_runs(sampled, own, longest)), duration, moment_of)
             for number, own in enumerate(seen, 1)
         ),
         no_face=tuple(_without_face(seen, sampled, longest)),
@@ -166,12 +169,21 @@ def _longest_step(times_s: Sequence[float]) -> float:
     return BREAK_STEPS * statistics.median(steps) if steps else 0.0
 
 
-def _line(number: int, runs: tuple[tuple[Point, ...], ...], duration_s: float) -> Line:
-    narrow = [run for run in runs if run[-1][0] - run[0][0] <= NARROW * duration_s]
-    marks = [
-        (round((run[0][0] + run[-1][0]) / 2, 3), round(statistics.fmean(v for _, v in run), 4))
-        for run in narrow
-    ]
+def _line(
+    number: int,
+    runs: tuple[tuple[Point, ...], ...],
+    duration_s: float,
+    moment_of: Mapping[float, int],
+) -> Line:
+    """moment_of: time of a frame -> what is the same for frames of one moment."""
+    marks = []
+    for run in runs:
+        if run[-1][0] - run[0][0] > NARROW * duration_s:
+            continue
+        for _, frames in itertools.groupby(run, key=lambda point: moment_of[point[0]]):
+            times, values = zip(*frames, strict=True)
+            middle = (times[0] + times[-1]) / 2
+            marks.append((round(middle, 3), round(statistics.fmean(values), 4)))
     return Line(number, runs, tuple(marks))
 
 

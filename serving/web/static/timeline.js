@@ -64,7 +64,8 @@ function background(plot, { noFace, gaps, bands, fakeAbove }) {
     ctx.stroke();
   };
   ctx.save();
-  ctx.strokeStyle = colour("line");
+  ctx.strokeStyle = colour("edge");
+  ctx.globalAlpha = 0.45;
   ctx.lineWidth = bbox.height;
   for (const [from, to] of place(gaps, 0)) dashed(from, to, bbox.top + bbox.height / 2, [1, 4]);
   fill(noFace, "edge", 0.28);

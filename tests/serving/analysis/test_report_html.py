@@ -357,6 +357,14 @@ def test_a_moment_too_short_to_be_seen_gets_a_mark_at_its_mean():
     assert timeline(report_document()).lines[0].marks == ()
 
 
+def test_moments_that_follow_each_other_have_a_mark_each():
+    document = many_faces(moments=2, faces=1)
+    (own,) = document["tracks"]
+    own["times_s"] = [round(100 + i / 25, 3) for i in range(32)]
+    own["frame_probability"] = [0.1] * 16 + [0.9] * 16
+    assert [value for _, value in timeline(document).lines[0].marks] == [0.1, 0.9]
+
+
 def test_twelve_faces_look_different(pictures):
     document = many_faces(moments=3, faces=12)
     page = Page(render(document, *pictures(document)))
