@@ -103,7 +103,9 @@ DESCRIPTIONS = st.builds(
     ModelDescription,
     preprocess=st.just(PreprocessConfig(frames_per_clip=4)),
     fingerprint=st.text("0123456789abcdef", min_size=16, max_size=16),
-    thresholds=st.builds(Thresholds, st.floats(0, 0.4), st.floats(0.5, 1), st.just(True)),
+    thresholds=st.builds(
+        Thresholds, st.floats(0, 0.4), st.floats(0.5, 1), st.just(True), st.floats(0, 10)
+    ),
     calibration=st.dictionaries(st.text(), PROBABILITIES),
     provenance=st.builds(
         ModelProvenance,
@@ -131,6 +133,15 @@ def test_a_model_that_is_not_calibrated_says_so():
     texts = ModelDescription(config, config.fingerprint, Thresholds()).to_json()
     assert json.loads(texts["verdict_json"])["calibration"] is None
     assert not ModelDescription.from_json(**texts).thresholds.calibrated
+
+
+def test_a_model_of_an_earlier_version_has_the_search_cost_of_the_union_bound():
+    config = PreprocessConfig()
+    texts = ModelDescription(config, config.fingerprint, Thresholds(search_cost=0.5)).to_json()
+    verdict = json.loads(texts["verdict_json"])
+    assert verdict.pop("search_cost") == 0.5
+    old = ModelDescription.from_json(**{**texts, "verdict_json": json.dumps(verdict)})
+    assert old.thresholds.search_cost == 1.0
 
 
 def test_an_exported_model_says_in_its_folder_what_its_graph_says(exported):

@@ -276,7 +276,12 @@ def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, o
     facts = json.loads(answers["config"]["preprocess_json"][0])
     assert PreprocessConfig.from_dict(facts["config"]).fingerprint == facts["fingerprint"]
     assert json.loads((saved / "assets.extra" / "preprocess.json").read_text()) == facts
-    uncalibrated = {"real_below": 0.4, "fake_above": 0.6, "calibration": None}
+    uncalibrated = {
+        "real_below": 0.4,
+        "fake_above": 0.6,
+        "search_cost": 1.0,
+        "calibration": None,
+    }
     assert json.loads(answers["config"]["verdict_json"][0]) == uncalibrated
 
 

@@ -59,7 +59,7 @@ def join(rows: Sequence[Sequence[Recording]], one_face: bool = False) -> Recordi
     faces: dict[int, list[ClipEvidence]] = {}
     track = 0
     for number, row in enumerate(rows):
-        moment, frames, start_s = 0, 0, 0.0
+        moment, frames, start_s, of_row = 0, 0, 0.0, 0
         for part in row:
             if number == 0:  # the picture that all are in
                 times.append(part.moments.times_s + start_s)
@@ -79,10 +79,14 @@ def join(rows: Sequence[Sequence[Recording]], one_face: bool = False) -> Recordi
             moment += len(part.moments)
             frames += len(part.moments.times_s)
             start_s += part.moments.duration_s
-            track += 0 if one_face else len(numbers)
-        track += 1
-    kept = samples[:length]
-    return Recording(Moments(np.concatenate(times)[: kept[-1][-1] + 1], kept), faces)
+            if one_face:
+                of_row = max(of_row, len(numbers))
+            else:
+                track += len(numbers)
+        track += of_row
+    times_s = np.concatenate(times)
+    end = samples[length][0] if length < len(samples) else len(times_s)
+    return Recording(Moments(times_s[:end], samples[:length]), faces)
 
 
 def draw(

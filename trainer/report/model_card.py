@@ -68,7 +68,9 @@ def _evaluation(result: EvaluationResult | None) -> list[str]:
     return [
         f"Verdicts: REAL up to P(fake) {result.thresholds.real_below:.3g}, FAKE from "
         f"{result.thresholds.fake_above:.3g} on, INCONCLUSIVE between "
-        "and where the face is too small or in too few frames.",
+        "and where the face is too small or in too few frames, or where too little of the video "
+        "was looked at for REAL. For each e-fold of places at which a fake part could lie, a score "
+        f"loses {result.thresholds.search_cost:.3g} in log-odds.",
         "## Evaluation",
         leakage_line(result.leakage),
         *notes(result),

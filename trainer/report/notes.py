@@ -55,6 +55,12 @@ def notes(result: EvaluationResult) -> list[str]:
             "The model does not say how its crops were made; whether these were made alike was "
             "not checked."
         )
+    if result.as_served:
+        sentences.append(
+            f"Videos are judged as served: by {result.as_served.moments:.1f} moments of each "
+            f"({result.as_served.share:.0%} of its length) on average; the largest part not looked "
+            f"at lasts {result.as_served.largest_gap_s:.0f} s."
+        )
     return sentences
 
 

@@ -59,7 +59,7 @@ def clip(index=0, track=0, size=100.0, missing=(), start=None) -> Clip:
         confidence=found.astype(np.float32),
         transforms=np.zeros((4, 2, 3), np.float32),
         sighting=Sighting(
-            (640, 360), boxes[found][0], boxes[found][-1], np.ones(4, np.float32), PICTURE, PICTURE
+            (640, 360), boxes[found][0], boxes[found][-1], np.eye(9)[track], PICTURE, PICTURE
         ),
     )
 
@@ -344,18 +344,18 @@ def test_of_a_long_video_the_crops_of_a_few_clips_are_kept():
 
 
 def test_of_a_video_of_many_faces_pictures_of_the_most_suspicious_are_kept():
-    shown, rng = CropSelection(), np.random.default_rng(0)
-    scores = rng.random(300)
+    shown, scores = CropSelection(), np.random.default_rng(0).random(60)
     for moment, score in enumerate(scores):  # each shot shows somebody else
         face = clip(moment)
+        place = np.array([0.0, 0.0, 9.0, 9.0]) + 10 * moment
         other = dataclasses.replace(
-            face.sighting, first_box=np.full(4, 1e6), last_box=face.boxes[0]
+            face.sighting, first_box=place, last_box=place, appearance=np.eye(60)[moment]
         )
         face = dataclasses.replace(face, sighting=other)
         shown.add(Look(moment, (face,), 4, b""), [Prediction(score, [score] * 4)])
     assert len(shown._best) == FACES
     ranked = np.argsort(-scores)[:MAX_TRACKS].tolist()
-    chosen = shown.chosen({(moment, 0): moment for moment in range(300)}, ranked)
+    chosen = shown.chosen({(moment, 0): moment for moment in range(60)}, ranked)
     assert [track for kind, track, _ in chosen if kind == "best"] == ranked
     assert {track for _, track, _ in chosen} == set(ranked)
 

@@ -26,14 +26,16 @@ from dfdetect.__main__ import main
 from pipelines.clip import VideoError
 from pipelines.datasets.base import VIDEO_SUFFIXES
 from pipelines.faces import extract
+from pipelines.video.moments import Moments
 from serving.client import Unreachable
 from serving.sockets import listen
+from serving.web import wire
 from serving.web.app import create_app, server
 from serving.web.decoder import looks_like_video
 from serving.web.receive import display_name
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
-from serving.web.wire import clip_of, pack, pack_clip, unpack
+from serving.web.wire import look_of, opened_of, pack_look, pack_opened, unpack
 from serving.web.worker import FaceWorker, WorkerFaces
 
 JOBS = "/api/v1/jobs"
@@ -159,6 +161,12 @@ def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
     face = client.get(f"{job['links']['self']}/faces/0.jpg")
     assert face.headers["content-type"] == "image/jpeg" and face.content.startswith(b"\xff\xd8")
     is_problem(client.get(f"{job['links']['self']}/faces/99.jpg"), 404, "not-found")
+    for picture in document["strip"]:
+        thumbnail = client.get(f"{job['links']['self']}/strip/{picture['n']}.jpg")
+        assert thumbnail.headers["content-type"] == "image/jpeg"
+        assert thumbnail.content.startswith(b"\xff\xd8")
+    is_problem(client.get(f"{job['links']['self']}/strip/99.jpg"), 404, "not-found")
+    assert document["coverage"]["share"] == 1 and len(document["strip"]) == 2
     page = client.get(job["links"]["report_html"])
     assert "holiday.mp4" in page.text and "script" not in page.headers["content-security-policy"]
     no_file_left(jobs)
@@ -172,7 +180,8 @@ def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extr
     expected = analyse(str(path), extractor, InProcessModel(exported)).document
     job = finished(client, send(client, path.read_bytes()))
     got = client.get(job["links"]["report_json"]).json()
-    for name in ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px"):
+    names = ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px")
+    for name in (*names, "coverage", "strip"):
         assert got[name] == expected[name]
     assert got["probability_fake"] == pytest.approx(expected["probability_fake"], abs=1e-4)
 
@@ -366,15 +375,33 @@ def faces_of(worker, config, limit_s=600.0):
     return WorkerFaces(worker, config, deadline, lambda: False, lambda stage: None)
 
 
-def test_the_process_gives_the_same_clips_as_the_extractor(worker, small_config, extractor, sample):
+def samples_of(video, config):
+    """All moments of a video."""
+    return dict(enumerate(Moments.of(video.frame_times.times_s, config).samples))
+
+
+def test_the_process_gives_the_same_looks_as_the_extractor(worker, small_config, extractor, sample):
     path = str(sorted(sample.rglob("*.mp4"))[0])
     faces = faces_of(worker, small_config)
-    video = faces.open(path)
-    assert video.metadata == extractor.open(path).metadata
-    for got, expected in zip(video.clips(), extractor.clips(path), strict=True):
-        assert got.images == expected.images and (got.index, got.track) == (0, 0) or got.index
-        np.testing.assert_array_equal(got.times_s, expected.times_s)
-        np.testing.assert_array_equal(got.boxes, expected.boxes)
+    video, here = faces.open(path), extractor.open(path)
+    assert video.metadata == here.metadata
+    np.testing.assert_array_equal(video.frame_times.times_s, here.frame_times.times_s)
+    np.testing.assert_array_equal(video.frame_times.keyframes, here.frame_times.keyframes)
+    samples = samples_of(here, small_config)
+    assert len(samples) == 2
+    for got, expected in zip(video.looks(samples), here.looks(samples), strict=True):
+        assert (got.moment, got.frames, got.thumbnail) == (
+            expected.moment,
+            expected.frames,
+            expected.thumbnail,
+        )
+        for one, other in zip(got.clips, expected.clips, strict=True):
+            assert one.images == other.images and one.index == got.moment
+            np.testing.assert_array_equal(one.times_s, other.times_s)
+            np.testing.assert_array_equal(one.boxes, other.boxes)
+            assert one.sighting.to_dict() == other.sighting.to_dict()
+    again = video.looks({1: samples[1]})  # the process goes on with the same file
+    assert [look.moment for look in again] == [1]
 
 
 @pytest.mark.parametrize(
@@ -398,15 +425,19 @@ def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
     assert caught.value.reason == "decoder_failed"
     (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
     assert "Traceback" in record.getMessage() and f"{kind}: " in record.getMessage()
-    assert len(list(faces.open(str(face_video)).clips())) > 0 and worker.pid == pid
+    video = faces.open(str(face_video))
+    assert look_at_all(video, small_config) and worker.pid == pid
 
 
 def test_what_a_taken_over_process_calls_a_traceback_is_harmless_in_a_log(worker):
-    from serving.web import wire
     from serving.web.worker import _for_log
 
     said = _for_log("x" * 10_000 + "\x1b[2J\r\n\u202e2026 dfdetect.web: all is well")
     assert len(said) <= wire.FAULT_CHARS and not {"\x1b", "\r", "\u202e"} & set(said)
+
+
+def look_at_all(video, config):
+    return list(video.looks(samples_of(video, config)))
 
 
 @pytest.fixture
@@ -429,7 +460,7 @@ def test_a_process_that_takes_too_much_memory_is_ended(
 ):
     faces = faces_of(worker_of_little_memory, small_config)
     with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
-        list(faces.open(large_video).clips())
+        look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
 
@@ -439,17 +470,17 @@ def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
     monkeypatch.setattr("serving.web.worker.resident_bytes", lambda pid: 0)
     faces = faces_of(worker_of_little_memory, small_config)
     with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
-        list(faces.open(large_video).clips())
+        look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
 
-def test_a_file_is_probed_once(extractor, sample, monkeypatch):
+def test_a_file_is_probed_once(extractor, small_config, sample, monkeypatch):
     probed = []
     probe = extract.probe
     monkeypatch.setattr(extract, "probe", lambda path: (probed.append(path), probe(path))[1])
     path = str(sorted(sample.rglob("*.mp4"))[0])
     video = extractor.open(path)
-    assert video.metadata.frames == 16 and list(video.clips())
+    assert video.metadata.frames == 16 and look_at_all(video, small_config)
     assert probed == [path]
 
 
@@ -471,14 +502,24 @@ def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, m
     assert not broken.ready and broken.pid is None
 
 
-def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
-    clip = dataclasses.replace(extractor.extract(str(face_video))[0], notes=("Turned.",))
-    kind, values, blobs = unpack(pack_clip(clip))
-    again = clip_of(values, blobs)
-    assert kind == "clip" and again.images == clip.images and again.fps == clip.fps
-    assert again.notes == ("Turned.",)
-    for name in ("times_s", "boxes", "landmarks", "confidence", "transforms"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(clip, name))
+def test_what_crosses_the_pipe_comes_back_the_same(extractor, small_config, face_video):
+    video = extractor.open(str(face_video))
+    first = look_at_all(video, small_config)[0]
+    clips = [dataclasses.replace(clip, notes=("Turned.",)) for clip in first.clips] * 2
+    look = dataclasses.replace(first, clips=tuple(clips), damaged="In part.")
+    kind, values, blobs = unpack(pack_look(look))
+    again = look_of(values, blobs)
+    assert kind == "look" and (again.moment, again.frames) == (look.moment, look.frames)
+    assert (again.thumbnail, again.damaged) == (look.thumbnail, "In part.")
+    for one, other in zip(again.clips, clips, strict=True):
+        assert one.images == other.images and one.fps == other.fps and one.notes == ("Turned.",)
+        assert one.sighting.to_dict() == other.sighting.to_dict()
+        for name in ("times_s", "boxes", "landmarks", "confidence", "transforms"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    kind, values, blobs = unpack(pack_opened(video.metadata, video.frame_times))
+    metadata, frame_times = opened_of(values, blobs)
+    assert kind == "opened" and metadata == video.metadata
+    np.testing.assert_array_equal(frame_times.times_s, video.frame_times.times_s)
 
 
 @pytest.mark.parametrize(
@@ -487,8 +528,65 @@ def test_what_crosses_the_pipe_comes_back_the_same(extractor, face_video):
 def test_a_message_that_makes_no_sense_is_refused(message):
     with pytest.raises(ValueError):
         unpack(message)
+
+
+def changed(message, blobs=None, **values):
+    """The values and blobs of a message, other ones in place of some."""
+    _, given, old = unpack(message)
+    return {**given, **values}, old if blobs is None else blobs
+
+
+def test_looks_that_make_no_sense_are_refused(extractor, small_config, face_video):
+    video = extractor.open(str(face_video))
+    packed = pack_look(look_at_all(video, small_config)[0])
+    _, values, blobs = unpack(packed)
+    (clip,) = values["clips"]
+    sighting = clip["sighting"]
+    for change in (
+        {"clips": [{**clip, "times_s": [0.0] * 99}]},
+        {"clips": [{**clip, "boxes": [[1.0, 2.0]]}]},
+        {"clips": [{**clip, "boxes": [[float("nan")] * 4] * 4}]},
+        {"clips": [{**clip, "sighting": None}]},
+        {"clips": [{**clip, "sighting": {**sighting, "size": [0, 0]}}]},
+        {"clips": [{**clip, "sighting": {**sighting, "pictures": "AA==", "picture_size": [0, 0]}}]},
+        {"clips": [3]},
+        {"moment": None},
+        {"blobs": []},
+        {"blobs": [b""] * len(blobs)},
+    ):
+        with pytest.raises(ValueError):
+            look_of(*changed(packed, **change))
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [
+        [b"", b""],
+        [b"abc", b""],
+        [np.array([0.0, 2.0, 1.0]).tobytes(), b""],
+        [np.array([0.0, np.nan]).tobytes(), b""],
+        [np.array([0.0, 1.0]).tobytes(), np.array([2]).tobytes()],
+        [np.array([0.0, 1.0]).tobytes(), np.array([1, 1]).tobytes()],
+    ],
+    ids=["none", "no numbers", "back", "nan", "beyond", "twice"],
+)
+def test_frame_times_that_make_no_sense_are_refused(extractor, face_video, blobs):
+    video = extractor.open(str(face_video))
+    packed = pack_opened(video.metadata, video.frame_times)
     with pytest.raises(ValueError):
-        clip_of(*unpack(pack("clip", [b"a"], times_s=[1, 2]))[1:])
+        opened_of(*changed(packed, blobs))
+    with pytest.raises(ValueError):
+        opened_of(*changed(packed, width=None))
+
+
+def test_a_process_that_answers_what_was_not_asked_is_ended(worker, small_config, face_video):
+    faces = faces_of(worker, small_config)
+    video = faces.open(str(face_video))
+    samples = samples_of(video, small_config)
+    worker.send(wire.pack_looks(str(face_video), samples))  # a request that nobody waits for
+    with pytest.raises(VideoError, match="sent moment 0; 1 was to come"):
+        list(video.looks({1: samples[1]}))
+    assert not worker.ready
 
 
 @pytest.mark.parametrize("muxer", ["mp4", "mov", "matroska", "avi", "mpegts", "flv", "mpeg"])
@@ -793,7 +891,13 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["--model", "a", "--model-server", "http://b"], ["--model", "a", "--queue", "-1"], ["-x"]],
+    [
+        [],
+        ["--model", "a", "--model-server", "http://b"],
+        ["--model", "a", "--queue", "-1"],
+        ["--model", "a", "--every", "0"],
+        ["-x"],
+    ],
 )
 def test_wrong_usage_of_the_command_exits_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -335,6 +335,29 @@ def test_rates_follow_the_rule_on_too_little_evidence(run, tmp_path):
     assert counts["real"]["FAKE"] == pytest.approx(found.false_alarm_rate * 4)
 
 
+def test_shards_of_all_moments_are_calibrated_and_evaluated_as_served(run, data, tmp_path, capsys):
+    config = dataclasses.replace(CONFIG, sampling="all")
+    clips = []
+    for name, (label, tracks) in VAL.items():
+        for moment, (_, red) in enumerate(tracks * 2):
+            video, clip = clip_of(name, label, 0, red, "val")
+            times_s = (moment * T + np.arange(T)) * 0.08
+            clips.append((video, dataclasses.replace(clip, index=moment, times_s=times_s)))
+    served = str(write_clip_dataset(tmp_path, config, {"val": clips}))
+    assert main(["calibrate", "--run", str(run), "--data", served]) == 0
+    said = capsys.readouterr().out
+    assert "calibrated on 6 videos, as served" in said
+    assert "search cost 1: the union bound; real videos of 20 people are needed" in said
+    out = tmp_path / "evaluation"
+    argv = ["evaluate", "--run", str(run), "--split", "val", "--out", str(out), "--as-served"]
+    assert main([*argv, "--data", served]) == 0
+    result = json.loads((out / "metrics.json").read_text())
+    assert result["as_served"]["moments"] == np.mean([2 * len(t) for _, t in VAL.values()])
+    assert result["as_served"]["share"] == 1 and result["calibration"]["sampled"] == "as served"
+    assert main([*argv, "--data", str(data)]) == 1
+    assert "--sampling all, --splits val,test" in " ".join(capsys.readouterr().err.split())
+
+
 def test_videos_that_show_no_face_well_enough_give_no_thresholds(run, tmp_path):
     data = write_shards(tmp_path, faces=1, val={k: (label, c[:1]) for k, (label, c) in VAL.items()})
     with pytest.raises(ValueError, match="None of the real videos shows a face well enough"):
