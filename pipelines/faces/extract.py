@@ -22,7 +22,7 @@ from pipelines.verdict import MIN_FRAMES
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata, probe
 from pipelines.video.sampling import sample_clips
-from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
+from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.watchdog import watched
 
 T = TypeVar("T")
@@ -75,8 +75,7 @@ class FaceExtractor:
     def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip]:
         """The face clips of a local video file, by clip index and track, as the config samples it.
 
-        watch: times the stages decode, detect and crop, and counts frames and faces; before the
-        first clip the frames that are sampled (`FRAMES_SAMPLED`).
+        watch: times the stages decode, detect and crop, and counts frames and faces.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
@@ -94,7 +93,6 @@ class FaceExtractor:
             config.sampling,
         )
         samples = dict(enumerate(sampled))
-        watch.count(FRAMES_SAMPLED, sum(map(len, sampled)))
         people, any_face, mixed = People(), False, ""
         with contextlib.closing(video.looks(samples, watch)) as looks:
             for look in looks:
