@@ -16,9 +16,9 @@ import numpy as np
 THUMB_SIZE = (16, 9)  # W, H
 SAMPLED_SIZE = (64, 36)  # pixels that are looked at for it
 
-# Of 5,621 pairs of neighbouring frames (stride 2) in 120 videos of real people 11 are called cuts, of
-# which 7 are; of 14,106 joints of two such videos none is missed, 198 of them of people before the
-# same blue screen.
+# Of 5,621 pairs of neighbouring frames (stride 2) in 120 videos of real people 11 are called cuts,
+# of which 7 are; of 14,106 joints of two such videos none is missed, 198 of them of people before
+# the same blue screen.
 LEAST_CHANGE = 8.0
 STANDS_OUT = 3.0  # times the mean change beside it, AdaptiveDetector's default
 BESIDE = 2  # changes on either side, its default too
