@@ -28,9 +28,10 @@ LIMITS = (
     "Sound is not analysed: a cloned voice is not noticed.",
     "A video that is generated as a whole may hold no trace that this model knows.",
     "Fakes of methods that were not in the training data may be missed.",
-    "From one sampled sequence to the next a face is known by its place in the picture: after a "
-    "cut the same number may be another person.",
-    "Some sampled frames are looked at, not every frame of the video.",
+    "After a cut a face counts as the same only where place, size and appearance all agree: one "
+    "person may be several faces here, and two who look alike one. A soft cut may be missed.",
+    "Not every frame is looked at: an edit between two moments, or of a few seconds, may be "
+    "missed.",
     "A score is evidence, not proof; never decide about a person by it alone.",
 )
 
@@ -65,7 +66,7 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "calibrated": thresholds.calibrated,
         "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
         "reliability": _reliability(result.probability_fake, inputs.config),
-        "reasons": list(_reasons(inputs, len(with_face), len(times_s))),
+        "reasons": list(_reasons(inputs)),
         "detail": result.detail,
         "frames_sampled": len(times_s),
         "frames_with_face": len(with_face),
@@ -123,12 +124,13 @@ def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | N
     return dataclasses.asdict(max(below, key=lambda b: b.low)) if below else None
 
 
-def _reasons(inputs: ReportInputs, with_face: int, sampled: int) -> Iterator[str]:
+def _reasons(inputs: ReportInputs) -> Iterator[str]:
     result, thresholds = inputs.result, inputs.config.thresholds
     if inputs.config.provenance.sample_data:
         yield SAMPLE_MODEL
     size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
-    yield f"{with_face} of {sampled} sampled frames had a usable face{size}."
+    if looked := result.coverage:
+        yield f"Moments with a usable face: {looked.moments_with_face} of {looked.moments}{size}."
     if len(result.tracks) > 1:
         listed = f" The {MAX_TRACKS} highest-scoring ones are listed."
         more = listed if len(result.tracks) > MAX_TRACKS else ""

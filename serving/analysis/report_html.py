@@ -15,7 +15,10 @@ import cv2
 import jinja2
 import numpy as np
 
-from serving.analysis.timeline import timeline
+from pipelines.coverage import MIN_USABLE_SHARE, Coverage
+from pipelines.verdict import Evidence
+from serving.analysis.sentences import clock, fake_parts, looked_at
+from serving.analysis.timeline import SHAPES, timeline
 
 WEB = Path(__file__).parents[1] / "web"
 STYLE = WEB / "static" / "style.css"
@@ -33,6 +36,7 @@ UNCALIBRATED = (
     "It puts videos in an order; read no probability into it."
 )
 NBSP = "\N{NO-BREAK SPACE}"
+TENTHS_UP_TO_S = 60.0  # of videos up to this length a timeline tells tenths of seconds
 # The overlay at its hottest spot still lets the face show through.
 HEAT_OPACITY = 0.8
 
@@ -47,6 +51,14 @@ class FacePicture:
     probability: float
     image: str
     heat: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Thumbnail:
+    """The whole picture at a moment. image: a data URL."""
+
+    time_s: float
+    image: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +82,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=moment, percent=percent, exact=exact, size=size)
+    made.globals.update(shapes=SHAPES)
     return made
 
 
@@ -77,38 +90,48 @@ def render(
     document: Mapping[str, Any],
     crops: Sequence[bytes],
     heat_maps: Sequence[np.ndarray | None],
+    strip: Sequence[bytes],
     video_url: str | None = None,
 ) -> str:
     """The report as one HTML file that loads nothing else.
 
     crops: the JPEG of each of the document's faces. heat_maps: of each face (h, w) float32,
-    0 to 1, or None. video_url: a copy of the video that the reader's browser may play; the report
-    then loads that. Raises ValueError where the lengths differ.
+    0 to 1, or None. strip: the JPEG of each of the document's moments of that name. video_url: a
+    copy of the video that the reader's browser may play; the report then loads that. Raises
+    ValueError where the lengths differ.
     """
     template = environment().get_template("report.html")
-    return template.render(
-        **_view(document, crops, heat_maps), page=None, video_url=video_url, style=STYLE.read_text()
-    )
+    view = _view(document, crops, heat_maps, strip)
+    return template.render(**view, page=None, video_url=video_url, style=STYLE.read_text())
 
 
 def render_part(
     document: Mapping[str, Any],
     crops: Sequence[bytes],
     heat_maps: Sequence[np.ndarray | None],
+    strip: Sequence[bytes],
     page: PageOf,
 ) -> str:
     """The same as a part of a job's page, which has the style and the script. Raises ValueError."""
     template = environment().get_template("part.html")
-    return template.render(**_view(document, crops, heat_maps), page=page, video_url=None)
+    return template.render(**_view(document, crops, heat_maps, strip), page=page, video_url=None)
 
 
 def _view(
-    document: Mapping[str, Any], crops: Sequence[bytes], heat_maps: Sequence[np.ndarray | None]
+    document: Mapping[str, Any],
+    crops: Sequence[bytes],
+    heat_maps: Sequence[np.ndarray | None],
+    strip: Sequence[bytes],
 ) -> dict[str, Any]:
     if not len(document["faces"]) == len(crops) == len(heat_maps):
         raise ValueError(
             f"{len(crops)} crops and {len(heat_maps)} heat maps for the {len(document['faces'])} "
             "faces of the document; expected one of each for each face."
+        )
+    if len(document["strip"]) != len(strip):
+        raise ValueError(
+            f"{len(strip)} pictures for the {len(document['strip'])} of the document's strip; "
+            "expected one for each."
         )
     word, tone = WORDS[document["verdict"]]
     numbers = {track["track"]: number for number, track in enumerate(document["tracks"], 1)}
@@ -128,14 +151,76 @@ def _view(
         "word": word,
         "tone": tone,
         "score": score_text(document["probability_fake"], document["thresholds"]),
+        "parts": _parts(document),
+        "coverage": _looked_at(document),
         "meaning": _meaning(document),
+        "advice": _advice(document),
         "numbers": numbers,
         "faces": faces,
         "extremes": _extremes(faces),
+        "title": _title(document),
         "timeline": timeline(document) if document["tracks"] else None,
+        "strip": [
+            Thumbnail(moment_of["time_s"], _data_url(image, "jpeg"))
+            for moment_of, image in zip(document["strip"], strip, strict=True)
+        ],
+        "stamp": moment if _length_s(document) < TENTHS_UP_TO_S else clock,
         "words": WORDS,
         "false_alarms": _false_alarms(document["model"]),
     }
+
+
+def _looked_at(document: Mapping[str, Any]) -> str:
+    """How much of the video was looked at; "" where that is not known."""
+    if document["coverage"] is None:
+        return ""
+    sentence = looked_at(Coverage.from_dict(document["coverage"]), with_frames=True)
+    return sentence[0].upper() + sentence[1:].replace(" %", f"{NBSP}%") + "."
+
+
+def _parts(document: Mapping[str, Any]) -> str:
+    """Where the video is fake, if it is."""
+    segments = [
+        (part["start_s"], part["end_s"])
+        for track in document["tracks"]
+        for part in track["segments"]
+    ]
+    return fake_parts(segments, _length_s(document))
+
+
+def _length_s(document: Mapping[str, Any]) -> float:
+    coverage = document["coverage"]
+    return coverage["duration_s"] if coverage else document["file"]["duration_s"] or 0.0
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    coverage = document["coverage"]
+    if not document["tracks"] and not document["strip"]:
+        return "The video"
+    if coverage is not None and not coverage["gaps"]:
+        return "The video, second by second"
+    return "The moments that were looked at"
+
+
+def _advice(document: Mapping[str, Any]) -> str:
+    """What to do where a score would be REAL, and too little was looked at; "" elsewhere."""
+    coverage, score = document["coverage"], document["probability_fake"]
+    if not coverage or document["verdict"] != "INCONCLUSIVE":
+        return ""
+    if score > document["thresholds"]["real_below"]:
+        return ""
+    deciding = next(track for track in document["tracks"] if track["decides"])
+    if Evidence(deciding["frames"], deciding["median_face_px"]).lacks():
+        return ""
+    if coverage["usable_share"] < MIN_USABLE_SHARE:
+        return (
+            "Send the part of the video that shows the face, or a copy in which it is larger: "
+            "faces that are small, covered, turned away or on their side are not found."
+        )
+    return (
+        "Send the video in parts, or have more of it looked at by a larger --max-clips or a "
+        "smaller --every."
+    )
 
 
 def _meaning(document: Mapping[str, Any]) -> list[str]:
@@ -204,8 +289,7 @@ def exact(share: float) -> str:
 
 def moment(seconds: float) -> str:
     """A time in the video as 0:03.2."""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+    return clock(seconds, tenths=True)
 
 
 def size(count: int) -> str:

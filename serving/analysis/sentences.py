@@ -21,15 +21,21 @@ def clock(seconds: float, tenths: bool = False) -> str:
     return f"{start}:{rest:02d}" + (f".{count % 10}" if tenths else "")
 
 
-def looked_at(coverage: Coverage) -> str:
-    """As "looked at 64 moments of 9:50 (14 % of the video), largest gap 9 s"."""
+def looked_at(coverage: Coverage, with_frames: bool = False) -> str:
+    """As "looked at 64 moments of 9:50 (14 % of the video), largest gap 9 s".
+
+    with_frames: with the share of the frames too, which is smaller where a moment skips some.
+    """
     length = clock(coverage.duration_s, coverage.duration_s < SHORT_S)
     moments = f"{coverage.moments} moment{'' if coverage.moments == 1 else 's'}"
     if not coverage.gaps:
         return f"looked at all of {length} ({moments})"
+    shares = f"{100 * coverage.share:.0f} % of the video"
+    if with_frames:
+        shares += f", {100 * coverage.frames / coverage.frames_total:.0f} % of the frames"
     gap = coverage.largest_gap_s
     return (
-        f"looked at {moments} of {length} ({100 * coverage.share:.0f} % of the video), "
+        f"looked at {moments} of {length} ({shares}), "
         f"largest gap {gap:.{0 if gap >= SHORT_S else 1}f} s"
     )
 

@@ -1,4 +1,4 @@
-"""Timeline of a report: P(fake) of each tracked face over the video's seconds.
+"""Timeline of a report: P(fake) of each face over the video's seconds, and what was looked at.
 
 The page draws it with uPlot, the report on its own as SVG; both from the same values.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,22 +18,49 @@ Point = tuple[float, float]  # seconds, P(fake)
 BREAK_STEPS = 2.5
 TICK_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 MAX_TICKS = 6
+# A chart is about 900 px wide, so that more frames lie on one pixel.
+MAX_FRAMES = 3000
+NARROW = 0.01  # share of the axis under which a run is no line that can be seen: about 8 px
+# Marks of the faces, SVG paths around (0, 0): disc, square, diamond, triangles, hourglass. With
+# six colours, filled and hollow, and as many dashes of lines, twelve faces look different.
+SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "M-3.6-3.6h7.2v7.2h-7.2z",
+    "M0-5 5 0 0 5-5 0z",
+    "M0-4.6 4.6 3.6H-4.6z",
+    "M0 4.6 4.6-3.6H-4.6z",
+    "M-4-4.5h8l-8 9h8z",
+)
+STYLES = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
     """P(fake) of one face. number: as people count the faces, from 1. runs: frames that follow
-    each other, each with the face in it."""
+    each other, each with the face in it. marks: the middle and the mean of each moment of those
+    runs that are too narrow to be seen as a line."""
 
     number: int
     runs: tuple[tuple[Point, ...], ...]
+    marks: tuple[Point, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Band:
+    """A part of the video in which a face scores FAKE; seconds."""
+
+    number: int
+    start_s: float
+    end_s: float
+    probability: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
     """duration_s: length of the axis. sampled: seconds of the frames that were looked at; of two
     that follow each other, at most longest_step_s apart. no_face: (start, end) in seconds of
-    sampled parts in which no face was found. ticks: seconds."""
+    sampled parts in which no face was found; gaps: of those that were not looked at. bands: in
+    the order of the faces, then of time. ticks: seconds."""
 
     duration_s: float
     sampled: tuple[float, ...]
@@ -41,14 +69,24 @@ class Timeline:
     fake_above: float
     lines: tuple[Line, ...]
     no_face: tuple[tuple[float, float], ...]
+    gaps: tuple[tuple[float, float], ...]
+    bands: tuple[Band, ...]
     ticks: tuple[float, ...]
 
     def at(self, seconds: float) -> float:
         """The place on the axis, in percent of its length."""
         return round(100 * seconds / self.duration_s, 3) if self.duration_s else 0.0
 
+    @property
+    def lanes(self) -> list[tuple[int, list[Band]]]:
+        """(number of a face, its bands), of the faces that have any."""
+        grouped = itertools.groupby(self.bands, key=lambda band: band.number)
+        return [(number, list(own)) for number, own in grouped]
+
     def data(self) -> dict[str, Any]:
-        """For the page's script: lines as columns, with null between two runs."""
+        """For the page's script. lines: values at `times`, null where there is none; `times` are
+        the sampled ones, and one between two that do not follow each other."""
+        times = list(_with_breaks(self.sampled, self.longest_step_s))
         return {
             "duration": self.duration_s,
             "sampled": self.sampled,
@@ -56,28 +94,73 @@ class Timeline:
             "realBelow": self.real_below,
             "fakeAbove": self.fake_above,
             "noFace": self.no_face,
-            "lines": [{"number": line.number, **_columns(line.runs)} for line in self.lines],
+            "gaps": self.gaps,
+            "bands": [(band.start_s, band.end_s) for band in self.bands],
+            "shapes": SHAPES,
+            "times": times,
+            "lines": [
+                {"number": line.number, "values": _column(line.runs, times), "marks": line.marks}
+                for line in self.lines
+            ],
         }
 
 
 def timeline(document: Mapping[str, Any]) -> Timeline:
     """The timeline of a report document (`dfdetect-report/1`) that has a track."""
-    tracks = document["tracks"]
-    sampled = tuple(sorted({time for track in tracks for time in track["times_s"]}))
-    duration = max(document["file"]["duration_s"] or 0.0, sampled[-1])
+    tracks, coverage = document["tracks"], document["coverage"]
+    seen = [
+        {
+            time: value
+            for time, value in zip(track["times_s"], track["frame_probability"], strict=True)
+            if value is not None
+        }
+        for track in tracks
+    ]
+    sampled = sorted({time for track in tracks for time in track["times_s"]})
+    duration = max(
+        document["file"]["duration_s"] or 0.0,
+        coverage["duration_s"] if coverage else 0.0,
+        sampled[-1],
+    )
+    sampled, seen = _thinned(sampled, seen)
+    longest = _longest_step(sampled)
+    # Moments are of equally many frames.
+    per_moment = max(1, round(len(sampled) / (coverage["moments"] if coverage else 1)))
+    moment_of = {time: i // per_moment for i, time in enumerate(sampled)}
     return Timeline(
         duration_s=duration,
-        sampled=sampled,
-        longest_step_s=_longest_step(sampled),
+        sampled=tuple(sampled),
+        longest_step_s=longest,
         real_below=document["thresholds"]["real_below"],
         fake_above=document["thresholds"]["fake_above"],
         lines=tuple(
-            Line(number, tuple(_runs(track["times_s"], track["frame_probability"])))
-            for number, track in enumerate(tracks, 1)
+            _line(number, tuple(_runs(sampled, own, longest)), duration, moment_of)
+            for number, own in enumerate(seen, 1)
         ),
-        no_face=tuple(_without_face(tracks, sampled)),
+        no_face=tuple(_without_face(seen, sampled, longest)),
+        gaps=tuple((start, end) for start, end in coverage["gaps"]) if coverage else (),
+        bands=tuple(
+            Band(number, part["start_s"], part["end_s"], part["probability_fake"])
+            for number, track in enumerate(tracks, 1)
+            for part in track["segments"]
+        ),
         ticks=tuple(_ticks(duration)),
     )
+
+
+def _thinned(
+    sampled: Sequence[float], seen: Sequence[Mapping[float, float]]
+) -> tuple[list[float], list[dict[float, float]]]:
+    """At most MAX_FRAMES times; each stands for those up to the next, by their highest value."""
+    step = math.ceil(len(sampled) / MAX_FRAMES)
+    kept = {time: sampled[i - i % step] for i, time in enumerate(sampled)}
+    lines: list[dict[float, float]] = []
+    for own in seen:
+        line: dict[float, float] = {}
+        for time, value in own.items():
+            line[kept[time]] = max(value, line.get(kept[time], 0.0))
+        lines.append(line)
+    return list(sampled[::step]), lines
 
 
 def _longest_step(times_s: Sequence[float]) -> float:
@@ -86,56 +169,68 @@ def _longest_step(times_s: Sequence[float]) -> float:
     return BREAK_STEPS * statistics.median(steps) if steps else 0.0
 
 
+def _line(
+    number: int,
+    runs: tuple[tuple[Point, ...], ...],
+    duration_s: float,
+    moment_of: Mapping[float, int],
+) -> Line:
+    """moment_of: time of a frame -> what is the same for frames of one moment."""
+    marks = []
+    for run in runs:
+        if run[-1][0] - run[0][0] > NARROW * duration_s:
+            continue
+        for _, frames in itertools.groupby(run, key=lambda point: moment_of[point[0]]):
+            times, values = zip(*frames, strict=True)
+            middle = (times[0] + times[-1]) / 2
+            marks.append((round(middle, 3), round(statistics.fmean(values), 4)))
+    return Line(number, runs, tuple(marks))
+
+
 def _runs(
-    times_s: Sequence[float], probabilities: Sequence[float | None]
+    sampled: Sequence[float], seen: Mapping[float, float], longest_s: float
 ) -> Iterator[tuple[Point, ...]]:
-    """Cuts a track where the face is missing and where nothing was sampled."""
-    longest = _longest_step(times_s)
+    """Cuts a face's line where the face is missing and where nothing was sampled."""
     run: list[Point] = []
-    for time, probability in zip(times_s, probabilities, strict=True):
-        if run and (probability is None or time - run[-1][0] > longest):
+    for time in sampled:
+        if run and (time not in seen or time - run[-1][0] > longest_s):
             yield tuple(run)
             run = []
-        if probability is not None:
-            run.append((time, probability))
+        if time in seen:
+            run.append((time, seen[time]))
     if run:
         yield tuple(run)
 
 
 def _without_face(
-    tracks: Sequence[Mapping[str, Any]], times: Sequence[float]
+    seen: Sequence[Mapping[float, float]], times: Sequence[float], longest_s: float
 ) -> list[tuple[float, float]]:
-    """Sampled parts without a face of any track, each up to the frames around it."""
-    with_face = {
-        time
-        for track in tracks
-        for time, probability in zip(track["times_s"], track["frame_probability"], strict=True)
-        if probability is not None
-    }
-    longest = _longest_step(times)
+    """Sampled parts without any face, each up to the frames around it."""
+    with_face = {time for own in seen for time in own}
     parts: list[tuple[float, float]] = []
     befores, afters = [times[0], *times[:-1]], [*times[1:], times[-1]]
     for before, time, after in zip(befores, times, afters, strict=True):
         if time in with_face:
             continue
-        start = before if time - before <= longest else time
-        end = after if after - time <= longest else time
+        start = before if time - before <= longest_s else time
+        end = after if after - time <= longest_s else time
         if parts and start <= parts[-1][1]:
             start = parts.pop()[0]
         parts.append((start, end))
     return parts
 
 
-def _columns(runs: Sequence[Sequence[Point]]) -> dict[str, Sequence[float | None]]:
-    times: list[float] = []
-    values: list[float | None] = []
-    for run in runs:
-        if times:  # a moment between the runs, at which there is nothing
-            times.append((times[-1] + run[0][0]) / 2)
-            values.append(None)
-        times += [time for time, _ in run]
-        values += [value for _, value in run]
-    return {"times": times, "values": values}
+def _with_breaks(sampled: Sequence[float], longest_s: float) -> Iterator[float]:
+    """The times, and one between two that do not follow each other."""
+    for before, time in itertools.pairwise([sampled[0], *sampled]):
+        if time - before > longest_s:
+            yield (before + time) / 2
+        yield time
+
+
+def _column(runs: Sequence[Sequence[Point]], times: Sequence[float]) -> list[float | None]:
+    values = dict(point for run in runs for point in run)
+    return [values.get(time) for time in times]
 
 
 def _ticks(duration_s: float) -> list[float]:

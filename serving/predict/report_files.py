@@ -43,7 +43,7 @@ class ReportFiles:
         analysis = analyse(
             path, self._faces, self._model, self._settings, on_moment=self._on_moment
         )
-        page = render(analysis.document, analysis.crops, analysis.heat_maps)
+        page = render(analysis.document, analysis.crops, analysis.heat_maps, analysis.strip)
         report = self._place(Path(path).stem, analysis.document["file"]["sha256"])
         write_text(report, page)
         return analysis.result, str(report)

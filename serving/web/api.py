@@ -188,7 +188,7 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         """The report as one file that loads nothing else."""
         analysis = jobs.result(id)
         html = await asyncio.to_thread(
-            render, analysis.document, analysis.crops, analysis.heat_maps
+            render, analysis.document, analysis.crops, analysis.heat_maps, analysis.strip
         )
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)

@@ -51,7 +51,12 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         analysis = jobs.result(id)
         of = PageOf(f"{PREFIX}/jobs/{id}", kept)
         html = await asyncio.to_thread(
-            render_part, analysis.document, analysis.crops, analysis.heat_maps, of
+            render_part,
+            analysis.document,
+            analysis.crops,
+            analysis.heat_maps,
+            analysis.strip,
+            of,
         )
         return HTMLResponse(html)
 

@@ -54,9 +54,11 @@ function playable(file) {
   });
 }
 
-// The crop that was taken nearest to a moment, instead of a player.
+// The picture that was taken nearest to a moment, instead of a player; of two, that of a face.
 function stillOf(part) {
-  const stills = [...part.querySelectorAll("[data-still]")];
+  const stills = [".picture", ".frame"].flatMap((kind) => [
+    ...part.querySelectorAll(`${kind} > [data-still]`),
+  ]);
   if (!stills.length) return null;
   const figure = document.createElement("figure");
   figure.className = "still";

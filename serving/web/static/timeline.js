@@ -1,8 +1,9 @@
 // The timeline by uPlot, in place of the drawing that the server sent. A click seeks; so do the
-// arrow keys, frame by frame.
+// arrow keys, frame by frame, and PageUp and PageDown over what was not looked at.
 
 const VENDOR = "/static/vendor/uplot";
 const HEIGHT = 190;
+const [LEFT, RIGHT] = [50, 20]; // as the rows above and below it have, in style.css
 const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
 function load(tag, attributes) {
@@ -25,35 +26,78 @@ function uPlotLibrary() {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const faceColour = (number) => colour(`face-${((number - 1) % 6) + 1}`);
-const DASHES = [[], [7, 3], [2, 3], [10, 3, 2, 3], [4, 4], [12, 4]];
+const DASHES = [
+  [], [7, 3], [2, 3], [10, 3, 2, 3], [4, 4], [12, 4],
+  [1, 3], [7, 3, 1, 3], [14, 3, 3, 3], [2, 5], [16, 6], [5, 2, 1, 2],
+];
+const STYLES = DASHES.length;
 
-export function clock(seconds) {
-  const tenths = Math.round(seconds * 10);
-  const whole = Math.floor(tenths / 10);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}.${tenths % 10}`;
+export function clock(seconds, tenths = true) {
+  const all = tenths ? Math.round(seconds * 10) : 10 * Math.round(seconds);
+  const whole = Math.floor(all / 10);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const two = (number) => String(number).padStart(2, "0");
+  const start = hours ? `${hours}:${two(minutes)}` : `${minutes}`;
+  return `${start}:${two(whole % 60)}${tenths ? `.${all % 10}` : ""}`;
 }
 
-// Shading where there is no face, and the threshold; below the lines.
-function background(plot, { noFace, fakeAbove }) {
+// Below the lines: stripes where nothing was looked at, shading where there is no face and where
+// one scores FAKE, the threshold.
+function background(plot, { noFace, gaps, bands, fakeAbove }) {
   const { ctx, bbox } = plot;
+  const place = (parts, least) =>
+    parts.map((part) => {
+      const [from, to] = part.map((time) => plot.valToPos(time, "x", true));
+      return [from, Math.max(to, from + least)];
+    });
+  const fill = (parts, name, opacity) => {
+    ctx.fillStyle = colour(name);
+    ctx.globalAlpha = opacity;
+    for (const [from, to] of place(parts, 2)) ctx.fillRect(from, bbox.top, to - from, bbox.height);
+    ctx.globalAlpha = 1;
+  };
+  const dashed = (from, to, y, lengths) => {
+    ctx.setLineDash(lengths.map((length) => length * devicePixelRatio));
+    ctx.beginPath();
+    ctx.moveTo(from, y);
+    ctx.lineTo(to, y);
+    ctx.stroke();
+  };
   ctx.save();
-  ctx.globalAlpha = 0.28;
-  ctx.fillStyle = colour("edge");
-  for (const [start, end] of noFace) {
-    const [from, to] = [start, end].map((time) => plot.valToPos(time, "x", true));
-    ctx.fillRect(from, bbox.top, Math.max(to - from, 2), bbox.height);
-  }
-  ctx.globalAlpha = 1;
+  ctx.strokeStyle = colour("edge");
+  ctx.globalAlpha = 0.45;
+  ctx.lineWidth = bbox.height;
+  for (const [from, to] of place(gaps, 0)) dashed(from, to, bbox.top + bbox.height / 2, [1, 4]);
+  fill(noFace, "edge", 0.28);
+  fill(bands, "fake", 0.13);
   ctx.strokeStyle = colour("fake");
   ctx.lineWidth = 1.5 * devicePixelRatio;
-  ctx.setLineDash([5, 4].map((length) => length * devicePixelRatio));
-  const y = plot.valToPos(fakeAbove, "y", true);
-  ctx.beginPath();
-  ctx.moveTo(bbox.left, y);
-  ctx.lineTo(bbox.left + bbox.width, y);
-  ctx.stroke();
+  dashed(bbox.left, bbox.left + bbox.width, plot.valToPos(fakeAbove, "y", true), [5, 4]);
   ctx.restore();
 }
+
+// Over the lines: a mark for each moment that is too short to be seen as one.
+function marks(plot, { lines, shapes }) {
+  const { ctx } = plot;
+  for (const { number, marks } of lines.toReversed()) {
+    const shape = new Path2D(shapes[(number - 1) % shapes.length]);
+    for (const [time, value] of marks) {
+      ctx.save();
+      ctx.translate(plot.valToPos(time, "x", true), plot.valToPos(value, "y", true));
+      ctx.scale(devicePixelRatio, devicePixelRatio);
+      ctx.setLineDash([]); // the last line's is still set
+      ctx.lineWidth = 1.5;
+      ctx.strokeStyle = faceColour(number);
+      ctx.fillStyle = (number - 1) % STYLES < 6 ? ctx.strokeStyle : colour("card");
+      ctx.fill(shape);
+      ctx.stroke(shape);
+      ctx.restore();
+    }
+  }
+}
+
+// Whether frames that follow each other are far enough apart for a point each.
+const apart = (plot, { step }) => plot.valToPos(step, "x") - plot.valToPos(0, "x") > 10;
 
 function options(shown, width) {
   const axis = {
@@ -65,6 +109,7 @@ function options(shown, width) {
   return {
     width,
     height: HEIGHT,
+    padding: [8, RIGHT, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 9 } },
     scales: {
@@ -72,10 +117,11 @@ function options(shown, width) {
       y: { range: [0, 1] },
     },
     axes: [
-      { ...axis, size: 28, space: 70, incrs: STEPS_S, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 28, space: 70, incrs: STEPS_S, values: (_plot, splits, _axis, _space, step) =>
+          splits.map((time) => clock(time, step < 1)) },
       {
         ...axis,
-        size: 50,
+        size: LEFT,
         splits: () => [0, 0.5, 1],
         values: (_, splits) => splits.map((share) => `${100 * share} %`),
       },
@@ -86,11 +132,14 @@ function options(shown, width) {
         label: `Face ${number}`,
         stroke: () => faceColour(number),
         width: 2.5,
-        dash: DASHES[(number - 1) % 6],
-        points: { show: true, size: 4, fill: () => faceColour(number) },
+        dash: DASHES[(number - 1) % STYLES],
+        points: { show: (plot) => apart(plot, shown), size: 4, fill: () => faceColour(number) },
       })),
     ],
-    hooks: { drawAxes: [(plot) => background(plot, shown)] },
+    hooks: {
+      drawAxes: [(plot) => background(plot, shown)],
+      draw: [(plot) => marks(plot, shown)],
+    },
   };
 }
 
@@ -102,9 +151,10 @@ export async function drawTimeline(figure, seek) {
   place.className = "live";
   const readout = document.createElement("output");
   readout.className = "readout";
-  figure.querySelector(".chart").replaceWith(place, readout);
+  figure.querySelector(".chart").replaceWith(place);
+  figure.querySelector("figcaption").before(readout);
 
-  const columns = uPlot.join(shown.lines.map(({ times, values }) => [times, values]));
+  const columns = [shown.times, ...shown.lines.map(({ values }) => values)];
   const width = () => Math.max(place.clientWidth, 200);
   // The part of the page may still be hidden: the observer sets the width once it shows.
   const plot = new uPlot(options(shown, width()), columns, place);
@@ -112,6 +162,7 @@ export async function drawTimeline(figure, seek) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.redraw());
 
   const { sampled } = shown;
+  const starts = sampled.filter((time, index) => !index || time - sampled[index - 1] > shown.step);
   const indexOf = new Map(columns[0].map((time, index) => [time, index]));
   let now = 0;
   const playhead = document.createElement("div");
@@ -144,6 +195,8 @@ export async function drawTimeline(figure, seek) {
     const next = {
       ArrowRight: sampled.find((time) => time > now + 1e-3),
       ArrowLeft: sampled.findLast((time) => time < now - 1e-3),
+      PageDown: starts.find((time) => time > now + 1e-3),
+      PageUp: starts.findLast((time) => time < now - 1e-3),
       Home: sampled[0],
       End: sampled.at(-1),
     }[event.key];

@@ -1,6 +1,7 @@
 """The report on its own: every kind of result, as a person sees it."""
 
 import copy
+import functools
 import json
 import re
 from html.parser import HTMLParser
@@ -22,140 +23,25 @@ from serving.analysis.report_html import (
     size,
 )
 from serving.analysis.timeline import timeline
+from serving.web.examples import REPORT
+from tests.fixtures.report_documents import (
+    SAMPLED,
+    THRESHOLDS,
+    judged,
+    little_known,
+    looked_at_completely,
+    many_faces,
+    pictures_of,
+    report_document,
+    too_little_looked_at,
+    uncalibrated,
+    without_coverage,
+    without_face,
+)
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.mp4"
 VOID = {"meta", "link", "input", "img", "br", "hr"}
 PAGE = PageOf("/api/v1/jobs/x", "after 1 hour at the latest")
-THRESHOLDS = {"real_below": 0.4, "fake_above": 0.6}
-
-SAMPLED = [*np.arange(0.2, 3.0, 0.2).round(2).tolist(), *np.arange(6.0, 9.0, 0.2).round(2).tolist()]
-
-
-def track(number: int, probability: float, verdict: str, seen, wave: float = 0.0) -> dict:
-    values = [
-        round(float(np.clip(probability + wave * np.sin(5 * t), 0.01, 0.99)), 3)
-        if seen(t)
-        else None
-        for t in SAMPLED
-    ]
-    times = [t for t, value in zip(SAMPLED, values, strict=True) if value is not None]
-    return {
-        "track": number,
-        "verdict": verdict,
-        "probability_fake": probability,
-        "decides": False,
-        "start_s": times[0],
-        "end_s": times[-1],
-        "frames": len(times),
-        "median_face_px": 96.4,
-        "face": 0,
-        "times_s": SAMPLED,
-        "frame_probability": values,
-    }
-
-
-def report_document() -> dict:
-    """Two faces; both are missing for a while, and the middle of the video was not sampled."""
-    first = track(3, 0.87, "FAKE", lambda t: not 1.1 < t < 1.9, wave=0.25)
-    first.update(decides=True, face=0)
-    second = track(7, 0.12, "REAL", lambda t: 6 < t < 8.1, wave=0.1)
-    second.update(face=1)
-    kinds = [(3, "best"), (7, "best"), (3, "most"), (3, "most"), (7, "least"), (7, "least")]
-    return {
-        "schema": "dfdetect-report/1",
-        "verdict": "FAKE",
-        "probability_fake": 0.87,
-        "calibrated": True,
-        "thresholds": dict(THRESHOLDS),
-        "reliability": {"low": 0.8, "high": 0.9, "videos": 47, "fake": 41},
-        "reasons": ["25 of 29 sampled frames had a usable face; median face 96 px."],
-        "detail": "",
-        "frames_sampled": 29,
-        "frames_with_face": 25,
-        "median_face_px": 96.4,
-        "tracks": [first, second],
-        "peaks": [
-            {"track": 3, "start_s": 6.2, "end_s": 6.6, "probability_fake": 0.99},
-            {"track": 3, "start_s": 0.4, "end_s": 0.4, "probability_fake": 0.97},
-        ],
-        "faces": [
-            {
-                "n": n,
-                "track": of,
-                "time_s": 6.0 + n / 5,
-                "frame_probability": {"best": 0.8, "most": 0.97, "least": 0.06}[kind] - n / 100,
-                "kind": kind,
-                "heat_map": kind != "best",
-            }
-            for n, (of, kind) in enumerate(kinds)
-        ],
-        "file": {
-            "name": "interview.mp4",
-            "sha256": "9f2c" * 16,
-            "bytes": 4_213_998,
-            "duration_s": 10.0,
-            "container": "mov,mp4,m4a,3gp,3g2,mj2",
-            "codec": "h264",
-            "width": 1280,
-            "height": 720,
-            "fps": 29.97,
-        },
-        "model": {
-            "name": "dfdetect",
-            "version": "1",
-            "fingerprint": "0a1b2c3d4e5f6071",
-            "trained_on": ["faceforensics"],
-            "tested_on": ["celeb_df"],
-            "false_alarm_rate": 0.043,
-            "test_videos": 518,
-        },
-        "processing_s": {"faces": 1.9, "model": 0.6, "total": 2.7},
-        "created": "2026-01-31T12:00:00Z",
-        "limits": ["Only faces are judged: an edit outside of faces is not seen."],
-    }
-
-
-def without_face() -> dict:
-    document = report_document()
-    document.update(
-        verdict="NO_FACE",
-        probability_fake=None,
-        reliability=None,
-        reasons=["0 of 29 sampled frames had a usable face."],
-        detail="No face of 24 px or more was found in 29 frames.",
-        frames_with_face=0,
-        median_face_px=None,
-        tracks=[],
-        peaks=[],
-        faces=[],
-    )
-    return document
-
-
-def judged(verdict: str, probability: float) -> dict:
-    document = report_document()
-    document.update(verdict=verdict, probability_fake=probability, peaks=[])
-    document["tracks"][0].update(verdict=verdict, probability_fake=probability)
-    return document
-
-
-def uncalibrated() -> dict:
-    document = report_document()
-    document.update(calibrated=False, reliability=None)
-    document["model"].update(trained_on=[], tested_on=[], false_alarm_rate=None, test_videos=None)
-    return document
-
-
-def little_known() -> dict:
-    """A file that says little of itself, and a single sampled frame."""
-    document = report_document()
-    document["file"].update(duration_s=None, container="", codec="", width=0, height=0, fps=None)
-    document["tracks"] = document["tracks"][:1]
-    document["tracks"][0].update(times_s=[0.0], frame_probability=[0.9], median_face_px=None)
-    document["faces"] = document["faces"][:1]
-    return document
-
-
 VARIANTS = {
     "fake": report_document,
     "real": lambda: judged("REAL", 0.08),
@@ -163,23 +49,17 @@ VARIANTS = {
     "no face": without_face,
     "uncalibrated": uncalibrated,
     "little known": little_known,
+    "many faces": many_faces,
+    "looked at completely": looked_at_completely,
+    "too little looked at": too_little_looked_at,
+    "without coverage": without_coverage,
 }
 
 
 @pytest.fixture(scope="module")
 def pictures(astronaut):
-    """(document) -> the crops and heat maps that belong to it."""
-
-    def of(document: dict) -> tuple[list[bytes], list[np.ndarray | None]]:
-        crops, heat_maps = [], []
-        for face in document["faces"]:
-            pixels = cv2.resize(np.roll(astronaut, 3 * face["n"], axis=1), (112, 112))
-            crops.append(cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes())
-            spot = np.outer(np.hanning(7), np.hanning(7)).astype(np.float32)
-            heat_maps.append(spot if face["heat_map"] else None)
-        return crops, heat_maps
-
-    return of
+    """(document) -> the crops, heat maps and thumbnails that belong to it."""
+    return functools.partial(pictures_of, face=astronaut)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -356,9 +236,20 @@ def test_a_crop_that_is_no_image_is_refused():
 
 
 def test_crops_that_do_not_fit_the_document_are_refused(pictures):
-    crops, heat_maps = pictures(report_document())
+    crops, heat_maps, strip = pictures(report_document())
     with pytest.raises(ValueError, match="5 crops and 6 heat maps for the 6 faces"):
-        render(report_document(), crops[:-1], heat_maps)
+        render(report_document(), crops[:-1], heat_maps, strip)
+
+
+def test_a_strip_that_does_not_fit_the_document_is_refused(pictures):
+    crops, heat_maps, strip = pictures(report_document())
+    with pytest.raises(ValueError, match="3 pictures for the 4 of the document's strip"):
+        render(report_document(), crops, heat_maps, strip[:-1])
+
+
+def test_the_example_of_the_api_is_a_report(pictures):
+    crops, heat_maps, strip = pictures(REPORT)
+    assert "Looked at 2 moments of 0:10" in Page(render(REPORT, crops, heat_maps, strip)).words
 
 
 def test_rendering_leaves_the_document_as_it_is(pictures):
@@ -375,15 +266,138 @@ def test_a_line_breaks_where_the_face_is_missing_and_where_nothing_was_sampled()
     assert [(run[0][0], run[-1][0]) for run in second.runs] == [(6.2, 8.0)]
 
 
+def test_what_was_not_looked_at_is_striped_and_that_alone(pictures):
+    document = report_document()
+    assert timeline(document).gaps == ((3.0, 6.0), (9.0, 10.0))
+    page = Page(render(document, *pictures(document)))
+    striped = [found for tag, found in page.elements if found.get("class") == "gap"]
+    assert [(gap["x1"], gap["x2"]) for gap in striped[:2]] == [
+        ("30.0%", "60.0%"),
+        ("90.0%", "100.0%"),
+    ]
+    assert "not looked at" in page.words
+
+
+def test_a_video_that_was_looked_at_completely_has_no_stripes(pictures):
+    document = looked_at_completely()
+    words = Page(render(document, *pictures(document))).words
+    assert "not looked at" not in words
+    assert "The video, second by second" in words
+
+
+def test_the_title_claims_no_more_than_was_looked_at(pictures):
+    for document in (report_document(), without_coverage(), without_face()):
+        words = Page(render(document, *pictures(document))).words
+        assert "The moments that were looked at" in words and "second by second" not in words
+
+
+def test_the_banner_says_how_much_was_looked_at(pictures):
+    document = many_faces(faces=1)
+    assert (
+        "Looked at 64 moments of 9:50 (7 % of the video, 7 % of the frames), largest gap 9 s."
+        in Page(render(document, *pictures(document))).words
+    )
+
+
+def test_a_fake_part_is_said_as_such(pictures):
+    document = many_faces(faces=2)
+    said = "Likely FAKE between 4:12 and 4:42; nothing else reached the threshold."
+    assert said in Page(render(document, *pictures(document))).words
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (too_little_looked_at(), "have more of it looked at by a larger --max-clips"),
+        (too_little_looked_at(usable_share=0.3), "Send the part of the video that shows the face"),
+    ],
+    ids=["gap", "faces"],
+)
+def test_a_low_score_of_too_little_comes_with_what_to_do(pictures, document, said):
+    words = Page(render(document, *pictures(document))).words
+    assert "35 s in a row were not looked at" in words and said in words
+
+
+@pytest.mark.parametrize("document", [report_document(), judged("INCONCLUSIVE", 0.55)])
+def test_other_verdicts_come_without_that_advice(pictures, document):
+    assert "--max-clips" not in Page(render(document, *pictures(document))).words
+
+
+def test_a_segment_is_a_band_and_a_button_of_a_list(pictures):
+    document = report_document()
+    page = Page(render_part(document, *pictures(document), PAGE))
+    (band,) = (found for tag, found in page.elements if found.get("class") == "band")
+    assert (band["x"], band["width"]) == ("60.0%", "28.0%")
+    assert "0:06.0–0:08.8, face 1, 93 %" in page.words
+    seeking = {tag for tag, found in page.elements if found.get("data-seek") == "6.0"}
+    assert seeking == {"rect", "button"}
+
+
+def test_a_report_on_its_own_has_no_buttons(pictures):
+    document = report_document()
+    page = Page(render(document, *pictures(document)))
+    assert "button" not in {tag for tag, _ in page.elements} and not page.attributes("data-seek")
+
+
+def test_every_picture_of_the_strip_tells_its_time(pictures):
+    document = report_document()
+    page = Page(render(document, *pictures(document), video_url="my.mp4"))
+    thumbs = [found["href"] for _, found in page.elements if found.get("class") == "thumb"]
+    assert thumbs == [f"my.mp4#t={time}" for time in (0.6, 2.2, 6.6, 8.2)]
+    assert [alt for alt in page.attributes("alt") if alt.startswith("at ")] == [
+        "at 0:00.6", "at 0:02.2", "at 0:06.6", "at 0:08.2",
+    ]  # fmt: skip
+
+
+def test_a_moment_too_short_to_be_seen_gets_a_mark_at_its_mean():
+    (line,) = timeline(many_faces(moments=8, faces=1)).lines
+    assert [round(time, 1) for time, _ in line.marks[:3]] == [0.3, 84.3, 168.3]
+    first = [value for _, value in line.runs[0]]
+    assert line.marks[0][1] == pytest.approx(sum(first) / len(first), abs=1e-3)
+    assert timeline(report_document()).lines[0].marks == ()
+
+
+def test_moments_that_follow_each_other_have_a_mark_each():
+    document = many_faces(moments=2, faces=1)
+    (own,) = document["tracks"]
+    own["times_s"] = [round(100 + i / 25, 3) for i in range(32)]
+    own["frame_probability"] = [0.1] * 16 + [0.9] * 16
+    assert [value for _, value in timeline(document).lines[0].marks] == [0.1, 0.9]
+
+
+def test_twelve_faces_look_different(pictures):
+    document = many_faces(moments=3, faces=12)
+    page = Page(render(document, *pictures(document)))
+    marks = {
+        (found["class"], found["d"])
+        for _, found in page.elements
+        if found.get("class", "").startswith("mark ")
+    }
+    assert len(marks) == 12
+
+
+def test_a_very_long_timeline_is_thinned_and_keeps_its_highest_values():
+    document = many_faces(moments=1000, faces=2)
+    own = document["tracks"][1]["frame_probability"]
+    own[7777] = 0.997
+    drawn = timeline(document)
+    assert len(drawn.sampled) <= 3000 and set(drawn.sampled) <= set(
+        document["tracks"][0]["times_s"]
+    )
+    assert max(value for run in drawn.lines[1].runs for _, value in run) == 0.997
+
+
 def test_no_face_is_shaded_only_where_frames_were_sampled():
     assert timeline(report_document()).no_face == ((1.0, 2.0),)
 
 
 def test_the_scripts_lines_have_a_null_between_two_runs():
-    line = timeline(report_document()).data()["lines"][0]
-    assert line["values"].count(None) == 2
-    assert line["times"] == sorted(line["times"])
-    assert len(line["times"]) == len(line["values"])
+    data = timeline(report_document()).data()
+    times, values = data["times"], data["lines"][0]["values"]
+    (between,) = set(times) - set(data["sampled"])
+    assert 2.8 < between < 6.0 and values[times.index(between)] is None
+    assert all(values[times.index(time)] is None for time in (1.2, 1.8))
+    assert times == sorted(times) and len(times) == len(values)
 
 
 def test_the_script_knows_which_frames_were_looked_at():
@@ -398,7 +412,8 @@ def test_the_script_knows_which_frames_were_looked_at():
 def test_ticks_are_few_and_round(duration_s, expected):
     document = without_face()
     document["file"]["duration_s"] = duration_s
-    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5]}]
+    document["coverage"] = None
+    document["tracks"] = [{"times_s": [0.0], "frame_probability": [0.5], "segments": []}]
     assert list(timeline(document).ticks) == pytest.approx(expected)
 
 
@@ -429,5 +444,6 @@ def test_a_score_does_not_look_as_if_it_had_reached_a_threshold():
 
 def test_times_sizes_and_shares_are_for_people():
     assert [moment(s) for s in (0, 3.24, 59.96, 125.5)] == ["0:00.0", "0:03.2", "1:00.0", "2:05.5"]
+    assert moment(3723.4) == "1:02:03.4"
     assert [plain(size(n)) for n in (12, 20_000, 2e8)] == ["12 bytes", "20 kB", "200 MB"]
     assert [plain(exact(s)) for s in (0.6, 0.3127)] == ["60 %", "31.3 %"]

@@ -27,12 +27,13 @@ playwright = pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E402
 
-from serving.analysis.report_html import moment  # noqa: E402
+from serving.analysis.report_html import PageOf, moment, render_part  # noqa: E402
 from serving.web import api  # noqa: E402
 from serving.web.app import create_app, server  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 from serving.web.worker import FaceWorker  # noqa: E402
+from tests.fixtures.report_documents import many_faces, pictures_of, report_document  # noqa: E402
 
 expect.set_options(timeout=20_000)  # a busy machine
 
@@ -296,6 +297,84 @@ def test_a_time_beside_a_face_seeks(shown):
     page.locator(".extremes [data-seek]").first.click()
     first = next(face for face in report["faces"] if face["kind"] == "most")
     assert current_time(page) == pytest.approx(first["time_s"], abs=0.01)
+
+
+def test_a_picture_of_the_strip_seeks(shown):
+    page, report = shown
+    aim = report["strip"][-1]["time_s"]
+    page.locator(".strip button").last.click()
+    assert current_time(page) == pytest.approx(aim, abs=0.01)
+    pictures = page.locator(".strip img")
+    assert pictures.evaluate_all("all => all.every((image) => image.naturalWidth > 0)")
+    assert pictures.last.get_attribute("alt") == f"at {moment(aim)}"
+
+
+def test_a_video_that_was_looked_at_completely_is_shown_second_by_second(shown):
+    page, report = shown
+    assert report["coverage"]["gaps"] == []
+    expect(page.locator("#result")).to_contain_text("The video, second by second")
+    expect(page.locator(".coverage")).to_contain_text("Looked at all of 0:00.6")
+
+
+@pytest.fixture
+def show(open_page, fake, astronaut) -> Callable[..., Page]:
+    """(document, **options of the profile) -> the page of a job with this report."""
+
+    def show(document: dict, **options) -> Page:
+        page = open_page(**options)
+        job = result_of(page, fake)["api"]
+        html = render_part(document, *pictures_of(document, astronaut), PageOf(job, "soon"))
+        page.route("**/jobs/*/result", lambda route: route.fulfill(body=html))
+        page.reload()
+        expect(page.locator(".readout")).not_to_be_empty()
+        return page
+
+    return show
+
+
+def test_a_segment_seeks_to_its_start_by_its_band_and_by_the_keyboard(show):
+    page = show(many_faces(faces=2))
+    readout = page.locator(".readout")
+    page.locator(".segment[data-seek]").first.click()
+    expect(readout).to_contain_text("4:12.0")
+    page.get_by_role("slider", name="Position in the video").press("Home")
+    expect(readout).to_contain_text("0:00.0")
+    page.get_by_role("button", name="4:12–4:42, face 2, 93 %").press("Enter")
+    expect(readout).to_contain_text("4:12.0")
+
+
+def test_page_keys_go_over_what_was_not_looked_at(show):
+    page = show(report_document())
+    line, readout = (
+        page.get_by_role("slider", name="Position in the video"),
+        page.locator(".readout"),
+    )
+    for key, place in (("PageDown", "0:00.2"), ("PageDown", "0:06.0"), ("PageUp", "0:00.2")):
+        line.press(key)
+        expect(readout).to_contain_text(place)
+
+
+def test_what_shares_the_time_axis_lies_on_it(show):
+    page = show(many_faces(faces=2))
+    sides = [
+        (round(box["x"]), round(box["x"] + box["width"]))
+        for box in (
+            page.locator(name).first.bounding_box()
+            for name in (".u-over", ".lane svg", ".leaders", ".strip")
+        )
+    ]
+    assert len(set(sides)) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 360, "height": 740}}],
+    ids=["light", "dark", "phone"],
+)
+def test_a_long_video_with_many_faces_is_accessible_and_fits(show, options):
+    page = show(many_faces(), **options)
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_heat_map_is_off_until_it_is_asked_for(shown):
