@@ -32,15 +32,23 @@ def thumb(image: np.ndarray) -> np.ndarray:
     return cv2.resize(some, THUMB_SIZE, interpolation=cv2.INTER_AREA)
 
 
-def change(before: np.ndarray, after: np.ndarray) -> float:
-    """How much one `thumb` differs from another, 0 to 255: the mean absolute difference of their
-    pixels in HSV's cone, x and y being the saturation in the direction of the hue."""
-    return float(np.abs(_cone(before) - _cone(after)).mean())
+def colours(thumbs: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, D) float32 of N pictures by `thumb`: their pixels in HSV's cone, x, y and value, x and y
+    being the saturation in the direction of the hue. The mean absolute difference of two rows, 0 to
+    255, is how much the picture changed.
+    """
+    hsv = cv2.cvtColor(np.concatenate(thumbs), cv2.COLOR_RGB2HSV).astype(np.float32)
+    hue, saturation, value = cv2.split(hsv)
+    angle, radius = hue * (np.pi / 90), saturation * value / 255  # OpenCV's hue ends at 180
+    cone = np.stack([radius * np.cos(angle), radius * np.sin(angle), value], axis=-1)
+    return cone.reshape(len(thumbs), -1)
 
 
 def cuts(thumbs: Sequence[np.ndarray]) -> list[int]:
     """Numbers of the pictures that begin a shot, the first aside. thumbs: in order of time."""
-    changes = np.array([change(a, b) for a, b in zip(thumbs, thumbs[1:], strict=False)])
+    if len(thumbs) < 2:
+        return []
+    changes = np.abs(np.diff(colours(thumbs), axis=0)).mean(axis=1)
     return [i + 1 for i in range(len(changes)) if _is_cut(changes, i)]
 
 
@@ -51,10 +59,3 @@ def _is_cut(changes: np.ndarray, i: int) -> bool:
     if changes[i] >= SURE_CHANGE or not len(beside):
         return True
     return bool(changes[i] >= STANDS_OUT * beside.mean())
-
-
-def _cone(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32: x, y and value."""
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32))
-    angle, radius = hue * (np.pi / 90), saturation * value / 255  # OpenCV's hue ends at 180
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), value], axis=-1)
