@@ -148,13 +148,15 @@ class Segment:
 @dataclasses.dataclass(frozen=True)
 class TrackVerdict:
     """The verdict on one face track. score: P(fake) of its highest-scoring run of clips,
-    corrected. segments: where it is FAKE, in order of time; none of a face that is not."""
+    corrected. segments: where it is FAKE, in order of time; none of a face that is not.
+    alone: the highest P(fake) of a run before the correction."""
 
     track: int
     score: float
     verdict: Verdict
     evidence: Evidence
     segments: tuple[Segment, ...] = ()
+    alone: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,19 +224,34 @@ def judge_tracks(
     verdict, reasons = deciding.verdict, deciding.evidence.lacks()
     if coverage and verdict != Verdict.FAKE:
         reasons += coverage.lacks(settings.max_gap_s)
-        verdict = Verdict.INCONCLUSIVE if reasons else verdict
+    if verdict == Verdict.REAL:
+        reasons += _may_be_chance(tracks, thresholds)
+    if reasons:
+        verdict = Verdict.INCONCLUSIVE
     return VideoVerdict(deciding.score, verdict, deciding, tracks, tuple(reasons))
+
+
+def _may_be_chance(tracks: Sequence[TrackVerdict], thresholds: Thresholds) -> list[str]:
+    """A sentence where a part would be FAKE as a video of its own. That chance can explain it in
+    so long a video is no reason to call it FAKE, and none to call it REAL."""
+    highest = max((t.alone for t in tracks if not t.evidence.lacks()), default=0.0)
+    if highest < thresholds.fake_above:
+        return []
+    return [
+        f"A part scores {highest:.0%} and would be FAKE as a video of its own; among so many "
+        "places that may be chance."
+    ]
 
 
 def _judge_track(
     clips: Sequence[ClipEvidence], all_clips: int, thresholds: Thresholds, min_fake_s: float
 ) -> TrackVerdict:
     """all_clips: of all faces."""
-    score, runs = _score_runs(clips, all_clips, thresholds, min_fake_s)
+    score, alone, runs = _score_runs(clips, all_clips, thresholds, min_fake_s)
     evidence = Evidence.of([c.frames for c in clips], [c.face_px for c in clips])
     verdict = decide(score, thresholds, evidence)
     segments = _segments(clips, runs, thresholds.fake_above) if verdict == Verdict.FAKE else []
-    return TrackVerdict(clips[0].track, score, verdict, evidence, tuple(segments))
+    return TrackVerdict(clips[0].track, score, verdict, evidence, tuple(segments), alone)
 
 
 class _Runs(NamedTuple):
@@ -256,14 +273,14 @@ def _lengths(clips: int) -> Iterator[int]:
 
 def _score_runs(
     clips: Sequence[ClipEvidence], all_clips: int, thresholds: Thresholds, min_fake_s: float
-) -> tuple[float, _Runs]:
-    """The highest score of a run, and the runs that score FAKE, the longest first."""
+) -> tuple[float, float, _Runs]:
+    """The highest score of a run, the highest mean of one, and the runs that score FAKE, the
+    longest first."""
     values = np.array([c.probability_fake for c in clips])
     sums = np.concatenate([[0.0], np.cumsum(values)])
     seconds = np.concatenate([[0.0], np.cumsum([c.end_s - c.start_s for c in clips])])
-    whole = corrected(
-        math.fsum(values) / len(clips), all_clips / len(clips), thresholds.search_cost
-    )
+    alone = math.fsum(values) / len(clips)
+    whole = corrected(alone, all_clips / len(clips), thresholds.search_cost)
     tried = [_Runs(np.array([whole]), np.array([0]), np.array([len(clips)]))]
     for length in _lengths(len(clips)):
         long_enough = seconds[length:] - seconds[:-length] >= min_fake_s - 1e-6
@@ -271,6 +288,7 @@ def _score_runs(
             break
         start = np.flatnonzero(long_enough)
         means = np.clip((sums[start + length] - sums[start]) / length, 0, 1)
+        alone = max(alone, float(means.max()))
         scores = corrected(means, all_clips / length, thresholds.search_cost)
         tried.append(_Runs(scores, start, start + length))
     best = max(float(runs.score.max()) for runs in tried)
@@ -279,7 +297,7 @@ def _score_runs(
         np.concatenate([part[high] for part, high in zip(parts, fake, strict=True)])
         for parts in zip(*tried, strict=True)
     )
-    return best, _Runs(*kept)
+    return best, alone, _Runs(*kept)
 
 
 def _segments(clips: Sequence[ClipEvidence], runs: _Runs, fake_above: float) -> list[Segment]:

@@ -15,7 +15,12 @@ def main(argv: list[str]) -> int:
         "`dfdetect export` then builds them into the model.",
     )
     parser.add_argument("--run", type=local, required=True, help="run folder from `dfdetect train`")
-    parser.add_argument("--data", required=True, help="folder of shards from `dfdetect preprocess`")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="folder of shards from `dfdetect preprocess`; with --sampling all, videos are looked "
+        "at as serving does",
+    )
     parser.add_argument(
         "--max-fpr",
         type=float,

@@ -62,6 +62,8 @@ Frames = Sequence[np.ndarray]
 
 
 class FaceDetector(Protocol):
+    """What finds faces. Moments of a video are searched side by side, from several threads."""
+
     def detect(self, frames: Frames) -> list[list[Face]]:
         """Faces in each of the frames, best score first."""
 
@@ -75,8 +77,12 @@ class FaceDetector(Protocol):
 class _Network:
     """Runs one of the package's networks from its list of weights."""
 
+    __call__: Callable
+
     def __init__(self, weights: list[np.ndarray]):
         self._weights = [tf.constant(w) for w in weights]
+        graph: Any = self.__call__
+        graph.get_concrete_function()  # traced here, since two threads at it would mix up weights
 
     def _take(self) -> tf.Tensor:
         return next(self._queue)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import cv2
@@ -22,7 +24,7 @@ from pipelines.verdict import MIN_FRAMES
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata, probe
 from pipelines.video.sampling import sample_clips
-from pipelines.video.stopwatch import FRAMES_SAMPLED, Stopwatch
+from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.watchdog import watched
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ LYING = {
     for quarters in (1, 2, 3)
 }
 
-# Moments of a video are searched together, for larger batches, as long as their frames fit here.
+# Moments of a video are searched side by side, as long as their frames fit here.
 BATCH_BYTES = 256 << 20
 
 
@@ -62,6 +64,7 @@ class FaceExtractor:
         self.config = config
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s = threads, time_limit_s
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count(), "moments")
 
     def open(self, path: str) -> ProbedVideo:
         """Reads the packets of a local video file. Raises VideoError."""
@@ -75,8 +78,7 @@ class FaceExtractor:
     def clips(self, path: str, watch: Stopwatch | None = None) -> Generator[Clip]:
         """The face clips of a local video file, by clip index and track, as the config samples it.
 
-        watch: times the stages decode, detect and crop, and counts frames and faces; before the
-        first clip the frames that are sampled (`FRAMES_SAMPLED`).
+        watch: times the stages decode, detect and crop, and counts frames and faces.
 
         Holds the frames of two batches of clips in memory, however long the video is. Raises
         VideoError for a video that cannot be used; reason "no_face" where no face met the config's
@@ -94,7 +96,6 @@ class FaceExtractor:
             config.sampling,
         )
         samples = dict(enumerate(sampled))
-        watch.count(FRAMES_SAMPLED, sum(map(len, sampled)))
         people, any_face, mixed = People(), False, ""
         with contextlib.closing(video.looks(samples, watch)) as looks:
             for look in looks:
@@ -138,62 +139,69 @@ class FaceExtractor:
         moments = sorted(samples.items())
         wanted = [int(index) for _, sampled in moments for index in sampled]
         batch: list[MomentFrames] = []
+        held_bytes = 0
         with contextlib.closing(read_frames(info, wanted, self._threads)) as frames:
             for moment, sampled in moments:
                 with watch.running("decode"):
                     images = [next(frames) for _ in sampled]
                 times_s = info.times_s[sampled].astype(np.float32)
                 taken = MomentFrames.of(info, moment, times_s, images, self.config.detect_side)
-                # What is searched together has one size.
-                if batch and (taken.undecodable() or taken.size != batch[-1].size):
-                    yield batch
-                    batch = []
                 batch.append(taken)
+                held_bytes += taken.nbytes
                 # Whether another moment, as large as this one, would still fit.
-                if taken.undecodable() or taken.nbytes * (len(batch) + 1) > BATCH_BYTES:
+                if held_bytes + taken.nbytes > BATCH_BYTES:
                     yield batch
-                    batch = []
+                    batch, held_bytes = [], 0
         if batch:
             yield batch
 
     def _faces(self, batch: list[MomentFrames], watch: Stopwatch) -> Iterator[Look]:
-        if damaged := batch[0].undecodable():
-            yield Look(batch[0].moment, (), 0, b"", damaged)
-            return
         with watch.running("detect"):
-            found = self._tracks(batch, [frames.small for frames in batch])
-            turns = self._lying(batch, found)
-        for frames, tracks, quarters in zip(batch, found, turns, strict=True):
+            searched = list(self._pool.map(self._search, batch))
+        for frames, (tracks, quarters) in zip(batch, searched, strict=True):
             watch.count("frames", len(frames.present))
-            kept = tracks[:1] if self.config.faces == "largest" else tracks
             with watch.running("crop"):
-                clips = [
-                    self._crop_track(frames, i, track, quarters) for i, track in enumerate(kept)
-                ]
-                thumbnail = frames.thumbnail()
-            watch.count("faces", sum(int(clip.has_crop.sum()) for clip in clips))
-            damaged = "" if clips else frames.mixed_sizes()
-            yield Look(frames.moment, tuple(clips), len(frames.present), thumbnail, damaged)
+                look = self._look(frames, tracks, quarters)
+            watch.count("faces", sum(int(clip.has_crop.sum()) for clip in look.clips))
+            yield look
 
-    def _tracks(
-        self, batch: Sequence[MomentFrames], images: Sequence[Sequence[np.ndarray | None]]
-    ) -> list[list[Track]]:
-        """The tracks of each moment that meet the config's bounds, most prominent first, in px of
-        these images of its frames."""
-        shots = [
-            [image for image in row[shot] if image is not None]
-            for frames, row in zip(batch, images, strict=True)
-            for shot in frames.shots
+    def _look(self, frames: MomentFrames, tracks: list[Track], quarters: int) -> Look:
+        if damaged := frames.undecodable():
+            return Look(frames.moment, (), 0, b"", damaged)
+        kept = tracks[:1] if self.config.faces == "largest" else tracks
+        clips = [self._crop_track(frames, i, track, quarters) for i, track in enumerate(kept)]
+        damaged = "" if clips else frames.mixed_sizes()
+        return Look(frames.moment, tuple(clips), len(frames.present), frames.thumbnail(), damaged)
+
+    def _search(self, frames: MomentFrames) -> tuple[list[Track], int]:
+        """The tracks of a moment that meet the config's bounds, most prominent first, in px of its
+        small frames, and the quarter turns against the clock that bring them upright.
+
+        Faces that lie on their side or head are searched where none stands there with confidence.
+        One moment at a time: what a network makes of a face depends, in its last bits, on how many
+        it is given at once.
+        """
+        if frames.undecodable():
+            return [], 0
+        tracks, turns = self._tracks(frames, frames.small), 0
+        best = _confidence(tracks)
+        for quarters in (1, 2, 3) if best < SURELY_UPRIGHT else ():
+            lying = self._tracks(frames, [_turned(image, quarters) for image in frames.small])
+            score = _confidence(lying)
+            if score >= SURELY_UPRIGHT and score > best:
+                best, turns = score, quarters
+                tracks = [track.turned_back(quarters, frames.small_size) for track in lying]
+        return tracks, turns
+
+    def _tracks(self, frames: MomentFrames, images: Sequence[np.ndarray | None]) -> list[Track]:
+        """images: the frames, small and turned in some way. The tracks are in px of these."""
+        shots = [[image for image in images[shot] if image is not None] for shot in frames.shots]
+        detections = detect_through(self._detector, shots)
+        by_shot = [
+            self._shot_tracks(images[shot], faces)
+            for shot, faces in zip(frames.shots, detections, strict=True)
         ]
-        detections = iter(detect_through(self._detector, shots))
-        return [
-            self._joined(
-                frames,
-                row,
-                [self._shot_tracks(row[shot], next(detections)) for shot in frames.shots],
-            )
-            for frames, row in zip(batch, images, strict=True)
-        ]
+        return by_shot[0] if len(by_shot) == 1 else _joined(frames, images, by_shot)
 
     def _shot_tracks(
         self, images: Sequence[np.ndarray | None], detections: list[list[Face]]
@@ -206,47 +214,6 @@ class FaceExtractor:
             if track.score >= self.config.min_confidence
             and track.seen.mean() >= self.config.min_face_share
         ]
-
-    def _joined(
-        self,
-        frames: MomentFrames,
-        images: Sequence[np.ndarray | None],
-        by_shot: list[list[Track]],
-    ) -> list[Track]:
-        """Tracks over the moment, from those over each shot of it."""
-        if len(by_shot) == 1:
-            return by_shot[0]
-        people = People()
-        faces: dict[int, list[Face | None]] = {}
-        for shot, tracks in zip(frames.shots, by_shot, strict=True):
-            seen = [sighting(track, images[shot], frames.thumbs[shot]) for track in tracks]
-            for number, track in zip(people.number(seen, after_cut=True), tracks, strict=True):
-                faces.setdefault(number, [None] * len(images))[shot] = track.faces
-        whole = [Track(row) for row in faces.values()]
-        return sorted(
-            (track for track in whole if track.seen.sum() >= MIN_FRAMES),
-            key=lambda track: -track.prominence,
-        )
-
-    def _lying(self, batch: list[MomentFrames], found: list[list[Track]]) -> list[int]:
-        """Finds faces that lie on their side or head, where none stands there with confidence.
-
-        Their tracks take the place of those `found`. -> for each moment the quarter turns, against
-        the clock, that bring its faces upright.
-        """
-        best = [_confidence(tracks) for tracks in found]
-        turns = [0] * len(batch)
-        doubtful = [i for i, score in enumerate(best) if score < SURELY_UPRIGHT]
-        for quarters in (1, 2, 3) if doubtful else ():
-            moments = [batch[i] for i in doubtful]
-            turned = [[_turned(image, quarters) for image in frames.small] for frames in moments]
-            for i, tracks in zip(doubtful, self._tracks(moments, turned), strict=True):
-                score = _confidence(tracks)
-                if score >= SURELY_UPRIGHT and score > best[i]:
-                    best[i], turns[i] = score, quarters
-                    size = batch[i].small_size
-                    found[i] = [track.turned_back(quarters, size) for track in tracks]
-        return turns
 
     def _crop_track(self, frames: MomentFrames, number: int, track: Track, quarters: int) -> Clip:
         """track: in px of the small frames. quarters: by which they were turned to find it."""
@@ -316,6 +283,23 @@ class ProbedVideo:
         the video cannot be read any further, reason "timeout" where that takes too long.
         """
         return self.extractor.looks(self.info, samples, watch or Stopwatch())
+
+
+def _joined(
+    frames: MomentFrames, images: Sequence[np.ndarray | None], by_shot: Sequence[list[Track]]
+) -> list[Track]:
+    """Tracks over a moment, from those over each of its shots."""
+    people = People()
+    faces: dict[int, list[Face | None]] = {}
+    for shot, tracks in zip(frames.shots, by_shot, strict=True):
+        seen = [sighting(track, images[shot], frames.thumbs[shot]) for track in tracks]
+        for number, track in zip(people.number(seen, after_cut=True), tracks, strict=True):
+            faces.setdefault(number, [None] * len(images))[shot] = track.faces
+    whole = [Track(row) for row in faces.values()]
+    return sorted(
+        (track for track in whole if track.seen.sum() >= MIN_FRAMES),
+        key=lambda track: -track.prominence,
+    )
 
 
 def _confidence(tracks: Sequence[Track]) -> float:

@@ -7,8 +7,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-FRAMES_SAMPLED = "frames sampled"  # what is counted of a video once it is known what to look at
-
 
 class Stopwatch:
     """Seconds by stage and counts by thing.

@@ -98,11 +98,12 @@ def _judge_all(
 ) -> Iterable[Outcome]:
     """The outcome of each video as it comes; people are told of it once the caller has it."""
     config = model.config()
+    # On a terminal the bar would be drawn into the list.
+    bar = ProgressBar(len(videos), shown=not (as_json and sys.stdout.isatty()))
+    judge_video = _judge(model, config, reports, settings, bar.moments_done)
 
     def told() -> Iterator[Outcome]:
-        # On a terminal the bar would be drawn into the list.
-        with progress_bar(len(videos), shown=not (as_json and sys.stdout.isatty())) as bar:
-            judge_video = _judge(model, config, reports, settings, bar.moments_done)
+        with bar:
             for outcome in outcomes(videos, judge_video):
                 yield outcome
                 if outcome.result is None:
@@ -166,11 +167,33 @@ def describe(result: VideoResult, calibrated: bool) -> str:
 
 
 class ProgressBar:
-    """How many videos are done and, of the one at work, how many moments."""
+    """A bar on standard error, if that is a terminal, while it is entered: how many videos are
+    done and, of the one at work, how many moments."""
 
-    def __init__(self, bar: Progress, videos: int):
-        self._bar, self._videos = bar, bar.add_task("videos", total=videos)
-        self._moments = bar.add_task("moments", total=None, visible=False)
+    def __init__(self, videos: int, shown: bool = True):
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+            redirect_stdout=sys.stdout.isatty(),  # or what is piped on would go to the terminal
+        )
+        self._videos = self._bar.add_task("videos", total=videos)
+        self._moments = self._bar.add_task("moments", total=None, visible=False)
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
 
     def moments_done(self, done: int, planned: int) -> None:
         if done == 1:
@@ -179,23 +202,3 @@ class ProgressBar:
 
     def video_done(self) -> None:
         self._bar.advance(self._videos)
-
-
-@contextlib.contextmanager
-def progress_bar(videos: int, shown: bool = True) -> Iterator[ProgressBar]:
-    """A bar on standard error if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns,
-        console=console,
-        transient=True,
-        disable=not (shown and console.is_terminal),
-        redirect_stdout=sys.stdout.isatty(),  # or what is piped on would go to the terminal
-    ) as bar:
-        yield ProgressBar(bar, videos)

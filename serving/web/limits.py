@@ -76,7 +76,10 @@ class MemoryBudget:
     def explains(self, error: Exception, peak_before: int) -> bool:
         """Whether an error came of too little memory: it says so, or the budget was spent since
         the peak was `peak_before` bytes."""
-        if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        # FFmpeg turns a large frame into RGB by threads, whose stacks are memory as well: where
+        # there is none left for them the system says EAGAIN.
+        causes = MemoryError | BlockingIOError
+        if isinstance(error, MemoryError) or isinstance(error.__cause__, causes):
             return True
         return peak_resident_bytes() > max(peak_before, self._allowed_bytes)
 

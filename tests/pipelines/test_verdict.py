@@ -169,6 +169,12 @@ def test_what_was_not_looked_at_within_a_segment_is_part_of_it():
     assert segment.end_s - segment.start_s == pytest.approx(2 * 10 * CLIP_S + 1.2)
 
 
+def test_a_part_that_chance_may_explain_is_neither_fake_nor_real():
+    video = judge_tracks(clips_of(*[0.05] * 30, 0.8, 0.8, 0.8, *[0.05] * 30), THRESHOLDS)
+    assert video.score <= THRESHOLDS.real_below and video.verdict is Verdict.INCONCLUSIVE
+    assert "A part scores 80% and would be FAKE as a video of its own" in video.reasons[0]
+
+
 # Any clips.
 
 
@@ -229,7 +235,11 @@ def test_a_video_is_fake_if_any_face_is_and_else_what_its_highest_face_is(clips)
         assert (video.score, video.verdict, video.deciding) == (None, Verdict.NO_FACE, None)
         return
     assert {track.track for track in video.tracks} == {clip.track for clip in clips}
-    assert (video.score, video.verdict) == (video.deciding.score, video.deciding.verdict)
+    assert video.score == video.deciding.score
+    assert video.verdict in {video.deciding.verdict, Verdict.INCONCLUSIVE}
+    assert (video.verdict is video.deciding.verdict) or (
+        video.deciding.verdict is Verdict.REAL and video.reasons
+    )
     fakes = [track for track in video.tracks if track.verdict is Verdict.FAKE]
     assert video.deciding.score == max(track.score for track in fakes or video.tracks)
     assert not fakes or video.deciding in fakes

@@ -72,8 +72,8 @@ def _verdict_text(result: EvaluationResult) -> list[str]:
             f"{verdicts.too_little_evidence} of them are INCONCLUSIVE for another reason: a face "
             f"in fewer than {MIN_FRAMES} "
             f"frames or of less than {MIN_FACE_PX:.0f} px, whatever the score, or too little of "
-            "the video looked at for REAL. The confusion matrix, the fakes found and the false "
-            "alarms go by the score alone."
+            "the video looked at, or a suspicious part in it, for REAL. The confusion matrix, the "
+            "fakes found and the false alarms go by the score alone."
         )
     if not result.no_face_known:
         text.append(

@@ -275,6 +275,17 @@ def test_known_moments_are_not_looked_at_again_and_change_nothing(films, faces, 
     assert sorted(itertools.chain(*third.passes)) == sorted(set(known) - set(half))
 
 
+def test_known_moments_that_are_not_asked_for_do_not_count(films, faces, model):
+    path, everything = films["end"], ScanSettings(every=0.5, max_clips=0)
+    whole = scanned(path, faces, model, everything, faces.open(path))
+    known = {moment.moment: moment for moment in whole.moments}
+    video = Watched(faces.open(path))
+    taken = scanned(path, faces, model, SETTINGS, video, known=known)
+    fresh = scanned(path, faces, model, SETTINGS, faces.open(path))
+    assert video.passes == [] and len(known) == 75
+    assert taken.scores == fresh.scores and taken.coverage == fresh.coverage
+
+
 @pytest.mark.parametrize("limit", [0.003, 0.000001])
 def test_a_video_that_is_too_much_to_decode_is_an_error_with_figures(films, faces, model, limit):
     settings = dataclasses.replace(SETTINGS, max_gigapixels=limit)

@@ -18,6 +18,7 @@ from rich.console import Console
 from dfdetect.__main__ import main
 from pipelines.beam.job_metrics import table
 from pipelines.beam.output import PARTS
+from pipelines.coverage import ScanSettings
 from pipelines.names import escape, unescape
 from serving.batch import score, transforms
 from serving.batch.transforms import MOMENTS
@@ -25,6 +26,7 @@ from serving.client import InProcessModel
 from serving.model_server.rest import RestApi
 from serving.model_server.server import start_in_thread
 from serving.model_server.status import StatusError
+from serving.predict.predict import predict_video
 from tests.fixtures import ROOT
 
 
@@ -213,49 +215,45 @@ def test_an_update_scores_what_is_new_and_forgets_what_is_gone(
 
 @pytest.fixture(scope="module")
 def long_archive(tmp_path_factory, write_video, astronaut) -> Path:
-    """A video of 40 moments, of which the settings of `coarse` look at 8."""
+    """A video of 20 moments, of which COARSE looks at some and FINE at all."""
     import numpy as np
 
     root = tmp_path_factory.mktemp("long")
-    still = np.stack([np.roll(astronaut, i % 9, axis=1)[::2, ::2] for i in range(320)])
+    still = np.stack([np.roll(astronaut, i % 9, axis=1)[::2, ::2] for i in range(160)])
     write_video(root / "long.mp4", still, crf="30")
     return root
 
 
-COARSE = ("--every", "1", "--max-clips", "8")
-FINE = ("--every", "0.2", "--max-clips", "0")
+COARSE, FINE = ScanSettings(every=1.0, max_clips=8), ScanSettings(every=0.2, max_clips=0)
+
+
+def flags(settings: ScanSettings) -> tuple[str, ...]:
+    return "--every", str(settings.every), "--max-clips", str(settings.max_clips)
 
 
 def test_a_finer_run_takes_what_was_scored_and_gives_what_predict_gives(
-    long_archive, exported, tmp_path, capsys, monkeypatch
+    long_archive, exported, extractor, tmp_path, monkeypatch
 ):
     out, looked_at = tmp_path / "out", []
     looks = transforms._WatchedVideo.looks
 
     def watched(self, samples):
-        looked_at.append(sorted(samples))
+        looked_at.extend(samples)
         return looks(self, samples)
 
     monkeypatch.setattr(transforms._WatchedVideo, "looks", watched)
-    assert run(long_archive, exported, out, *COARSE) == 0
-    coarse = {moment for moments in looked_at for moment in moments}
-    (line,) = results(out)
-    assert line["coverage"]["moments"] == len(coarse) == 8
+    assert run(long_archive, exported, out, *flags(COARSE)) == 0
+    coarse = set(looked_at)
+    assert 6 <= len(coarse) == results(out)[0]["coverage"]["moments"] <= 8
     looked_at.clear()
-    assert run(long_archive, exported, out, *FINE, "--update") == 0
-    assert looked_at == [sorted(set(range(40)) - coarse)]
-    fine = results(out)
-    looked_at.clear()
-    assert run(long_archive, exported, out, *COARSE, "--update") == 0
-    assert looked_at == []
-    for settings, ours in ((COARSE, results(out)), (FINE, fine)):
-        capsys.readouterr()
-        predict = ["predict", "--model-dir", str(exported), "--json", *settings]
-        assert main([*predict, str(long_archive)]) == 0
-        (theirs,) = json.loads(capsys.readouterr().out)
-        del theirs["seconds"], ours[0]["key"]
-        assert_same(ours, [theirs])
+    assert run(long_archive, exported, out, *flags(FINE), "--update") == 0
+    assert looked_at == sorted(set(range(20)) - coarse)
     assert len(list((out / MOMENTS).iterdir())) == 1
+    (ours,) = results(out)
+    del ours["key"]
+    video = str(long_archive / "long.mp4")
+    theirs = predict_video(video, extractor, InProcessModel(exported), FINE).to_dict()
+    assert_same(ours, json.loads(json.dumps(theirs)))
 
 
 def test_another_model_of_the_same_name_and_version_scores_everything_again(

@@ -264,8 +264,8 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
     """Standard error is a terminal, standard output a pipe."""
     ours, theirs = pty.openpty()
     code = (
-        "from serving.predict.predict_files import progress_bar\n"
-        "with progress_bar(2) as bar:\n"
+        "from serving.predict.predict_files import ProgressBar\n"
+        "with ProgressBar(2) as bar:\n"
         "    bar.moments_done(1, 64)\n"
         "    print('a.mp4: REAL'); bar.video_done()"
     )
