@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import resource
 
@@ -75,9 +76,12 @@ class MemoryBudget:
 
     def explains(self, error: Exception, peak_before: int) -> bool:
         """Whether an error came of too little memory: it says so, or the budget was spent since
-        the peak was `peak_before` bytes."""
-        if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
-            return True
+        the peak was `peak_before` bytes. Of a thread that gets no stack the system says EAGAIN."""
+        for one in (error, error.__cause__):
+            if isinstance(one, MemoryError) or (
+                isinstance(one, OSError) and one.errno in (errno.ENOMEM, errno.EAGAIN)
+            ):
+                return True
         return peak_resident_bytes() > max(peak_before, self._allowed_bytes)
 
 
