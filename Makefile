@@ -5,7 +5,7 @@ CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmark
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
-.PHONY: demo web test test-slow test-torch test-engines prism flink-jar lint lock clean
+.PHONY: demo web test test-pages test-slow test-torch test-engines prism flink-jar lint lock clean
 
 # Everything else starts from an environment that is exactly the lock file's.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -35,6 +35,10 @@ $(VENV)/.torch: $(VENV)/.installed
 
 test-torch: $(VENV)/.torch
 	$(BIN)/python -m pytest -m torch
+
+# Every command of README.md and docs/, and the examples.
+test-pages: $(VENV)/.installed
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m pages
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

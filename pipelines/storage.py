@@ -188,8 +188,11 @@ def size(path: str) -> int | None:
 
 
 def describe(path: str) -> FileMetadata:
-    """Size and time of change of a local file."""
-    status = os.stat(path)
+    """Size and time of change of a local file; of a link to nothing, the link's own."""
+    try:
+        status = os.stat(path)
+    except OSError:  # who opens it is told so; one such name must not stop a job
+        status = os.lstat(path)
     return FileMetadata(path, status.st_size, status.st_mtime)
 
 

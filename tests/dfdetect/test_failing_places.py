@@ -37,7 +37,7 @@ def writing(few, sample_shards, trained_run, exported):
         compared = (trained_run, trained_run, "--data", shards)
         tiny = ("--backbone", "resnext_tiny", "--temporal-units", 8, "--epochs", 1)
         return {
-            "sample-data": [[out / "s", "--identities", 4, "--frames", 2]],
+            "sample-data": [[out / "s", "--identities", 6, "--frames", 2]],
             "preprocess": [["--input", few, "--output", out / "p", *CROPS]],
             "inspect": [
                 [shards, "--contact-sheet", out / "a.png"],

@@ -27,6 +27,7 @@ def run_example(monkeypatch):
     return run
 
 
+@pytest.mark.pages
 def test_a_folder_of_videos_is_scored_and_a_damaged_one_does_not_stop_it(
     run_example, exported, sample, tmp_path, capsys
 ):
@@ -41,6 +42,7 @@ def test_a_folder_of_videos_is_scored_and_a_damaged_one_does_not_stop_it(
     assert total == f"2 videos in {folder}, by dfdetect/1"
 
 
+@pytest.mark.pages
 def test_a_model_is_trained_on_a_csv_list_of_videos(
     run_example, sample_shards, tmp_path, capsys, unchecked
 ):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from beam_options import expand
 from dfdetect.__main__ import main
@@ -86,6 +87,7 @@ def test_the_pages_show_each_command_at_least_once():
     assert shown == set(COMMANDS) - {"demo"}
 
 
+@pytest.mark.pages
 def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(sample, "DATASET")

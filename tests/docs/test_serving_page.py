@@ -91,6 +91,7 @@ def wait_for(url: str, wanted: dict[str, str]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.pages
 @pytest.mark.timeout(300)
 def test_all_commands_of_the_page_work_one_after_the_other(place):
     rest, grpc = str(free_port()), str(free_port())

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.clip import VideoError
+from pipelines.names import escape
 from pipelines.video import decode as frames_module
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import FrameTimes, probe
@@ -132,7 +133,7 @@ def assert_rejected(path, reason: str, detail: str) -> None:
     with pytest.raises(VideoError, match=detail) as caught:
         probe(str(path))
     assert (caught.value.reason, caught.value.stage) == (reason, "decode")
-    assert str(path) in caught.value.detail
+    assert escape(str(path)) in caught.value.detail
 
 
 # --- which frames ---------------------------------------------------------------------------------

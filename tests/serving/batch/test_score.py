@@ -274,12 +274,13 @@ def test_videos_of_any_name_are_scored_each_once(archive, exported, tmp_path):
         shutil.copy(archive / "noise.mp4", folder / f"{name}.mp4")
         shutil.copy(archive / "text.mp4", folder / f"{name}.mov")
     (folder / "link.mp4").symlink_to(folder / "-a.mp4")
+    (folder / "dead.mp4").symlink_to("nowhere.mp4")
     assert run(folder, exported, out, "--shards", "2") == 0
     paths = {unescape(line["path"]) for line in results(out)}
     assert paths == {str(folder / f"{name}.mp4") for name in names}
     rejects = [*map(json.loads, (out / "rejects.jsonl").read_text().splitlines())]
     assert {unescape(line["uri"]) for line in rejects} == {
-        str(folder / f"{name}.mov") for name in names
+        str(folder / name) for name in ("dead.mp4", *(f"{name}.mov" for name in names))
     }
     table = pyarrow.parquet.read_table(sorted(out.glob("*.parquet"))[0])
     assert set(table["path"].to_pylist()) <= set(map(escape, paths))
