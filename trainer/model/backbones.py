@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from trainer.model.efficientnet_lite_specs import LITE_SPECS
 from trainer.model.resnext_specs import SPECS
 
 if TYPE_CHECKING:
@@ -73,3 +74,10 @@ def efficientnet(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras
     from trainer.model.efficientnet import efficientnet_features
 
     return efficientnet_features(name, EFFICIENTNETS[name], pixels, pretrained)
+
+
+@backbone(*LITE_SPECS)
+def efficientnet_lite(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+    from trainer.model.efficientnet_lite import lite_features
+
+    return lite_features(name, pixels, pretrained)
