@@ -18,6 +18,7 @@ import tensorflow as tf
 from pipelines.faces.align import TEMPLATE
 from trainer.input.draws import choose, draw, pick
 from trainer.input.filters import (
+    DOWN,
     colour_transform,
     convolved,
     recoloured,
@@ -153,7 +154,10 @@ def restyled(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return choose(
         seeds[1],
         [
+            # The paper's code takes 1/2 and 1/4, by the nearest pixel.
+            lambda: rescaled(x, pick(seeds[2], (1 / 2, 1 / 4)), seeds[3], (*DOWN, "nearest")),
             lambda: rescaled(x, draw(seeds[2], 0.35, 0.8), seeds[3]),
+            lambda: sharpened(x, draw(seeds[2], 0.3, 1.5)),
             lambda: sharpened(x, draw(seeds[2], 0.3, 1.5)),
         ],
     )
@@ -174,19 +178,42 @@ def self_blend(clip: tf.Tensor, landmarks: tf.Tensor, seed: tf.Tensor) -> tf.Ten
     integers. Source and target are copies of the clip; one of them, at random, is restyled, and
     the source is moved and bent as well. Frames without a face have nothing pasted in; a clip
     without any is no fake. 16 frames of 224 px take 60 to 100 ms of a core.
+
+    Where the target is restyled, so is all that surrounds the face. A real clip that is to be told
+    from it must have been through `blend_target`, or blur and colours give the fakes away.
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
-    target = tf.cast(frames_last(clip), tf.float32)
-    height, width, frames, _ = target.shape
+    original = tf.cast(frames_last(clip), tf.float32)
+    height, width, frames, _ = original.shape
     reach_px = TREMOR_SHARE * min(height, width)
     margin = math.ceil(reach_px)
     origin = displacement((height, width), margin, face_centre(landmarks), seeds[0])
-    warped = shifted(sample(target, origin), tremor(seeds[1], frames, reach_px), margin)
+    warped = shifted(sample(original, origin), tremor(seeds[1], frames, reach_px), margin)
     source, target = tf.cond(
-        draw(seeds[2], 0.0, 1.0) < 0.5,
-        lambda: (restyled(warped, seeds[3]), target),
-        lambda: (warped, restyled(target, seeds[3])),
+        _restyles_target(seeds),
+        lambda: (warped, restyled(original, seeds[3])),
+        lambda: (restyled(warped, seeds[3]), original),
     )
     mask = face_mask(landmarks, (height, width), seeds[4]) * pick(seeds[5], BLEND_RATIOS)
     blended = target + mask[..., None] * (source - target)
     return tf.ensure_shape(frames_first(to_uint8(blended)), clip.shape)
+
+
+def blend_target(clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The target that `self_blend` pastes onto with this seed, uint8 (T, H, W, 3): the real clip of
+    the pair, as the paper's code has it."""
+    seeds = tf.unstack(tf.random.split(seed, 6))
+    return tf.cond(
+        _restyles_target(seeds),
+        lambda: _restyled_clip(clip, seeds[3]),
+        lambda: clip,
+    )
+
+
+def _restyles_target(seeds: list[tf.Tensor]) -> tf.Tensor:
+    return draw(seeds[2], 0.0, 1.0) >= 0.5
+
+
+def _restyled_clip(clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    x = restyled(tf.cast(frames_last(clip), tf.float32), seed)
+    return tf.ensure_shape(frames_first(to_uint8(x)), clip.shape)
