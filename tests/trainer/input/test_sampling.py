@@ -121,14 +121,16 @@ def test_a_clip_and_its_blend_follow_each_other_and_differ_within_the_face_only(
 
 @pytest.mark.parametrize("fakes", ["self-blend", "both"])
 def test_corners_do_not_tell_blends_from_real_clips(sample_shards, fakes):
-    config = dataclasses.replace(PLAIN, fakes=fakes, augment=True, batch_size=4, seed=1)
+    config = dataclasses.replace(PLAIN, fakes=fakes, batch_size=4, seed=1)
     steps = 12 * TrainingClips(ClipDataset.open(sample_shards), config).steps_per_epoch
     sharpness, labels = [], []
     for pixels, targets, _ in batches(sample_shards, config, 0, steps):
         grey = pixels[:, :, :CORNER, :CORNER].mean(axis=-1)  # (B, T, h, w)
         sharpness += np.abs(np.diff(grey, axis=3)).mean(axis=(1, 2, 3)).tolist()
         labels += targets.tolist()
-    auc, real = roc_auc_score(labels, sharpness), labels.count(REAL)
+    # Some targets are sharper than usual and some less: how far from it is what could tell.
+    unusual = np.abs(np.log(sharpness) - np.median(np.log(sharpness)))
+    auc, real = roc_auc_score(labels, unusual), labels.count(REAL)
     fake = len(labels) - real
     # Standard error of an AUC of 0.5 (Hanley and McNeil 1982).
     error = np.sqrt((real + fake + 1) / (12 * real * fake))
