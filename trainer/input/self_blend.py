@@ -17,6 +17,13 @@ import tensorflow as tf
 
 from pipelines.faces.align import TEMPLATE
 from trainer.input.draws import choose, draw, pick
+from trainer.input.face_regions import (
+    CANVAS_LOW,
+    CANVAS_PX,
+    CANVAS_STEP,
+    WEIGHTS,
+    distance_maps,
+)
 from trainer.input.filters import (
     DOWN,
     colour_transform,
@@ -38,39 +45,29 @@ from trainer.input.geometry import (
     transformed,
 )
 
-# Regions of the face, each made of two half ovals: x and y of the widest place, then how far it
-# reaches to the sides, up and down. The unit is the template's: the side of a tight face square.
-REGIONS = (
-    (0.50, 0.52, 0.38, 0.48, 0.52),  # forehead to chin
-    (0.50, 0.52, 0.38, 0.48, 0.52),  # twice: most swaps replace it
-    (0.50, 0.56, 0.36, 0.30, 0.44),  # brows to below the mouth
-    (0.50, 0.80, 0.34, 0.26, 0.26),  # lower half
-    (0.50, 0.50, 0.37, 0.20, 0.26),  # eyes and nose
-    (0.50, 0.82, 0.24, 0.14, 0.15),  # mouth
-)
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # the paper's
-
-_CANVAS_PX = 96  # side of the canvas on which a mask is drawn
-_CANVAS_LOW = -0.3  # the template's coordinate at its left and upper border
-_CANVAS_STEP = 1.6 / _CANVAS_PX  # one pixel in the template's unit
 
 TREMOR_SHARE = 0.004  # farthest a frame of the source strays, of the side: 0.9 of 224 px
 
 
 def canonical_mask(seed: tf.Tensor) -> tf.Tensor:
-    """A random soft face region on the template's canvas: (_CANVAS_PX, _CANVAS_PX), 0 to 1.
+    """A random soft face region on the template's canvas: (CANVAS_PX, CANVAS_PX), 0 to 1.
 
-    Its size, and so the erosion or dilation, its waviness and the width of its edge vary.
+    It is bent elastically and eroded or dilated, and the width of its edge varies.
     """
     seeds = tf.unstack(tf.random.split(seed, 4))
-    x, y, side, up, down = tf.unstack(pick(seeds[0], REGIONS))
-    points = _CANVAS_LOW + (pixel_grid(_CANVAS_PX, _CANVAS_PX) + 0.5) * _CANVAS_STEP
-    points += 0.04 * smooth_noise(seeds[1], (5, 5), (_CANVAS_PX, _CANVAS_PX))
-    dx, dy = points[..., 0] - x, points[..., 1] - y
-    distance = tf.sqrt(tf.square(dx / side) + tf.square(dy / tf.where(dy < 0.0, up, down)))
-    edge = draw(seeds[2], 0.08, 0.45)  # share of the radius over which the mask fades inwards
-    size = draw(seeds[3], 0.85, 1.1)
-    ramp = tf.clip_by_value((size - distance) / (edge * size), 0.0, 1.0)
+    weights = tf.constant(WEIGHTS, tf.float32)
+    place = draw(seeds[0], 0.0, 1.0) * tf.reduce_sum(weights)
+    region = tf.searchsorted(tf.cumsum(weights), place[None], side="right")[0]
+    maps = tf.constant(distance_maps())
+    size = (CANVAS_PX, CANVAS_PX)
+    bent = pixel_grid(*size) + 0.04 / CANVAS_STEP * smooth_noise(seeds[1], (5, 5), size)
+    distance = sample(maps[tf.minimum(region, len(WEIGHTS) - 1)], bent)
+    # Shares of how far it reaches inwards: a mouth has less to lose than a face.
+    reach = tf.reduce_max(distance)
+    grown = distance + draw(seeds[2], -0.15, 0.1) * reach
+    edge = draw(seeds[3], 0.1, 0.6) * reach
+    ramp = tf.clip_by_value(grown / edge, 0.0, 1.0)
     return ramp * ramp * (3.0 - 2.0 * ramp)
 
 
@@ -85,7 +82,7 @@ def face_mask(landmarks: tf.Tensor, size: tuple[int, int], seed: tf.Tensor) -> t
     # Soft as it is, the mask is carried at half the resolution in a quarter of the time.
     small = (max(height // 2, 1), max(width // 2, 1))
     shrink = tf.constant([small[1] / width, small[0] / height], tf.float32)
-    on_canvas = (TEMPLATE - _CANVAS_LOW) / _CANVAS_STEP - 0.5  # (5, 2) px
+    on_canvas = (TEMPLATE - CANVAS_LOW) / CANVAS_STEP - 0.5  # (5, 2) px
     to_canvas = inverse(fitted(on_canvas, (landmarks + 0.5) * shrink - 0.5))  # (T, 2, 3)
     # Without an inverse all pixels show the canvas's corner, where there never is a mask.
     carried = tf.raw_ops.ImageProjectiveTransformV3(
