@@ -22,7 +22,8 @@ class ModelConfig:
         "",
         "weights that the backbone begins with: a .safetensors or .pth file in PyTorch's naming, a "
         ".weights.h5 file of `dfdetect import-weights`, `imagenet` (EfficientNets, fetched by "
-        "Keras) or `imagenet-lite` (EfficientNet-Lites, from an installed package)",
+        "Keras), `imagenet-lite` (EfficientNet-Lites, from an installed package), or the "
+        "model.keras of a training with the same backbone",
     )
     temporal: str = option("lstm", "temporal model over the frames", choices=TEMPORALS)
     temporal_units: int = option(256, "units of the temporal model")

@@ -113,11 +113,10 @@ def torch_name_map(model: keras.Model) -> dict[str, Slot]:
 
 def keras_name_map(model: keras.Model) -> dict[str, Slot]:
     """The name by `read_weights_h5` -> our variable, for every variable of the model."""
-    return {
-        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
-        for layer in model.layers
-        for index, variable in enumerate(layer.weights)
-    }
+    slots: dict[str, Slot] = {}
+    for layer in model.layers:
+        slots |= _variables(layer)
+    return slots
 
 
 def load_state_dict(
@@ -249,6 +248,41 @@ def load_backbone(backbone: keras.Model, path: str | os.PathLike) -> list[str]:
     if Path(path).suffix not in (".safetensors", *PICKLE_SUFFIXES):
         raise ValueError(f"{path}: expected a .safetensors, .pth or {WEIGHTS_SUFFIX} file.")
     return load_state_dict(backbone, read_tensors(path), str(path))
+
+
+def take_backbone(backbone: keras.Model, path: str | os.PathLike, layer: str) -> None:
+    """Takes the weights of a trained detector's backbone, a .keras file's layer `layer`, in place.
+
+    Raises FileNotFoundError, or ValueError where that is another network, or no detector.
+    """
+    import keras  # it takes seconds
+
+    path = _existing(path)
+    try:
+        trained = keras.models.load_model(path, compile=False).get_layer(layer)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a detector of a training ({error}).") from error
+    tensors = {name: np.asarray(slot.variable) for name, slot in _nested(trained).items()}
+    _fill(backbone.name, _nested(backbone), tensors, (), str(path))
+
+
+def _nested(backbone: keras.Model) -> dict[str, Slot]:
+    """The variables of the layers within and of the networks within, by name; as they are."""
+    slots: dict[str, Slot] = {}
+    for layer in backbone.layers:
+        if inner := getattr(layer, "layers", None):
+            for own in inner:
+                slots |= _variables(own)
+        else:
+            slots |= _variables(layer)
+    return slots
+
+
+def _variables(layer: keras.Layer) -> dict[str, Slot]:
+    return {
+        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
+        for index, variable in enumerate(layer.weights)
+    }
 
 
 def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:

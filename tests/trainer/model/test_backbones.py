@@ -293,3 +293,37 @@ def test_imagenet_lite_says_which_package_it_lacks(monkeypatch):
 def test_keras_imagenet_is_refused_for_a_lite_network():
     with pytest.raises(ValueError, match="Use --pretrained imagenet-lite, or give a file"):
         build_backbone("efficientnet_lite0", 64, "imagenet")
+
+
+# The backbone of a training, put into another.
+
+
+@pytest.mark.parametrize("name", ["resnext_tiny", "efficientnet_b0", "efficientnet_lite0"])
+def test_the_backbone_of_a_training_is_put_into_another(name, tmp_path):
+    frames = TrainConfig(backbone=name, temporal="mean")
+    trained = build_model(frames, 64, frames=1)
+    randomize(network_of(trained.get_layer(BACKBONE)))
+    trained.save(tmp_path / "model.keras")
+    clips = TrainConfig(
+        backbone=name, temporal="lstm", pretrained=str(tmp_path / "model.keras"), seed=3
+    )
+    detector = build_model(clips, 48, frames=2)  # another side, another number of frames
+    pixels = PIXELS.repeat(2, axis=1).repeat(2, axis=2)  # (2, 64, 64, 3)
+    taken, given = detector.get_layer(BACKBONE), trained.get_layer(BACKBONE)
+    for ours, theirs in zip(taken.get_weights(), given.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert np.ptp(scores(given, pixels)) > 0
+
+
+def test_the_backbone_of_another_network_is_refused(tmp_path):
+    build_model(TrainConfig(backbone="resnext_tiny"), 32, frames=1).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"model\.keras: these are not the weights of backbone"):
+        build_backbone("resnext_small", 32, str(tmp_path / "model.keras"))
+
+
+def test_a_file_that_is_no_detector_is_refused(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model\.keras: not a detector of a training"):
+        build_backbone("resnext_tiny", 32, str(tmp_path / "model.keras"))
+    with pytest.raises(FileNotFoundError, match=r"none\.keras: there is no such file"):
+        build_backbone("resnext_tiny", 32, str(tmp_path / "none.keras"))
