@@ -50,7 +50,7 @@ REGIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 # How often each is drawn, relative to the others: most swaps replace the face.
 WEIGHTS = (3, 2, 3, 1, 1, 1, 1.5, 1, 0.5)
 # What hulls of a few landmarks lack of the part that they are named for, in the template's unit.
-_GROWN = {("eye",): 0.06, ("mouth",): 0.04, ("nose",): 0.03}
+_GROWN: dict[tuple[str, ...], float] = {("eye",): 0.06, ("mouth",): 0.04, ("nose",): 0.03}
 
 
 def _points(part: str) -> np.ndarray:
