@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dfdetect.commands import local, make_parser
+from trainer.model.efficientnet_lite_specs import LITE_SPECS
 from trainer.model.resnext_specs import SPECS
 from trainer.model.weight_formats import WEIGHTS_SUFFIX
 
@@ -10,13 +11,18 @@ from trainer.model.weight_formats import WEIGHTS_SUFFIX
 def main(argv: list[str]) -> int:
     parser = make_parser(
         "import-weights",
-        "Pretrained ResNeXt weights of torchvision or timm -> a Keras weights file.",
+        "Pretrained weights of a ResNeXt or EfficientNet-Lite, as PyTorch names them -> a Keras "
+        "weights file.",
     )
-    parser.add_argument("file", help="a .safetensors file in torchvision's or timm's naming")
+    parser.add_argument(
+        "file",
+        help="a .safetensors or .pth file in the naming of torchvision, timm or "
+        "efficientnet-lite-pytorch",
+    )
     parser.add_argument(
         "--backbone",
         default="resnext50_32x4d",
-        choices=SPECS,
+        choices=(*SPECS, *LITE_SPECS),
         help="the network whose weights they are (default: %(default)s)",
     )
     parser.add_argument(

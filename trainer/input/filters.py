@@ -6,6 +6,7 @@ They take and return x, float32 (H, W, T, 3) in 0 to 255, frames last as `geomet
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -73,8 +74,16 @@ def blurred(x: tf.Tensor, sigma: tf.Tensor, radius: int) -> tf.Tensor:
     return convolved(convolved(padded(x, radius), weights[:, None]), weights[None])
 
 
-def rescaled(x: tf.Tensor, factor: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """x (H, W, T, 3) made smaller by `factor` and as large as before, with random kernels."""
+DOWN = ("area", "bilinear", "bicubic")
+
+
+def rescaled(
+    x: tf.Tensor, factor: tf.Tensor, seed: tf.Tensor, down: Sequence[str] = DOWN
+) -> tf.Tensor:
+    """x (H, W, T, 3) made smaller by `factor` and as large as before, with random kernels.
+
+    down: those to choose from for making it smaller.
+    """
     height, width, frames, channels = x.shape
     seeds = tf.unstack(tf.random.split(seed, 2))
     sides = factor * tf.constant([height, width], tf.float32)
@@ -84,7 +93,7 @@ def rescaled(x: tf.Tensor, factor: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     def resized(size, method):
         return lambda: tf.image.resize(flat, size, method, antialias=True)
 
-    flat = choose(seeds[0], [resized(small, m) for m in ("area", "bilinear", "bicubic")])
+    flat = choose(seeds[0], [resized(small, m) for m in down])
     flat = choose(seeds[1], [resized((height, width), m) for m in ("bilinear", "bicubic")])
     return tf.reshape(flat, x.shape)
 

@@ -7,6 +7,7 @@ resume at any step as if it had never stopped.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input.augment import augment_clip
 from trainer.input.clips import parse_clip, read_clips, read_records
-from trainer.input.self_blend import self_blend
+from trainer.input.self_blend import blend_target, self_blend
 
 SHUFFLE_BYTES = 512 << 20  # of encoded clips that are mixed at a time
 
@@ -122,16 +123,23 @@ class TrainingClips:
         return batches.map(lambda b: to_fit(b, weights, smoothing)).prefetch(2)
 
     def _records_of_epoch(self, epoch: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
-        """(seed of the clip (2,), record, whether to blend it) from the `skipped`-th on."""
+        """(seed of the clip (2,), record, whether to blend it) from the `skipped`-th on.
+
+        A clip and its blend have one seed and follow each other.
+        """
         seed = _fold((self._config.seed, 0), epoch)
         # How often a clip is shown is drawn, so one pass may have some too few, or too many.
         passes = tf.data.Dataset.counter().flat_map(lambda i: self._pass(_fold(seed, i)))
-        records = passes.take(self.steps_per_epoch * self.batch_size).enumerate().skip(skipped)
         seeds = _fold((self._config.seed, 1), epoch)
-        return records.map(lambda i, element: (_fold(seeds, i), *element))
+        clips = passes.enumerate().flat_map(
+            lambda i, element: _blends(element[1]).map(
+                lambda blended: (_fold(seeds, i), element[0], blended)
+            )
+        )
+        return clips.take(self.steps_per_epoch * self.batch_size).skip(skipped)
 
     def _pass(self, seed: tf.Tensor) -> tf.data.Dataset:
-        """(record, whether to blend it) for one pass over the shards, in an order by the seed.
+        """(record, (as it is?, blended?)) for one pass over the shards, in an order by the seed.
 
         Stateless, unlike tf.data's own shuffling: shards are mixed, and what is read of them is
         mixed again, a block at a time.
@@ -146,7 +154,7 @@ class TrainingClips:
         return blocks.flat_map(lambda i, block: _shuffled(block, _fold(seed, -1 - i)))
 
     def _copies(self, seed: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
-        """(record, whether to blend it), as often as the plan says."""
+        """(record, (as it is?, blended?)), (2,) bool, as often as the plan says: both if it can."""
         context, _ = tf.io.parse_single_sequence_example(
             record, {"label": schema.feature_spec()[0]["label"]}
         )
@@ -155,8 +163,8 @@ class TrainingClips:
         blended = tf.where(real, self.plan.blended, 0.0)
         drawn = tf.random.stateless_uniform([2], seed)
         copies = tf.cast(tf.floor(tf.stack([original, blended]) + drawn), tf.int32)
-        kinds = tf.data.Dataset.from_tensor_slices(tf.repeat([False, True], copies))
-        return kinds.map(lambda kind: (record, kind))
+        kinds = tf.range(tf.reduce_max(copies))[:, None] < copies  # (units, 2)
+        return tf.data.Dataset.from_tensor_slices(kinds).map(lambda kind: (record, kind))
 
     def _block(self) -> int:
         """Records that are mixed at a time."""
@@ -169,15 +177,21 @@ class TrainingClips:
         nearest = nearest_frame(clip["mask"])
         pixels, landmarks = (tf.gather(clip[name], nearest) for name in ("clips", "landmarks"))
         if self._config.fakes != "dataset":
+            # A data set's fakes, too: what the restyling of targets leaves is no sign of either.
             pixels = tf.cond(
                 blended,
                 lambda: self_blend(pixels, landmarks, _fold(seed, 0)),
-                lambda: pixels,
+                lambda: blend_target(pixels, _fold(seed, 0)),
             )
         if self._config.augment:
             pixels = augment_clip(pixels, landmarks, _fold(seed, 1))
         label = tf.where(blended, tf.cast(FAKE, tf.int64), clip["label"])
         return {**clip, "clips": pixels, "label": label}
+
+
+def _blends(kinds: tf.Tensor) -> tf.data.Dataset:
+    """Whether to blend it, for each of the kinds (as it is?, blended?) that are wanted."""
+    return tf.data.Dataset.from_tensor_slices(tf.boolean_mask([False, True], kinds))
 
 
 def _shuffled(block: tuple[tf.Tensor, ...], seed: tf.Tensor) -> tf.data.Dataset:
@@ -207,14 +221,19 @@ def validation_batches(
 ) -> tf.data.Dataset:
     """The validation split in what `Model.fit` takes: nothing is augmented, weighted or smoothed.
 
-    Where the split has no fakes and training makes its own, real clips blended with themselves
-    stand for them, the same ones every time. Several devices want full batches: a last one that
+    Where the split has no fakes and training makes its own, pairs of real clips and their blends
+    stand for it, the same ones every time. Several devices want full batches: a last one that
     is not full is left out. Raises ValueError where there are no clips, or not enough.
     """
     counts = dataset.label_counts("val")
     clips = read_clips(dataset, "val")
     if config.fakes != "dataset" and not counts[FAKE]:
-        clips = clips.concatenate(clips.enumerate().map(_blend, tf.data.AUTOTUNE))
+        numbered = clips.enumerate()
+        targets, blends = (
+            numbered.map(functools.partial(_paired, blended), tf.data.AUTOTUNE)
+            for blended in (False, True)
+        )
+        clips = targets.concatenate(blends)
     if devices > 1:
         count = sum(counts.values())
         batch_size = min(batch_size, count - count % devices)
@@ -226,8 +245,12 @@ def validation_batches(
     return batches.map(lambda batch: to_fit(batch)).prefetch(2)
 
 
-def _blend(index: tf.Tensor, clip: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    pixels = self_blend(clip["clips"], clip["landmarks"], _fold((0, 2), index))
+def _paired(blended: bool, index: tf.Tensor, clip: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """A real clip as one half of a pair, the target of a blend or the blend."""
+    seed = _fold((0, 2), index)
+    if not blended:
+        return {**clip, "clips": blend_target(clip["clips"], seed)}
+    pixels = self_blend(clip["clips"], clip["landmarks"], seed)
     return {**clip, "clips": pixels, "label": tf.cast(FAKE, tf.int64)}
 
 

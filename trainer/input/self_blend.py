@@ -17,7 +17,15 @@ import tensorflow as tf
 
 from pipelines.faces.align import TEMPLATE
 from trainer.input.draws import choose, draw, pick
+from trainer.input.face_regions import (
+    CANVAS_LOW,
+    CANVAS_PX,
+    CANVAS_STEP,
+    WEIGHTS,
+    distance_maps,
+)
 from trainer.input.filters import (
+    DOWN,
     colour_transform,
     convolved,
     recoloured,
@@ -37,39 +45,29 @@ from trainer.input.geometry import (
     transformed,
 )
 
-# Regions of the face, each made of two half ovals: x and y of the widest place, then how far it
-# reaches to the sides, up and down. The unit is the template's: the side of a tight face square.
-REGIONS = (
-    (0.50, 0.52, 0.38, 0.48, 0.52),  # forehead to chin
-    (0.50, 0.52, 0.38, 0.48, 0.52),  # twice: most swaps replace it
-    (0.50, 0.56, 0.36, 0.30, 0.44),  # brows to below the mouth
-    (0.50, 0.80, 0.34, 0.26, 0.26),  # lower half
-    (0.50, 0.50, 0.37, 0.20, 0.26),  # eyes and nose
-    (0.50, 0.82, 0.24, 0.14, 0.15),  # mouth
-)
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # the paper's
-
-_CANVAS_PX = 96  # side of the canvas on which a mask is drawn
-_CANVAS_LOW = -0.3  # the template's coordinate at its left and upper border
-_CANVAS_STEP = 1.6 / _CANVAS_PX  # one pixel in the template's unit
 
 TREMOR_SHARE = 0.004  # farthest a frame of the source strays, of the side: 0.9 of 224 px
 
 
 def canonical_mask(seed: tf.Tensor) -> tf.Tensor:
-    """A random soft face region on the template's canvas: (_CANVAS_PX, _CANVAS_PX), 0 to 1.
+    """A random soft face region on the template's canvas: (CANVAS_PX, CANVAS_PX), 0 to 1.
 
-    Its size, and so the erosion or dilation, its waviness and the width of its edge vary.
+    It is bent elastically and eroded or dilated, and the width of its edge varies.
     """
     seeds = tf.unstack(tf.random.split(seed, 4))
-    x, y, side, up, down = tf.unstack(pick(seeds[0], REGIONS))
-    points = _CANVAS_LOW + (pixel_grid(_CANVAS_PX, _CANVAS_PX) + 0.5) * _CANVAS_STEP
-    points += 0.04 * smooth_noise(seeds[1], (5, 5), (_CANVAS_PX, _CANVAS_PX))
-    dx, dy = points[..., 0] - x, points[..., 1] - y
-    distance = tf.sqrt(tf.square(dx / side) + tf.square(dy / tf.where(dy < 0.0, up, down)))
-    edge = draw(seeds[2], 0.08, 0.45)  # share of the radius over which the mask fades inwards
-    size = draw(seeds[3], 0.85, 1.1)
-    ramp = tf.clip_by_value((size - distance) / (edge * size), 0.0, 1.0)
+    weights = tf.constant(WEIGHTS, tf.float32)
+    place = draw(seeds[0], 0.0, 1.0) * tf.reduce_sum(weights)
+    region = tf.searchsorted(tf.cumsum(weights), place[None], side="right")[0]
+    maps = tf.constant(distance_maps())
+    size = (CANVAS_PX, CANVAS_PX)
+    bent = pixel_grid(*size) + 0.04 / CANVAS_STEP * smooth_noise(seeds[1], (5, 5), size)
+    distance = sample(maps[tf.minimum(region, len(WEIGHTS) - 1)], bent)
+    # Shares of how far it reaches inwards: a mouth has less to lose than a face.
+    reach = tf.reduce_max(distance)
+    grown = distance + draw(seeds[2], -0.15, 0.1) * reach
+    edge = draw(seeds[3], 0.1, 0.6) * reach
+    ramp = tf.clip_by_value(grown / edge, 0.0, 1.0)
     return ramp * ramp * (3.0 - 2.0 * ramp)
 
 
@@ -84,7 +82,7 @@ def face_mask(landmarks: tf.Tensor, size: tuple[int, int], seed: tf.Tensor) -> t
     # Soft as it is, the mask is carried at half the resolution in a quarter of the time.
     small = (max(height // 2, 1), max(width // 2, 1))
     shrink = tf.constant([small[1] / width, small[0] / height], tf.float32)
-    on_canvas = (TEMPLATE - _CANVAS_LOW) / _CANVAS_STEP - 0.5  # (5, 2) px
+    on_canvas = (TEMPLATE - CANVAS_LOW) / CANVAS_STEP - 0.5  # (5, 2) px
     to_canvas = inverse(fitted(on_canvas, (landmarks + 0.5) * shrink - 0.5))  # (T, 2, 3)
     # Without an inverse all pixels show the canvas's corner, where there never is a mask.
     carried = tf.raw_ops.ImageProjectiveTransformV3(
@@ -153,7 +151,10 @@ def restyled(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return choose(
         seeds[1],
         [
+            # The paper's code takes 1/2 and 1/4, by the nearest pixel.
+            lambda: rescaled(x, pick(seeds[2], (1 / 2, 1 / 4)), seeds[3], (*DOWN, "nearest")),
             lambda: rescaled(x, draw(seeds[2], 0.35, 0.8), seeds[3]),
+            lambda: sharpened(x, draw(seeds[2], 0.3, 1.5)),
             lambda: sharpened(x, draw(seeds[2], 0.3, 1.5)),
         ],
     )
@@ -174,19 +175,42 @@ def self_blend(clip: tf.Tensor, landmarks: tf.Tensor, seed: tf.Tensor) -> tf.Ten
     integers. Source and target are copies of the clip; one of them, at random, is restyled, and
     the source is moved and bent as well. Frames without a face have nothing pasted in; a clip
     without any is no fake. 16 frames of 224 px take 60 to 100 ms of a core.
+
+    Where the target is restyled, so is all that surrounds the face. A real clip that is to be told
+    from it must have been through `blend_target`, or blur and colours give the fakes away.
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
-    target = tf.cast(frames_last(clip), tf.float32)
-    height, width, frames, _ = target.shape
+    original = tf.cast(frames_last(clip), tf.float32)
+    height, width, frames, _ = original.shape
     reach_px = TREMOR_SHARE * min(height, width)
     margin = math.ceil(reach_px)
     origin = displacement((height, width), margin, face_centre(landmarks), seeds[0])
-    warped = shifted(sample(target, origin), tremor(seeds[1], frames, reach_px), margin)
+    warped = shifted(sample(original, origin), tremor(seeds[1], frames, reach_px), margin)
     source, target = tf.cond(
-        draw(seeds[2], 0.0, 1.0) < 0.5,
-        lambda: (restyled(warped, seeds[3]), target),
-        lambda: (warped, restyled(target, seeds[3])),
+        _restyles_target(seeds),
+        lambda: (warped, restyled(original, seeds[3])),
+        lambda: (restyled(warped, seeds[3]), original),
     )
     mask = face_mask(landmarks, (height, width), seeds[4]) * pick(seeds[5], BLEND_RATIOS)
     blended = target + mask[..., None] * (source - target)
     return tf.ensure_shape(frames_first(to_uint8(blended)), clip.shape)
+
+
+def blend_target(clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The target that `self_blend` pastes onto with this seed, uint8 (T, H, W, 3): the real clip of
+    the pair, as the paper's code has it."""
+    seeds = tf.unstack(tf.random.split(seed, 6))
+    return tf.cond(
+        _restyles_target(seeds),
+        lambda: _restyled_clip(clip, seeds[3]),
+        lambda: clip,
+    )
+
+
+def _restyles_target(seeds: list[tf.Tensor]) -> tf.Tensor:
+    return draw(seeds[2], 0.0, 1.0) >= 0.5
+
+
+def _restyled_clip(clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    x = restyled(tf.cast(frames_last(clip), tf.float32), seed)
+    return tf.ensure_shape(frames_first(to_uint8(x)), clip.shape)

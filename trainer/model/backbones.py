@@ -19,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from trainer.model.efficientnet_lite_specs import LITE_SPECS
 from trainer.model.resnext_specs import SPECS
+from trainer.model.weight_formats import DETECTOR_SUFFIX
 
 if TYPE_CHECKING:
     import keras
@@ -51,14 +53,22 @@ def backbone(*names: str) -> Callable[[B], B]:
 def build_backbone(name: str, side_px: int, pretrained: str = "") -> keras.Model:
     """Pixel values 0 to 255, float (B, H, W, 3) -> pooled features (B, D).
 
-    pretrained: nothing; "imagenet", which Keras downloads (EfficientNets only); a file for
-    `pretrained.load_backbone`; for an EfficientNet also a "notop.h5" file as Keras publishes
-    it. Raises ValueError or FileNotFoundError where it does not fit.
+    pretrained: nothing; "imagenet", which Keras downloads (EfficientNets only), or "imagenet-lite"
+    (EfficientNet-Lites only); a file for `pretrained.load_backbone`; for an EfficientNet also a
+    "notop.h5" file as Keras publishes it; the model.keras of a training with the same backbone.
+    Raises ValueError or FileNotFoundError where it does not fit.
     """
     import keras  # when called: see above
 
     pixels = keras.Input((side_px, side_px, 3), name="pixels")
-    return keras.Model(pixels, BACKBONES[name](name, pixels, pretrained), name=BACKBONE)
+    trained = pretrained.endswith(DETECTOR_SUFFIX)
+    features = BACKBONES[name](name, pixels, "" if trained else pretrained)
+    model = keras.Model(pixels, features, name=BACKBONE)
+    if trained:
+        from trainer.model.pretrained import take_backbone
+
+        take_backbone(model, pretrained, BACKBONE)
+    return model
 
 
 @backbone(*SPECS)
@@ -73,3 +83,10 @@ def efficientnet(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras
     from trainer.model.efficientnet import efficientnet_features
 
     return efficientnet_features(name, EFFICIENTNETS[name], pixels, pretrained)
+
+
+@backbone(*LITE_SPECS)
+def efficientnet_lite(name: str, pixels: keras.KerasTensor, pretrained: str) -> keras.KerasTensor:
+    from trainer.model.efficientnet_lite import lite_features
+
+    return lite_features(name, pixels, pretrained)

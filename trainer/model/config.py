@@ -20,8 +20,10 @@ class ModelConfig:
     backbone: str = option("resnext50_32x4d", "network for single frames", choices=BACKBONES.keys())
     pretrained: str = option(
         "",
-        "weights that the backbone begins with: a .safetensors file of torchvision or timm, a "
-        ".weights.h5 file of `dfdetect import-weights`, or `imagenet` (EfficientNets only)",
+        "weights that the backbone begins with: a .safetensors or .pth file in PyTorch's naming, a "
+        ".weights.h5 file of `dfdetect import-weights`, `imagenet` (EfficientNets, fetched by "
+        "Keras), `imagenet-lite` (EfficientNet-Lites, from an installed package), or the "
+        "model.keras of a training with the same backbone",
     )
     temporal: str = option("lstm", "temporal model over the frames", choices=TEMPORALS)
     temporal_units: int = option(256, "units of the temporal model")

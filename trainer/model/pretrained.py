@@ -1,7 +1,7 @@
-"""Pretrained weights: ResNeXts in PyTorch's naming, and our own files, into Keras backbones.
+"""Pretrained weights: networks in PyTorch's naming, and our own files, into Keras backbones.
 
-PyTorch is not needed. Its names are those of torchvision's resnet.py and timm's resnet.py, which
-agree for ResNeXt.
+PyTorch is not needed. The names are those of torchvision's resnet.py and timm's resnet.py, which
+agree for ResNeXt, and those of efficientnet-lite-pytorch for EfficientNet-Lite.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pipelines.atomic import replacing
+from trainer.model.torch_file import read_torch
 from trainer.model.weight_formats import PICKLE_SUFFIXES, WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:  # not loaded: `dfdetect import-weights` reads the file before it waits for it
@@ -35,10 +36,29 @@ BATCH_NORM = {
 # Axes of a PyTorch tensor in our order, by rank: vectors; (out, in) -> (in, out); OIHW -> HWIO,
 # which also holds for grouped kernels: both sides count input channels within a group.
 AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
+DEPTHWISE_AXES = (2, 3, 0, 1)  # (channels, 1, H, W) -> (H, W, channels, 1)
 
-CONVERSION = """Loading a pickled PyTorch file can run code, so it is not read here. Convert it:
-  import torch, safetensors.torch
-  safetensors.torch.save_file(torch.load({path!r}, weights_only=True), {out!r})"""
+# Our layer -> PyTorch's module, of the layers that a network has once.
+_MODULES = {
+    "stem": "conv1",
+    "stem_bn": "bn1",
+    "classes": "fc",
+    "stem_conv": "_conv_stem",
+    "stem_norm": "_bn0",
+    "head_conv": "_conv_head",
+    "head_norm": "_bn1",
+    "logits": "_fc",
+}
+_SHORTCUT = {"shortcut": "downsample.0", "shortcut_bn": "downsample.1"}
+_LITE_PARTS = {
+    "expand": "_expand_conv",
+    "expand_norm": "_bn0",
+    "depthwise": "_depthwise_conv",
+    "depthwise_norm": "_bn1",
+    "project": "_project_conv",
+    "project_norm": "_bn2",
+}
+_CLASSIFIERS = ("fc.", "_fc.")
 
 
 class Slot(NamedTuple):
@@ -54,25 +74,28 @@ class Slot(NamedTuple):
 
 
 def torch_module(layer: str) -> str | None:
-    """PyTorch's name of the module that is our layer: "stage1_block1_conv2" -> "layer1.0.conv2".
+    """PyTorch's name of the module that is our layer: "stage1_block1_conv2" -> "layer1.0.conv2",
+    "block3_expand" -> "_blocks.3._expand_conv".
 
-    None where a ResNeXt has no such layer.
+    None where neither a ResNeXt nor an EfficientNet-Lite has such a layer.
     """
-    simple = {"stem": "conv1", "stem_bn": "bn1", "classes": "fc"}
-    if layer in simple:
-        return simple[layer]
+    if layer in _MODULES:
+        return _MODULES[layer]
+    if match := re.fullmatch(r"block(\d+)_(\w+)", layer):
+        number, part = match.groups()
+        return f"_blocks.{number}.{_LITE_PARTS[part]}" if part in _LITE_PARTS else None
     match = re.fullmatch(r"stage(\d+)_block(\d+)_(conv[123]|bn[123]|shortcut|shortcut_bn)", layer)
     if not match:
         return None
     stage, block, part = match.groups()
-    part = {"shortcut": "downsample.0", "shortcut_bn": "downsample.1"}.get(part, part)
-    return f"layer{stage}.{int(block) - 1}.{part}"
+    return f"layer{stage}.{int(block) - 1}.{_SHORTCUT.get(part, part)}"
 
 
 def torch_name_map(model: keras.Model) -> dict[str, Slot]:
-    """PyTorch's tensor name -> our variable, for every variable of a model by `build_resnext`.
+    """PyTorch's tensor name -> our variable, for every variable of a model by `build_resnext` or
+    `build_lite`.
 
-    Raises ValueError for a layer with weights that a ResNeXt does not have.
+    Raises ValueError for a layer with weights that neither has.
     """
     slots = {}
     for layer in model.layers:
@@ -81,17 +104,19 @@ def torch_name_map(model: keras.Model) -> dict[str, Slot]:
             if module is None:
                 raise ValueError(f"{model.name}: layer {layer.name} has no counterpart in PyTorch.")
             name = {"kernel": "weight", **BATCH_NORM}.get(variable.name, variable.name)
-            slots[f"{module}.{name}"] = Slot(variable, AXES[len(variable.shape)])
+            axes = AXES[len(variable.shape)]
+            if layer.name.endswith("_depthwise"):
+                axes = DEPTHWISE_AXES
+            slots[f"{module}.{name}"] = Slot(variable, axes)
     return slots
 
 
 def keras_name_map(model: keras.Model) -> dict[str, Slot]:
     """The name by `read_weights_h5` -> our variable, for every variable of the model."""
-    return {
-        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
-        for layer in model.layers
-        for index, variable in enumerate(layer.weights)
-    }
+    slots: dict[str, Slot] = {}
+    for layer in model.layers:
+        slots |= _variables(layer)
+    return slots
 
 
 def load_state_dict(
@@ -99,7 +124,7 @@ def load_state_dict(
 ) -> list[str]:
     """Puts PyTorch's tensors into the model, in place; returns the names left out.
 
-    Left out are "fc.*" where the model has no classifier. A "module." in front of every name
+    Left out is the classifier where the model has none. A "module." in front of every name
     (DataParallel) and counters of batches make no difference. Raises ValueError, naming `source`
     and each tensor that is missing, unexpected, of another shape, not of floats or not finite;
     the model is then as it was.
@@ -107,13 +132,19 @@ def load_state_dict(
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     tensors = {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
-    return _fill(model.name, torch_name_map(model), tensors, "fc.", source)
+    return _fill(model.name, torch_name_map(model), tensors, _CLASSIFIERS, source)
 
 
 def _fill(
-    model: str, slots: dict[str, Slot], tensors: Mapping[str, np.ndarray], head: str, source: str
+    model: str,
+    slots: dict[str, Slot],
+    tensors: Mapping[str, np.ndarray],
+    head: str | tuple[str, ...],
+    source: str,
 ) -> list[str]:
-    """Assigns all tensors or none; returns the head's names if there is no slot for a head."""
+    """Assigns all tensors or none; returns the head's names if there is no slot for a head.
+
+    head: how the names of the classifier's tensors begin."""
     left_out = []
     if not any(name.startswith(head) for name in slots):
         left_out = sorted(name for name in tensors if name.startswith(head))
@@ -149,16 +180,14 @@ def _float32(tensor: np.ndarray) -> np.ndarray:
         return tensor.astype(np.float32)
 
 
-def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a .safetensors file.
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors file, or of a state dict that PyTorch saved.
 
-    Raises FileNotFoundError, or ValueError for a pickled PyTorch file (with how to convert it)
-    and for a damaged one.
+    Raises FileNotFoundError, or ValueError for a file of another kind and for a damaged one.
     """
     path = _existing(path)
-    recipe = CONVERSION.format(path=str(path), out=str(path.with_suffix(".safetensors")))
     if path.suffix in PICKLE_SUFFIXES:
-        raise ValueError(f"{path}: not a .safetensors file. {recipe}")
+        return read_torch(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -205,7 +234,8 @@ def _existing(path: str | os.PathLike) -> Path:
 
 
 def load_backbone(backbone: keras.Model, path: str | os.PathLike) -> list[str]:
-    """Loads a .safetensors file in PyTorch's naming, or a .weights.h5 file of ours, in place.
+    """Loads a .safetensors or PyTorch file in PyTorch's naming, or a .weights.h5 file of ours, in
+    place.
 
     Returns the names of tensors left out, which are those of a classifier that the backbone does
     not have. Raises FileNotFoundError or ValueError as the readers and `load_state_dict` do.
@@ -216,8 +246,43 @@ def load_backbone(backbone: keras.Model, path: str | os.PathLike) -> list[str]:
         slots = keras_name_map(backbone)
         return _fill(backbone.name, slots, read_weights_h5(path), "classes/", str(path))
     if Path(path).suffix not in (".safetensors", *PICKLE_SUFFIXES):
-        raise ValueError(f"{path}: expected a .safetensors or {WEIGHTS_SUFFIX} file.")
-    return load_state_dict(backbone, read_safetensors(path), str(path))
+        raise ValueError(f"{path}: expected a .safetensors, .pth or {WEIGHTS_SUFFIX} file.")
+    return load_state_dict(backbone, read_tensors(path), str(path))
+
+
+def take_backbone(backbone: keras.Model, path: str | os.PathLike, layer: str) -> None:
+    """Takes the weights of a trained detector's backbone, a .keras file's layer `layer`, in place.
+
+    Raises FileNotFoundError, or ValueError where that is another network, or no detector.
+    """
+    import keras  # it takes seconds
+
+    path = _existing(path)
+    try:
+        trained = keras.models.load_model(path, compile=False).get_layer(layer)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a detector of a training ({error}).") from error
+    tensors = {name: np.asarray(slot.variable) for name, slot in _nested(trained).items()}
+    _fill(backbone.name, _nested(backbone), tensors, (), str(path))
+
+
+def _nested(backbone: keras.Model) -> dict[str, Slot]:
+    """The variables of the layers within and of the networks within, by name; as they are."""
+    slots: dict[str, Slot] = {}
+    for layer in backbone.layers:
+        if inner := getattr(layer, "layers", None):
+            for own in inner:
+                slots |= _variables(own)
+        else:
+            slots |= _variables(layer)
+    return slots
+
+
+def _variables(layer: keras.Layer) -> dict[str, Slot]:
+    return {
+        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
+        for index, variable in enumerate(layer.weights)
+    }
 
 
 def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:

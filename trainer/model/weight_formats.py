@@ -6,6 +6,7 @@ Free of Keras, since commands name the suffix in their help.
 from __future__ import annotations
 
 WEIGHTS_SUFFIX = ".weights.h5"  # as Keras saves weights
+DETECTOR_SUFFIX = ".keras"  # of a whole detector, as a training leaves it
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar")  # as PyTorch does
 IMAGENET = "imagenet"  # given in place of a file, which Keras then downloads
 # Of pixel values 0 to 255, per channel: what torchvision's and Keras' weights were trained with.

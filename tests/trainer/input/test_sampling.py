@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from pipelines.clip import FAKE, REAL
 from pipelines.shards.open import ClipDataset
@@ -98,10 +99,42 @@ def test_self_blending_needs_real_clips_only_and_makes_a_fake_of_each(sample_sha
     }
     assert clips.plan.clips == 2 * len(real)
     drawn = batches(sample_shards, config, 0, clips.plan.clips)
-    as_they_are = [pixels.tobytes() for pixels, label, _ in drawn if label[0] == REAL]
+    shown = [pixels.tobytes() for pixels, label, _ in drawn if label[0] == REAL]
     blended = [pixels.tobytes() for pixels, label, _ in drawn if label[0] == FAKE]
-    assert set(as_they_are) == real and len(blended) == len(real)
-    assert not set(blended) & real
+    assert len(set(shown)) == len(blended) == len(real)
+    assert not set(blended) & (real | set(shown))
+    assert set(shown) & real and set(shown) - real  # half of the targets are restyled
+
+
+CORNER = 12  # px; no mask reaches so far
+
+
+def test_a_clip_and_its_blend_follow_each_other_and_differ_within_the_face_only(sample_shards):
+    config = dataclasses.replace(PLAIN, fakes="self-blend", batch_size=2)
+    clips = TrainingClips(ClipDataset.open(sample_shards), config)
+    for pixels, labels, _ in batches(sample_shards, config, 0, clips.steps_per_epoch):
+        assert labels.tolist() == [REAL, FAKE]
+        real, fake = pixels
+        assert (real != fake).any()
+        np.testing.assert_array_equal(real[:, :CORNER, :CORNER], fake[:, :CORNER, :CORNER])
+
+
+@pytest.mark.parametrize("fakes", ["self-blend", "both"])
+def test_corners_do_not_tell_blends_from_real_clips(sample_shards, fakes):
+    config = dataclasses.replace(PLAIN, fakes=fakes, batch_size=4, seed=1)
+    steps = 12 * TrainingClips(ClipDataset.open(sample_shards), config).steps_per_epoch
+    sharpness, labels = [], []
+    for pixels, targets, _ in batches(sample_shards, config, 0, steps):
+        grey = pixels[:, :, :CORNER, :CORNER].mean(axis=-1)  # (B, T, h, w)
+        sharpness += np.abs(np.diff(grey, axis=3)).mean(axis=(1, 2, 3)).tolist()
+        labels += targets.tolist()
+    # Some targets are sharper than usual and some less: how far from it is what could tell.
+    unusual = np.abs(np.log(sharpness) - np.median(np.log(sharpness)))
+    auc, real = roc_auc_score(labels, unusual), labels.count(REAL)
+    fake = len(labels) - real
+    # Standard error of an AUC of 0.5 (Hanley and McNeil 1982).
+    error = np.sqrt((real + fake + 1) / (12 * real * fake))
+    assert real > 20 and abs(auc - 0.5) <= 2 * error
 
 
 @given(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
+import cv2
 import h5py
 import keras
 import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
+from sklearn.datasets import load_sample_image
 
 from dfdetect.__main__ import main
 from tests.fixtures import ROOT
@@ -26,8 +29,10 @@ from trainer.model.backbones import (
     build_backbone,
 )
 from trainer.model.detector import build_model
+from trainer.model.efficientnet_lite import build_lite, packaged_weights
+from trainer.model.efficientnet_lite_specs import LITE_SPECS
 from trainer.model.layers import BatchNorm
-from trainer.model.pretrained import save_backbone
+from trainer.model.pretrained import load_backbone, save_backbone
 from trainer.model.resnext import build_resnext
 from trainer.model.resnext_specs import SPECS
 from trainer.training.losses import compile_model
@@ -68,7 +73,7 @@ def test_resnext50_has_the_papers_parameters():
 
 
 def test_every_name_is_of_one_kind_of_network():
-    assert sorted(BACKBONES) == sorted([*SPECS, *EFFICIENTNETS])
+    assert sorted(BACKBONES) == sorted([*SPECS, *EFFICIENTNETS, *LITE_SPECS])
 
 
 @pytest.fixture
@@ -239,3 +244,86 @@ def test_a_damaged_file_for_an_efficientnet_is_named(tmp_path):
     (tmp_path / "damaged.h5").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="damaged.h5: these weights of efficientnet_b0"):
         build_backbone("efficientnet_b0", SIDE, str(tmp_path / "damaged.h5"))
+
+
+# EfficientNet-Lite.
+
+# Of the published networks, batch statistics included (tensorflow/tpu's efficientnet/lite).
+LITE_PARAMETERS = {
+    "efficientnet_lite0": 4_694_024,
+    "efficientnet_lite1": 5_470_344,
+    "efficientnet_lite2": 6_150_168,
+}
+
+
+@pytest.mark.parametrize("name", LITE_SPECS)
+def test_a_lite_network_has_the_published_ones_parameters(name):
+    assert build_lite(name, (64, 64, 3), classes=1000).count_params() == LITE_PARAMETERS[name]
+
+
+def test_imagenet_lite_classifies_known_pictures_rightly():
+    name = "efficientnet_lite0"
+    side = LITE_SPECS[name].side_px
+    network = build_lite(name, (side, side, 3), classes=1000)
+    assert load_backbone(network, packaged_weights(name)) == []
+    found = []
+    for picture in ("china.jpg", "flower.jpg"):
+        image = load_sample_image(picture)  # (427, 640, 3)
+        square = cv2.resize(image[:, 106:533], (side, side), interpolation=cv2.INTER_AREA)
+        found.append(int(scores(network, (square[None].astype("float32") - 127) / 128).argmax()))
+    assert found == [698, 985]  # ImageNet: palace, daisy
+
+
+def test_imagenet_lite_is_what_the_backbone_begins_with():
+    backbone = build_backbone("efficientnet_lite0", 64, "imagenet-lite")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("float32")
+    network = build_lite("efficientnet_lite0", (64, 64, 3))
+    assert len(load_backbone(network, packaged_weights("efficientnet_lite0"))) == 2  # its classes
+    expected = scores(network, (pixels - 127) / 128)
+    np.testing.assert_allclose(scores(backbone, pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_imagenet_lite_says_which_package_it_lacks(monkeypatch):
+    spec = dataclasses.replace(LITE_SPECS["efficientnet_lite0"], package="dfdetect-none-such")
+    monkeypatch.setitem(LITE_SPECS, "efficientnet_lite0", spec)
+    with pytest.raises(FileNotFoundError, match="pip install dfdetect-none-such"):
+        build_backbone("efficientnet_lite0", 64, "imagenet-lite")
+
+
+def test_keras_imagenet_is_refused_for_a_lite_network():
+    with pytest.raises(ValueError, match="Use --pretrained imagenet-lite, or give a file"):
+        build_backbone("efficientnet_lite0", 64, "imagenet")
+
+
+# The backbone of a training, put into another.
+
+
+@pytest.mark.parametrize("name", ["resnext_tiny", "efficientnet_b0", "efficientnet_lite0"])
+def test_the_backbone_of_a_training_is_put_into_another(name, tmp_path):
+    frames = TrainConfig(backbone=name, temporal="mean")
+    trained = build_model(frames, 64, frames=1)
+    randomize(network_of(trained.get_layer(BACKBONE)))
+    trained.save(tmp_path / "model.keras")
+    clips = TrainConfig(
+        backbone=name, temporal="lstm", pretrained=str(tmp_path / "model.keras"), seed=3
+    )
+    detector = build_model(clips, 48, frames=2)  # another side, another number of frames
+    pixels = PIXELS.repeat(2, axis=1).repeat(2, axis=2)  # (2, 64, 64, 3)
+    taken, given = detector.get_layer(BACKBONE), trained.get_layer(BACKBONE)
+    for ours, theirs in zip(taken.get_weights(), given.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert np.ptp(scores(given, pixels)) > 0
+
+
+def test_the_backbone_of_another_network_is_refused(tmp_path):
+    build_model(TrainConfig(backbone="resnext_tiny"), 32, frames=1).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"model\.keras: these are not the weights of backbone"):
+        build_backbone("resnext_small", 32, str(tmp_path / "model.keras"))
+
+
+def test_a_file_that_is_no_detector_is_refused(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model\.keras: not a detector of a training"):
+        build_backbone("resnext_tiny", 32, str(tmp_path / "model.keras"))
+    with pytest.raises(FileNotFoundError, match=r"none\.keras: there is no such file"):
+        build_backbone("resnext_tiny", 32, str(tmp_path / "none.keras"))

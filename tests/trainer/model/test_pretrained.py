@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -373,16 +374,17 @@ def test_a_missing_file_is_named(backbone, name, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "pt", "bin"])
-def test_a_pickle_is_refused_with_how_to_convert_it(backbone, suffix, tmp_path):
+def test_a_pickle_of_anything_but_tensors_is_refused(backbone, suffix, tmp_path):
     path = tmp_path / f"resnext.{suffix}"
-    path.write_bytes(b"PK\x03\x04")
-    with pytest.raises(ValueError, match=r"not a .safetensors file(.|\n)*save_file") as caught:
+    path.write_bytes(pickle.dumps({"model": print}, protocol=2))
+    with pytest.raises(ValueError, match=rf"resnext.{suffix}: not a PyTorch file of tensors alone"):
         weights.load_backbone(backbone, path)
-    assert str(tmp_path / "resnext.safetensors") in str(caught.value)
 
 
 def test_a_file_of_another_kind_is_refused(backbone, tmp_path):
-    with pytest.raises(ValueError, match="w.npz: expected a .safetensors or .weights.h5 file"):
+    with pytest.raises(
+        ValueError, match="w.npz: expected a .safetensors, .pth or .weights.h5 file"
+    ):
         weights.load_backbone(backbone, tmp_path / "w.npz")
 
 
@@ -404,7 +406,7 @@ def test_a_damaged_file_is_named_and_nothing_is_assigned(backbone, suffix, kept,
 def test_numbers_that_numpy_lacks_are_refused(tmp_path):
     path = saved(tmp_path / "w.safetensors", {"a": np.ones(3, ml_dtypes.float8_e4m3fn)})
     with pytest.raises(ValueError, match="w.safetensors: .*NumPy lacks.* Save the weights as"):
-        weights.read_safetensors(path)
+        weights.read_tensors(path)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -493,7 +495,7 @@ def test_the_command_names_its_file_after_the_backbone(tmp_path, monkeypatch, ca
     ("name", "message"),
     [
         ("absent.safetensors", "absent.safetensors: there is no such file."),
-        ("w.pth", "safetensors.torch.save_file(torch.load("),
+        ("w.pth", "not a PyTorch file of tensors alone, or a damaged one"),
         ("tiny.safetensors", "these are not the weights of resnext_tiny; nothing was loaded."),
     ],
 )
@@ -584,13 +586,12 @@ def test_the_network_gives_torchvisions_1000_outputs(preset, sides, tmp_path):
 
 
 @pytest.mark.torch
-def test_the_advice_for_a_pickle_works(tmp_path):
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_what_pytorch_saves_is_read_without_it(as_zip, tmp_path):
     path = tmp_path / "w.pth"
-    run_torch("import sys, torch; torch.save({'a': torch.ones(2, 3)}, sys.argv[1])", path)
-    with pytest.raises(ValueError) as caught:
-        weights.read_safetensors(path)
-    _, *advice = str(caught.value).splitlines()
-    run_torch("\n".join(line.strip() for line in advice))
-    np.testing.assert_array_equal(
-        weights.read_safetensors(tmp_path / "w.safetensors")["a"], np.ones((2, 3))
-    )
+    code = "import sys, torch; torch.save({'a': torch.arange(6.).view(2, 3).T, 'b': "
+    code += "torch.nn.Parameter(torch.ones(2).bfloat16())}, sys.argv[1], "
+    run_torch(code + f"_use_new_zipfile_serialization={as_zip})", path)
+    tensors = weights.read_tensors(path)
+    np.testing.assert_array_equal(tensors["a"], np.arange(6.0).reshape(2, 3).T)
+    np.testing.assert_array_equal(tensors["b"], np.ones(2, ml_dtypes.bfloat16))
