@@ -113,7 +113,9 @@ class Moments:
 def first_pass(moments: Moments, settings: ScanSettings, content: str) -> list[int]:
     """The moments to look at first, ascending: one in each equal slice of the video's length.
 
-    content: what identifies the file's content, such as its SHA-256. Videos of few moments are
+    content: what identifies the file's content, such as its SHA-256. Of each slice that moment is
+    taken whose rank, a hash of content and number, is the lowest: any is as likely, and of finer
+    slices most of the moments that coarser ones gave are taken again. Videos of few moments are
     looked at completely.
     """
     number = len(moments)
@@ -122,15 +124,13 @@ def first_pass(moments: Moments, settings: ScanSettings, content: str) -> list[i
         slices = min(slices, math.ceil(FIRST_SHARE * settings.max_clips))
     if slices >= number or number <= min(settings.max_clips or number, WHOLE_MOMENTS):
         return list(range(number))
-    drawn_s = (np.arange(slices) + [_draw(content, i) for i in range(slices)]) / slices
-    places = np.searchsorted(moments.edges_s, drawn_s * moments.duration_s, side="right") - 1
-    return np.unique(np.clip(places, 0, number - 1)).tolist()
-
-
-def _draw(content: str, place: int) -> float:
-    """From 0 to below 1. A hash: a library may draw other random numbers in its next version."""
-    digest = hashlib.sha256(f"{content}/{place}".encode()).digest()
-    return int.from_bytes(digest[:6]) / 2**48
+    middles_s = (moments.edges_s[:-1] + moments.edges_s[1:]) / 2
+    slice_of = (middles_s / moments.duration_s * slices).astype(int).tolist()
+    lowest: dict[int, tuple[bytes, int]] = {}
+    for moment, place in enumerate(slice_of):
+        rank = hashlib.sha256(f"{content}/{moment}".encode()).digest(), moment
+        lowest[place] = min(rank, lowest.get(place, rank))
+    return sorted(moment for _, moment in lowest.values())
 
 
 def next_pass(

@@ -224,6 +224,27 @@ def test_one_moment_lies_in_each_slice_of_the_first_pass(seconds, settings):
         assert any(edges[m] < high and edges[m + 1] >= low for m in wanted)
 
 
+@given(st.floats(60, 2000), st.floats(2.0, 20.0), st.integers(2, 5))
+def test_finer_slices_keep_the_moments_of_coarser_ones(seconds, every, parts):
+    moments = moments_of(seconds)
+    # A whole number of fine slices to a coarse one: their borders coincide.
+    slices = max(1, int(moments.duration_s / every))
+    steps_s = [moments.duration_s / (n - 0.5) for n in (slices, parts * slices)]
+    coarse, fine = (
+        set(first_pass(moments, ScanSettings(every=step_s, max_clips=0), "content"))
+        for step_s in steps_s
+    )
+    assert coarse <= fine
+
+
+def test_most_moments_are_kept_whatever_the_finer_step():
+    moments = moments_of(600)
+    coarse = set(first_pass(moments, ScanSettings(every=4.0, max_clips=0), "content"))
+    for every in (3.9, 3.0, 2.3, 1.5):
+        fine = set(first_pass(moments, ScanSettings(every=every, max_clips=0), "content"))
+        assert len(coarse & fine) >= 0.8 * len(coarse)
+
+
 def test_another_file_is_looked_at_at_other_places():
     moments = moments_of(600)
     first, second = (first_pass(moments, ScanSettings(), content) for content in ("a", "b"))
