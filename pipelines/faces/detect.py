@@ -8,9 +8,9 @@ used, because it runs frame by frame and loses faces when `min_face_size` is rai
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.resources
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -75,14 +75,36 @@ class FaceDetector(Protocol):
 
 
 class _Network:
-    """Runs one of the package's networks from its list of weights."""
+    """Runs one of the package's networks from its list of weights.
 
-    __call__: Callable
+    SIDE: of its pictures in px, None for any.
+    """
+
+    SIDE: int | None
+
+    def _outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        raise NotImplementedError
 
     def __init__(self, weights: list[np.ndarray]):
         self._weights = [tf.constant(w) for w in weights]
-        graph: Any = self.__call__
-        graph.get_concrete_function()  # traced here, since two threads at it would mix up weights
+        self._graphs: dict[int, Callable] = {}
+        self._tracing = threading.Lock()  # two threads at it would mix up weights
+
+    def __call__(self, *images: np.ndarray) -> list[list[tf.Tensor]]:
+        """The outputs for each of the batches (N, h, w, 3) uint8.
+
+        Several in one call, since a call takes most of a millisecond however small the pictures.
+        """
+        with self._tracing:
+            if len(images) not in self._graphs:
+                spec = tf.TensorSpec([None, self.SIDE, self.SIDE, 3], tf.uint8)
+                graph = tf.function(self._each, input_signature=[spec] * len(images))
+                graph.get_concrete_function()
+                self._graphs[len(images)] = graph
+        return self._graphs[len(images)](*images)
+
+    def _each(self, *images: tf.Tensor) -> list[list[tf.Tensor]]:
+        return [list(self._outputs(batch)) for batch in images]
 
     def _take(self) -> tf.Tensor:
         return next(self._queue)
@@ -108,10 +130,9 @@ class _Network:
 
 
 class ProposalNet(_Network):
-    @functools.partial(
-        tf.function, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)]
-    )
-    def __call__(self, images):  # -> offsets (N, h, w, 4), score (N, h, w)
+    SIDE = None
+
+    def _outputs(self, images):  # -> offsets (N, h, w, 4), score (N, h, w)
         x = self._prelu(self._conv(self._start(images)))
         x = tf.nn.max_pool2d(x, 2, 2, "SAME")
         x = self._prelu(self._conv(x))
@@ -122,8 +143,7 @@ class ProposalNet(_Network):
 class RefineNet(_Network):
     SIDE = 24
 
-    @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, 24, 24, 3], tf.uint8)])
-    def __call__(self, patches):  # -> offsets (N, 4), score (N,)
+    def _outputs(self, patches):  # -> offsets (N, 4), score (N,)
         x = self._prelu(self._conv(self._start(patches)))
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
         x = tf.nn.max_pool2d(self._prelu(self._conv(x)), 3, 2, "VALID")
@@ -135,8 +155,7 @@ class RefineNet(_Network):
 class OutputNet(_Network):
     SIDE = 48
 
-    @functools.partial(tf.function, input_signature=[tf.TensorSpec([None, 48, 48, 3], tf.uint8)])
-    def __call__(self, patches):  # -> offsets (N, 4), landmarks (N, 10), score (N,)
+    def _outputs(self, patches):  # -> offsets (N, 4), landmarks (N, 10), score (N,)
         x = self._prelu(self._conv(self._start(patches)))
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
         x = tf.nn.max_pool2d(self._prelu(self._conv(x)), 3, 2, "VALID")
@@ -218,6 +237,19 @@ def _face(box: np.ndarray, landmarks: np.ndarray, score: float) -> Face:
     return Face(box.astype(np.float32), landmarks.astype(np.float32), float(score))
 
 
+def _pyramid(frames: Frames, scale: float) -> list[list[np.ndarray]]:
+    """The frames at this scale and at ever smaller ones, down to what P-Net looks at."""
+    height, width = frames[0].shape[:2]
+    levels: list[list[np.ndarray]] = []
+    while min(height, width) * scale >= P_CELL:
+        size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
+        # From the level before: each is read once at little more than its own size.
+        larger = levels[-1] if levels else frames
+        levels.append([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in larger])
+        scale *= PYRAMID_FACTOR
+    return levels
+
+
 class MtcnnDetector:
     """MTCNN over batches of frames. Loading takes a moment: keep one per process.
 
@@ -264,26 +296,22 @@ class MtcnnDetector:
     def _propose(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         all_owners, all_boxes, all_scores = [], [], []
         height, width = frames[0].shape[:2]
-        scale = P_CELL / self.min_face
-        level = frames
-        while min(height, width) * scale >= P_CELL:
-            size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
-            # From the level before: each is read once at little more than its own size.
-            level = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in level]
-            offsets, scores = self._run(self._p, level, max(1, P_PIXELS // (size[0] * size[1])))
+        levels = _pyramid(frames, P_CELL / self.min_face)
+        if not levels:
+            return np.empty(0, int), np.empty((0, 4))
+        pixels = sum(level[0].shape[0] * level[0].shape[1] for level in levels)
+        found = self._run(self._p, levels, max(1, P_PIXELS // pixels))
+        for level, (offsets, scores) in zip(levels, found, strict=True):
             owner, row, column = np.nonzero(scores > 0.6)
             corner = np.stack([column, row, column, row], axis=1) * P_STRIDE
             cell = corner + np.array([0, 0, P_CELL, P_CELL])
             boxes = cell + offsets[owner, row, column] * (P_CELL - 1)
-            boxes /= np.tile(np.array(size) / (width, height), 2)
+            boxes /= np.tile(np.array(level[0].shape[1::-1]) / (width, height), 2)
             score = scores[owner, row, column]
             keep = suppress(boxes, score, owner, 0.5)
             all_owners.append(owner[keep])
             all_boxes.append(boxes[keep])
             all_scores.append(score[keep])
-            scale *= PYRAMID_FACTOR
-        if not all_owners:
-            return np.empty(0, int), np.empty((0, 4))
         owners, boxes = np.concatenate(all_owners), np.concatenate(all_boxes)
         keep = suppress(boxes, np.concatenate(all_scores), owners, 0.7)
         return owners[keep], _square(boxes[keep])
@@ -304,21 +332,27 @@ class MtcnnDetector:
         points = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size + boxes[:, None, :2] - 0.5
         return _adjust(boxes, offsets), points, scores
 
-    def _look(self, network, frames, owners, boxes) -> list[np.ndarray]:
+    def _look(self, network: RefineNet | OutputNet, frames, owners, boxes) -> list[np.ndarray]:
         """The network's outputs for the patches in all boxes."""
-        return self._run(network, _patches(frames, owners, boxes, network.SIDE), PATCHES)
+        (outputs,) = self._run(network, [_patches(frames, owners, boxes, network.SIDE)], PATCHES)
+        return outputs
 
     def _run(
-        self, network: Callable, images: Frames | np.ndarray, at_once: int
-    ) -> list[np.ndarray]:
-        """The network's outputs for all images (N, h, w, 3) uint8, each the same to the last bit
-        whichever others are among them."""
-        parts = [np.asarray(images[i : i + at_once]) for i in range(0, len(images), at_once)]
+        self, network: _Network, images: Sequence[Frames | np.ndarray], at_once: int
+    ) -> list[list[np.ndarray]]:
+        """The network's outputs for several rows of as many images (N, h, w, 3) uint8, `at_once` of
+        each row in a call."""
+        count = len(images[0])
 
-        def run(part: np.ndarray) -> list[np.ndarray]:
-            # A single one would go through other instructions: a matrix times a vector.
-            given = np.repeat(part, 2, axis=0) if len(part) == 1 else part
-            return [t.numpy()[: len(part)] for t in network(given)]
+        def run(start: int) -> list[list[np.ndarray]]:
+            parts = [np.asarray(row[start : start + at_once]) for row in images]
+            if (number := len(parts[0])) == 1:
+                # A single one would go through other instructions: a matrix times a vector.
+                parts = [np.repeat(part, 2, axis=0) for part in parts]
+            return [[t.numpy()[:number] for t in outputs] for outputs in network(*parts)]
 
-        outputs = self._threads.map(run, parts)
-        return [np.concatenate(output) for output in zip(*outputs, strict=True)]
+        done = list(self._threads.map(run, range(0, count, at_once)))
+        return [
+            [np.concatenate(output) for output in zip(*of_row, strict=True)]
+            for of_row in zip(*done, strict=True)
+        ]
