@@ -103,7 +103,9 @@ class Encoder:
             options={"fflags": "+bitexact"},
         )
         codec = CODECS[encoding.codec].encoder
-        self._stream = self._container.add_stream(codec, rate=rate, options=encoding.options)
+        stream = self._container.add_stream(codec, rate=rate, options=encoding.options)
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
         self._stream.width, self._stream.height = encoding.width, encoding.height
         self._stream.pix_fmt = "yuv420p"
         self._scaler = VideoReformatter()
@@ -156,7 +158,7 @@ def _encode_again(
     source: io.BytesIO, target: Path | io.BytesIO, encoding: Encoding, rate: Fraction
 ) -> None:
     source.seek(0)
-    with av.open(source) as container, Encoder(target, encoding, rate) as encoder:
+    with av.open(source, "r") as container, Encoder(target, encoding, rate) as encoder:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
             encoder.add(frame)

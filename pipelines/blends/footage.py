@@ -69,7 +69,7 @@ class Footage:
         if self.is_still:
             yield read_picture(self.video.uri)
             return
-        frames = read_frames(probe(self.video.uri), self.frames[::every], threads=1)
+        frames = read_frames(probe(self.video.uri), self.frames[::every].tolist(), threads=1)
         with contextlib.closing(frames):
             yield from _sound(self.video.uri, frames)
 
@@ -175,7 +175,7 @@ def look(video: Video, detector: FaceDetector, rng: np.random.Generator, seconds
     count = max(MIN_FRAMES, round(seconds * fps))
     start = int(rng.integers(0, max(1, info.frames - (count - 1) * every)))
     indices = np.arange(start, info.frames, every)[:count]
-    with contextlib.closing(read_frames(info, indices, threads=1)) as frames:
+    with contextlib.closing(read_frames(info, indices.tolist(), threads=1)) as frames:
         images = list(_sound(video.uri, frames))
     starts = [0, *cuts([thumb(image) for image in images]), len(images)]
     first, end = max(itertools.pairwise(starts), key=lambda shot: shot[1] - shot[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import math
 import multiprocessing
 import os
 from collections import Counter
@@ -130,15 +131,16 @@ def _rejected(video: Video, error: VideoError) -> Reject:
 
 
 def _plan(root: Path, footage: Sequence[Footage], settings: BlendSettings) -> list[Job]:
-    """The pairs. Each real is taken once before any is taken again, by all methods as often."""
+    """The pairs. Each real is taken once before any is taken again; the methods take turns."""
     rng = np.random.default_rng([settings.seed, 1])
     order = rng.permutation(len(footage))
     methods = settings.chosen
     jobs = []
     for number in range(settings.pairs or len(footage)):
-        turn, place = divmod(number, len(footage))
-        target = footage[order[place]]
-        rotated = [methods[(place + turn + i) % len(methods)] for i in range(len(methods))]
+        target = footage[order[number % len(footage)]]
+        # One further at each time that the same real would get the same method again.
+        first = number + number // math.lcm(len(footage), len(methods))
+        rotated = [methods[(first + i) % len(methods)] for i in range(len(methods))]
         donors = [other for other in footage if _may_give(other, target)]
         name = next((m for m in rotated if donors or not METHODS[m].needs_donor), None)
         if name is None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 NOISE_ROOM_PX = 64  # by which the noise of a frame may lie elsewhere than that of another
 
 
 def wander(rng: np.random.Generator, frames: int, period: float) -> np.ndarray:
     """(frames,) within -1..1: a smooth random curve that bends every `period` frames."""
-    period = max(period, 1.0)
-    knots = rng.normal(0.0, 0.5, int(frames / period) + 3)
-    return np.clip(CubicSpline(np.arange(len(knots)), knots)(np.arange(frames) / period), -1, 1)
+    knots = rng.normal(0.0, 0.5, (1, max(2, math.ceil(frames / max(period, 1.0)))))
+    return np.clip(cv2.resize(knots, (frames, 1), interpolation=cv2.INTER_CUBIC)[0], -1, 1)
 
 
 def hand_held(
@@ -29,7 +29,7 @@ def hand_held(
     reach, shake = rng.uniform(0.01, 0.05) * still, rng.uniform(0.0005, 0.002) * still
     x, y = (short * (reach * slow() + shake * fast()) for _ in range(2))
     angle = np.radians(rng.uniform(-4, 4) + still * (1.5 * slow() + 0.1 * fast()))
-    zoom = 1.0 + rng.uniform(0.0, 0.1) + still * 0.04 * slow()
+    zoom = 1.0 + rng.uniform(0.05, 0.15) + still * 0.04 * slow()
     a, b = zoom * np.cos(angle), zoom * np.sin(angle)
     centre = (np.array(size) - 1) / 2
     matrices = np.empty((frames, 2, 3))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import cv2
 import numpy as np
 
@@ -18,23 +16,25 @@ from pipelines.blends.motion import wander
 @method("mouth")
 def mouth(rng: np.random.Generator, frames: int, side: int) -> Edit:
     """As lip synchronisation: the mouth, at few pixels, opens and shuts at times of its own."""
+    # As far as the chin: its region "lower face" begins beside the eyes.
+    mask = draw_mask(rng, {"mouth": 1.0}, grown=(0.0, 1.0), edge=(0.3, 1.0))
     stretch = rng.uniform(0.15, 0.4) * wander(rng, frames, 4)
-    regions = {"mouth": 2.0, "lower face": 1.0}
-    return _part(rng, frames, side, regions, [[3, 4]], (0.34, 0.22), stretch, 0.006)
+    return _part(rng, frames, side, mask, [[3, 4]], (0.34, 0.22), stretch, 0.006)
 
 
 @method("eyes")
 def eyes(rng: np.random.Generator, frames: int, side: int) -> Edit:
     """As gaze correction: the eyes, wider or narrower, shifted a little."""
+    mask = draw_mask(rng, {"eyes": 1.0}, grown=(0.0, 0.3), edge=(0.3, 0.8))
     stretch = rng.uniform(0.1, 0.3) * (rng.choice([-1, 1]) + 0.5 * wander(rng, frames, 12))
-    return _part(rng, frames, side, {"eyes": 1.0}, [[0], [1]], (0.16, 0.1), stretch, 0.015)
+    return _part(rng, frames, side, mask, [[0], [1]], (0.16, 0.1), stretch, 0.015)
 
 
 def _part(
     rng: np.random.Generator,
     frames: int,
     side: int,
-    regions: Mapping[str, float],
+    mask: np.ndarray,
     landmarks: list[list[int]],
     radius: tuple[float, float],
     stretch: np.ndarray,
@@ -44,7 +44,6 @@ def _part(
     stretch: (frames,) by which share what is around a centre becomes higher.
     """
     face_px = side / CANVAS_SIDE
-    mask = draw_mask(rng, regions, grown=(0.0, 0.2), edge=(0.3, 0.8))
     resolution = CANVAS_SIDE * rng.choice((64, 96, 128, 192))
     smooth, sharp = rng.uniform(8, 30), rng.uniform(0.0, 1.0)
     colour = rng.normal(0.0, (2.0, 1.5, 1.5)).astype(np.float32)
