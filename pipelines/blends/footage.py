@@ -18,15 +18,16 @@ import numpy as np
 
 from pipelines.blends.canvas import Aligned, align, face_side
 from pipelines.blends.motion import Film, hand_held, moved
-from pipelines.clip import REAL, Video, VideoError
+from pipelines.clip import REAL, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.datasets import ADAPTERS, DatasetError, find_videos
+from pipelines.datasets import ADAPTERS, Dataset, DatasetError, find_videos
 from pipelines.datasets.base import NoVideosError
 from pipelines.datasets.face_images import IMAGES
 from pipelines.datasets.scan import stem, video_files, walk
 from pipelines.faces.detect import FaceDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import fill_gaps, link, smooth_landmarks
+from pipelines.splits.assign import split_videos
 from pipelines.video.cuts import cuts, thumb
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import probe
@@ -105,34 +106,32 @@ class Shot:
     rate: Fraction
 
 
-def real_videos(root: Path) -> list[Video]:
+def real_videos(root: Path, seed: int = 0) -> tuple[list[Video], list[Reject]]:
     """The real videos and pictures of a data set or CSV list that an adapter reads, else all of a
-    folder, each then of a person of its own.
+    folder, each then of a person of its own; with their splits, and what is left out.
 
-    Raises DatasetError where there are none.
+    Splits are those that preprocessing gives the data set with this seed: its own, else dealt.
+    Raises DatasetError where there is nothing real.
     """
-    if root.is_dir() and not any(adapter.matches(root) for adapter in ADAPTERS.values()):
-        return _of_folder(root)
-    datasets = find_videos(root)
-    videos = [
-        dataclasses.replace(
-            video,
-            identities=tuple(
-                # Names of two data sets are not those of the same people.
-                name if len(datasets) == 1 else f"{video.dataset}/{name}"
-                for name in video.identities or (video.source_id or video.id,)
-            ),
-        )
-        for dataset in datasets
-        for video in dataset.videos
-        if video.label == REAL
-    ]
+    is_plain = root.is_dir() and not any(adapter.matches(root) for adapter in ADAPTERS.values())
+    datasets = [_folder(root)] if is_plain else find_videos(root)
+    videos: list[Video] = []
+    rejects: list[Reject] = []
+    for dataset in datasets:
+        assigned = split_videos(dataset, seed=seed)
+        rejects += [*dataset.rejects, *assigned.rejects]
+        for video in assigned.videos:
+            if video.label == REAL:
+                names = video.identities or (video.source_id or video.id,)
+                # Of two data sets they are not those of the same people.
+                whole = names if len(datasets) == 1 else (f"{video.dataset}/{n}" for n in names)
+                videos.append(dataclasses.replace(video, identities=tuple(whole)))
     if not videos:
         raise DatasetError(f"{root}: none of its videos is real. Give a data set that has some.")
-    return sorted(videos)
+    return sorted(videos), rejects
 
 
-def _of_folder(root: Path) -> list[Video]:
+def _folder(root: Path) -> Dataset:
     pictures = [
         f"{below}/{name}" if below else name
         for below, names in walk(root)
@@ -144,10 +143,11 @@ def _of_folder(root: Path) -> list[Video]:
         raise NoVideosError(f"{root}: no video and no picture there ({', '.join(IMAGES)}).")
     stems = [stem(file) for file in files]
     names = stems if len(set(stems)) == len(stems) else files
-    return [
+    videos = [
         Video(file, str(root / file), REAL, DATASET, identities=(name,), source_id=file)
         for file, name in zip(files, names, strict=True)
     ]
+    return Dataset(DATASET, tuple(videos))
 
 
 def read_picture(path: str) -> np.ndarray:

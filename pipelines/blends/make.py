@@ -23,10 +23,9 @@ from pipelines.blends.footage import DATASET, Footage, Shot, look, real_videos
 from pipelines.blends.methods import METHODS
 from pipelines.blends.settings import BlendSettings
 from pipelines.clip import FAKE, ORIGINAL, REAL, Reject, Video, VideoError
-from pipelines.datasets import Dataset, write_manifest
+from pipelines.datasets import write_manifest
 from pipelines.datasets.manifest import FOLDER_LIST
 from pipelines.errors import DfdetectError
-from pipelines.splits.assign import split_videos
 
 REJECTS_NAME = "rejects.jsonl"
 PAIRS_NAME = "pairs.jsonl"  # how each pair was made
@@ -76,10 +75,10 @@ def make_blends(
     """
     if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out}: exists already. Give another folder, or --overwrite.")
-    videos = split_videos(Dataset(DATASET, tuple(real_videos(root))), seed=settings.seed).videos
+    videos, rejects = real_videos(root, settings.seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(out) as temporary:
-        footage, rejects = _find_faces(videos, settings, progress)
+        footage = _find_faces(videos, settings, rejects, progress)
         jobs = _plan(temporary, footage, settings)
         made: list[Video] = []
         lines: list[str] = []
@@ -91,7 +90,7 @@ def make_blends(
                 lines.append(json.dumps(result[1]) + "\n")
             progress("pairs", done, len(jobs))
         if not made:
-            raise BlendError(f"{root}: no pair could be made. {rejects[0].detail}")
+            raise BlendError(f"{root}: no pair could be made. {rejects[-1].detail}")
         lost = "".join(json.dumps(reject.to_line()) + "\n" for reject in sorted(rejects))
         (temporary / REJECTS_NAME).write_text(lost)
         (temporary / PAIRS_NAME).write_text("".join(lines))
@@ -103,15 +102,15 @@ def make_blends(
 
 
 def _find_faces(
-    videos: Sequence[Video], settings: BlendSettings, progress: Progress
-) -> tuple[list[Footage], list[Reject]]:
+    videos: Sequence[Video], settings: BlendSettings, rejects: list[Reject], progress: Progress
+) -> list[Footage]:
+    """Adds to the rejects those in which there is none."""
     # Here, for it loads TensorFlow, and this module is loaded by each worker process.
     from pipelines.config import PreprocessConfig
     from pipelines.faces.detect import MtcnnDetector
 
     detector = MtcnnDetector(PreprocessConfig().min_face)
     footage: list[Footage] = []
-    rejects: list[Reject] = []
     for number, video in enumerate(videos):
         rng = np.random.default_rng([settings.seed, number, 0])
         try:
@@ -121,9 +120,9 @@ def _find_faces(
         progress("faces", number + 1, len(videos))
     if not footage:
         raise BlendError(
-            f"none of {len(videos)} real videos and pictures can be used. {rejects[0].detail}"
+            f"none of {len(videos)} real videos and pictures can be used. {rejects[-1].detail}"
         )
-    return footage, rejects
+    return footage
 
 
 def _rejected(video: Video, error: VideoError) -> Reject:

@@ -21,7 +21,7 @@ from pipelines.blends.make import make_blends, pair_frames
 from pipelines.blends.methods import METHODS
 from pipelines.blends.motion import hand_held, moved
 from pipelines.blends.settings import BlendSettings
-from pipelines.clip import FAKE, REAL
+from pipelines.clip import FAKE, REAL, SPLITS
 from pipelines.datasets import DatasetError, find_videos
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.preprocess import preprocess
@@ -59,7 +59,7 @@ def made(reals, tmp_path_factory) -> Path:
 def people(reals) -> dict[str, Footage]:
     detector, rng = MtcnnDetector(), np.random.default_rng(0)
     wanted = ("hopper.png", "astronaut.png", "film")
-    videos = [video for video in real_videos(reals) if video.id in wanted]
+    videos = [video for video in real_videos(reals)[0] if video.id in wanted]
     return {video.id: look(video, detector, rng, SECONDS) for video in videos}
 
 
@@ -217,10 +217,18 @@ def test_a_folder_without_a_layout_is_one_person_for_each_file(tmp_path):
     for name in ("a/one.jpg", "b/two.png", "._b.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [video.identities for video in real_videos(tmp_path)] == [("one",), ("two",)]
+    assert [video.identities for video in real_videos(tmp_path)[0]] == [("one",), ("two",)]
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no video and no picture"):
         real_videos(tmp_path / "empty")
+
+
+def test_a_data_set_keeps_its_own_splits_and_gives_its_reals_alone(sample):
+    videos, rejects = real_videos(sample)
+    assert {video.label for video in videos} == {REAL} and rejects == []
+    pairs = {s: json.loads((sample / "splits" / f"{s}.json").read_text()) for s in SPLITS}
+    wanted = {person: s for s in SPLITS for pair in pairs[s] for person in pair}
+    assert {video.identities[0]: video.split for video in videos} == wanted
 
 
 def test_a_person_alone_in_a_split_gets_no_swap(reals, tmp_path, capsys):
