@@ -55,7 +55,7 @@ class Encoding:
         """FFmpeg's options of the encoder."""
         common = {"g": str(self.gop)}
         if self.codec == "h264":
-            return common | x264_options(self.crf) | {"preset": "fast"}
+            return common | x264_options(self.crf) | {"preset": "veryfast"}
         if self.codec == "h265":
             alone = "pools=none:frame-threads=1:wpp=0:log-level=none"
             return common | {"crf": str(self.crf), "preset": "superfast", "x265-params": alone}

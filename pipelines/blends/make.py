@@ -112,7 +112,7 @@ def _find_faces(
     detector = MtcnnDetector(PreprocessConfig().min_face)
     footage: list[Footage] = []
     for number, video in enumerate(videos):
-        rng = np.random.default_rng([settings.seed, number, 0])
+        rng = np.random.default_rng([settings.seed, number, 1])
         try:
             footage.append(look(video, detector, rng, settings.seconds))
         except VideoError as error:
@@ -131,7 +131,7 @@ def _rejected(video: Video, error: VideoError) -> Reject:
 
 def _plan(root: Path, footage: Sequence[Footage], settings: BlendSettings) -> list[Job]:
     """The pairs. Each real is taken once before any is taken again; the methods take turns."""
-    rng = np.random.default_rng([settings.seed, 1])
+    rng = np.random.default_rng(settings.seed)
     order = rng.permutation(len(footage))
     methods = settings.chosen
     jobs = []
@@ -190,7 +190,7 @@ def _make_pair(job: Job) -> tuple[list[Video], dict] | Reject:
     seeds = [job.settings.seed, job.number]
     target, face_px = job.target, job.target.face_px
     # Neither the motion nor the encoders know of the method.
-    filmed, drawn = (np.random.default_rng([*seeds, i]) for i in (2, 3))
+    filmed, drawn, edited = (np.random.default_rng([*seeds, i]) for i in (2, 3, 4))
     encodings = draw_encodings(drawn, target.size, face_px)
     suffix = CODECS[encodings[-1].codec].suffix
     name = f"{job.number:06d}{suffix}"
@@ -200,7 +200,7 @@ def _make_pair(job: Job) -> tuple[list[Video], dict] | Reject:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         shot = target.shot(filmed, job.settings.seconds)
-        frames = pair_frames(job.method, shot, job.donor, face_px, np.random.default_rng(seeds))
+        frames = pair_frames(job.method, shot, job.donor, face_px, edited)
         encode_pair(frames, shot.rate, encodings, (paths[REAL], paths[FAKE]))
     except VideoError as error:
         for path in paths.values():

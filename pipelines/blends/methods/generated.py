@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from pipelines.blends.canvas import CANVAS_SIDE, Aligned
-from pipelines.blends.methods.looks import coarsened, jitter, placed, sharpened, to_uint8
+from pipelines.blends.methods.looks import jitter, placed, rendered, to_uint8
 from pipelines.blends.methods.masks import carried, draw_mask
 from pipelines.blends.methods.registry import Edit, method
 from pipelines.blends.methods.swap import FACES
@@ -14,11 +13,6 @@ from pipelines.blends.motion import wander
 from pipelines.sample.identities import match_colour
 
 RESOLUTIONS = (64, 96, 112, 128, 160, 192, 224, 256)  # px of the face square
-
-
-def smoothed(image: np.ndarray, strength: float) -> np.ndarray:
-    """Skin without pores, edges as they are (Tomasi and Manduchi 1998)."""
-    return cv2.bilateralFilter(image, 0, strength, len(image) / 80)
 
 
 @method("generated", needs_donor=True)
@@ -34,8 +28,7 @@ def generated(rng: np.random.Generator, frames: int, side: int) -> Edit:
     def edit(t: int, face: Aligned, donor: Aligned) -> tuple[np.ndarray, np.ndarray]:
         goal = donor.points + bent * (face.points - donor.points) + strays[t]
         here = carried(mask, face.points, side)
-        over = smoothed(placed(donor.image, donor.points, goal), smooth)
-        over = sharpened(coarsened(over, resolution), sharp, max(side / resolution, 1.0))
+        over = placed(rendered(donor.image, resolution, smooth, sharp), donor.points, goal)
         over = match_colour(over, face.image, here, strength)
         return to_uint8(flicker[t] * over.astype(np.float32)), here
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from pipelines.blends.canvas import CANVAS_SIDE, Aligned
-from pipelines.blends.methods.generated import smoothed
-from pipelines.blends.methods.looks import coarsened, jitter, recoloured, sharpened
+from pipelines.blends.methods.looks import jitter, recoloured, rendered
 from pipelines.blends.methods.masks import carried, draw_mask, grid
 from pipelines.blends.methods.registry import Edit, method
 from pipelines.blends.motion import wander
@@ -59,9 +58,7 @@ def _part(
             places -= near[..., None] * (offset + strays[t])
         places = places.astype(np.float32)
         over = cv2.remap(face.image, places[..., 0], places[..., 1], cv2.INTER_CUBIC)
-        over = sharpened(
-            coarsened(smoothed(over, smooth), resolution), sharp, max(side / resolution, 1.0)
-        )
+        over = rendered(over, resolution, smooth, sharp)
         return recoloured(over, colour, 1.0), carried(mask, face.points, side)
 
     return edit
