@@ -231,6 +231,12 @@ def test_a_data_set_keeps_its_own_splits_and_gives_its_reals_alone(sample):
     assert {video.identities[0]: video.split for video in videos} == wanted
 
 
+def test_what_is_made_of_generated_people_is_marked_as_generated(made, sample, tmp_path):
+    make_blends(sample, tmp_path / "out", BlendSettings("mouth", pairs=1, seconds=0.4, workers=1))
+    (of_generated,), (of_real,) = find_videos(tmp_path / "out"), find_videos(made)
+    assert of_generated.generated and not of_real.generated
+
+
 def test_a_person_alone_in_a_split_gets_no_swap(reals, tmp_path, capsys):
     folder, out = tmp_path / "one", tmp_path / "out"
     folder.mkdir()
