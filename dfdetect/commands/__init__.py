@@ -13,6 +13,7 @@ from pathlib import Path
 COMMANDS = {
     "demo": "the whole way on generated videos, in minutes",
     "sample-data": "write a small generated data set",
+    "make-blends": "real videos and pictures -> pairs of real and fake videos",
     "datasets": "what is in a folder of videos, before any work",
     "preprocess": "videos -> face-clip TFRecord shards (Apache Beam)",
     "inspect": "what is in the shards; verify them; draw a contact sheet",

@@ -39,6 +39,7 @@ SUFFIXES = {
     "rm": ".rm .rmvb",
     "wtv": ".wtv",
 }
+GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it beside what it made
 VIDEO_SUFFIXES = tuple(dict.fromkeys(" ".join(SUFFIXES.values()).split()))
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, SPLITS, Reject, Video
-from pipelines.datasets.base import Dataset, DatasetError
+from pipelines.datasets.base import GENERATED, Dataset, DatasetError
 from pipelines.datasets.lists import compare, missing_note, read_json
 from pipelines.datasets.scan import (
     folders_named,
@@ -47,7 +47,6 @@ DFD = "DeepFakeDetection"
 MASKS = "masks"
 FLAT_REALS = "original"  # of Kaggle's copy
 COMPRESSION = re.compile(r"raw|c\d+", re.IGNORECASE)
-GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it
 REAL_NAME = re.compile(r"(\d+)\.mp4", re.IGNORECASE)
 FAKE_NAME = re.compile(r"(\d+)_(\d+)\.mp4", re.IGNORECASE)
 LISTS = tuple(f"{split}.json" for split in SPLITS)

@@ -1,5 +1,6 @@
 """Adapter of a CSV manifest that names the videos, wherever they are; it is written here, too.
 
+A folder that holds one by the name of `dfdetect.csv` is read by it.
 Columns: uri and label (real, fake, 0 or 1); as needed id, dataset, method, identities (target
 first, separated by ";" or as a JSON list), source, split (train, val or test) and compression. A
 uri without scheme:// is a path, from the CSV file's folder where it is not absolute; what a CSV
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Video
-from pipelines.datasets.base import Dataset, DatasetError
+from pipelines.datasets.base import GENERATED, Dataset, DatasetError
 from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
 from pipelines.datasets.same_file import one_per_file
 from pipelines.datasets.scan import require_videos
@@ -26,18 +27,22 @@ from pipelines.names import escape, unescape
 
 NAME = "manifest"
 LAYOUT = "a CSV file with the columns uri and label"
+FOLDER_LIST = "dfdetect.csv"  # a name that no data set gives to a list of its own
 REQUIRED = ("uri", "label")
 OPTIONAL = ("id", "dataset", "method", "identities", "source", "split", "compression")
 SEPARATOR = ";"  # between identities: a name may contain a space
 
 
 def matches(root: Path) -> bool:
-    """Whether it is a CSV file."""
-    return root.suffix.lower() == ".csv" and root.is_file()
+    """Whether it is a CSV file, or a folder with a manifest of ours."""
+    is_csv = root.suffix.lower() == ".csv" and root.is_file()
+    return is_csv or (root / FOLDER_LIST).is_file()
 
 
 def find(root: Path) -> Dataset:
     """The videos of the CSV file. Raises DatasetError with the line of a mistake."""
+    if root.is_dir():
+        root = root / FOLDER_LIST
     listings: dict[str, frozenset[str]] = {}
     there: list[tuple[str, Video]] = []
     missing: list[str] = []
@@ -55,6 +60,7 @@ def find(root: Path) -> Dataset:
         missing=tuple(sorted(missing)),
         rejects=tuple(twins),
         notes=notes,
+        generated=(root.parent / GENERATED).is_file(),
     )
 
 
@@ -73,8 +79,11 @@ def _rows(path: Path) -> Iterator[tuple[int, str, Video]]:
             raise DatasetError(f"{path}:{line}: {error}") from error
 
 
-def write_manifest(videos: Iterable[Video]) -> bytes:
-    """The CSV file (UTF-8) that names these videos, sorted by key, local paths made absolute.
+def write_manifest(videos: Iterable[Video], folder: str | os.PathLike = "") -> bytes:
+    """The CSV file (UTF-8) that names these videos, sorted by key.
+
+    folder: that of the CSV file, where paths are to be written as seen from it, so that all of it
+    can be moved; without it local paths are made absolute.
 
     `find` reads the same videos from it, and the same videos give the same bytes. Raises
     ValueError for a video that the format cannot hold, such as one without an id.
@@ -82,7 +91,8 @@ def write_manifest(videos: Iterable[Video]) -> bytes:
     text = _line([*REQUIRED, *OPTIONAL])
     for video in sorted(videos, key=lambda video: (video.key, video)):
         if video.uri and not _is_remote(video.uri):
-            video = dataclasses.replace(video, uri=os.path.abspath(video.uri))
+            path = os.path.relpath(video.uri, folder) if folder else os.path.abspath(video.uri)
+            video = dataclasses.replace(video, uri=path)
         line = _line(_cells(video))
         if not _is_read_back(video, line):
             raise ValueError(

@@ -40,18 +40,27 @@ def crop(frame: np.ndarray, transform: np.ndarray, crop_size: int) -> np.ndarray
     """The part of `frame` (H, W, 3) uint8 that `transform` (2, 3) maps to the crop.
 
     Beyond the frame's border its edge is mirrored, so no black wedge tells where it was.
-    Faces larger than the crop are reduced by area first, against aliasing.
+    """
+    return warp(frame, transform, (crop_size, crop_size))
+
+
+def warp(
+    image: np.ndarray,
+    transform: np.ndarray,
+    size: tuple[int, int],
+    interpolation: int = cv2.INTER_LINEAR,
+    border: int = cv2.BORDER_REFLECT_101,
+) -> np.ndarray:
+    """What `transform` (2, 3) maps of `image` (H, W) or (H, W, C) to a picture of size (W, H).
+
+    What is made much smaller is reduced by area first, against aliasing.
     """
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     if 0 < scale < 0.5:
-        size = np.maximum(np.round(np.array(frame.shape[1::-1]) * scale * 1.5), 1).astype(int)
-        ratio = size / frame.shape[1::-1]
-        frame = cv2.resize(frame, size.tolist(), interpolation=cv2.INTER_AREA)
+        reduced = np.maximum(np.round(np.array(image.shape[1::-1]) * scale * 1.5), 1).astype(int)
+        ratio = reduced / image.shape[1::-1]
+        image = cv2.resize(image, reduced.tolist(), interpolation=cv2.INTER_AREA)
         transform = transform @ np.diag([*(1 / ratio), 1.0])
     return cv2.warpAffine(
-        frame,
-        transform.astype(np.float64),
-        (crop_size, crop_size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
+        image, transform.astype(np.float64), size, flags=interpolation, borderMode=border
     )

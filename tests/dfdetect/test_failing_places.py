@@ -38,6 +38,9 @@ def writing(few, sample_shards, trained_run, exported):
         tiny = ("--backbone", "resnext_tiny", "--temporal-units", 8, "--epochs", 1)
         return {
             "sample-data": [[out / "s", "--identities", 6, "--frames", 2]],
+            "make-blends": [
+                ["--input", few, "--output", out / "b", "--methods", "mouth", "--seconds", 0.4]
+            ],
             "preprocess": [["--input", few, "--output", out / "p", *CROPS]],
             "inspect": [
                 [shards, "--contact-sheet", out / "a.png"],
@@ -63,7 +66,7 @@ def writing(few, sample_shards, trained_run, exported):
 
 WRITING = (
     *("sample-data", "preprocess", "inspect", "train", "evaluate", "compare", "export", "score"),
-    *("predict", "demo"),
+    *("predict", "demo", "make-blends"),
 )
 # They write no files of their own, or where another one does; calibrate is below.
 NOT_WRITING = ("datasets", "serve", "web", "import-weights", "calibrate")
@@ -97,7 +100,7 @@ def full_disk():
 
 @pytest.mark.parametrize("room", [10, 2500])
 # Not those that start processes, to which such a limit is more than a full disk: no semaphores.
-@pytest.mark.parametrize("command", sorted({*WRITING} - {"demo", "sample-data"}))
+@pytest.mark.parametrize("command", sorted({*WRITING} - {"demo", "sample-data", "make-blends"}))
 def test_a_full_disk_is_told_in_a_sentence(command, room, writing, full_disk, tmp_path, capsys):
     for argv in writing(command, tmp_path):
         capsys.readouterr()

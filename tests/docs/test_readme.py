@@ -30,6 +30,7 @@ ELSEWHERE = {"@dataflow", "@dataflow_gpu", "@flink", "@prism", "@spark"}
 # Added so that the defaults, meant for a data set of thousands, end within seconds.
 QUICKER = {
     "sample-data": ["--identities", "6", "--frames", "4"],
+    "make-blends": ["--seconds", "0.4"],
     "preprocess": ["--crop-size", "64", "--frames-per-clip", "4"],
     "import-weights": ["--backbone", "resnext_tiny"],
     "train": ["--backbone", "resnext_tiny", "--temporal", "mean", "--epochs", "2", "--no-augment"],

@@ -16,14 +16,14 @@ import math
 import tensorflow as tf
 
 from pipelines.faces.align import TEMPLATE
-from trainer.input.draws import choose, draw, pick
-from trainer.input.face_regions import (
+from pipelines.faces.regions import (
     CANVAS_LOW,
     CANVAS_PX,
     CANVAS_STEP,
     WEIGHTS,
     distance_maps,
 )
+from trainer.input.draws import choose, draw, pick
 from trainer.input.filters import (
     DOWN,
     colour_transform,

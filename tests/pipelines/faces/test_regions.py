@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.faces.align import TEMPLATE
-from trainer.input.face_regions import (
+from pipelines.faces.regions import (
     CANVAS_LOW,
     CANVAS_STEP,
     REGIONS,
