@@ -156,6 +156,7 @@ def test_the_same_input_and_seed_give_the_same_bytes_with_any_number_of_workers(
     assert digests(tmp_path / "again") == digests(made)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_videos(made, reals, tmp_path):
     settings = BlendSettings(pairs=1, seconds=SECONDS, workers=1, seed=1)
     make_blends(reals, tmp_path / "other", settings)
