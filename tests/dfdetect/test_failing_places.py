@@ -98,7 +98,7 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.parametrize("room", [10, 2500])
+@pytest.mark.parametrize("room", [pytest.param(10, marks=pytest.mark.slow), 2500])
 # Not those that start processes, to which such a limit is more than a full disk: no semaphores.
 @pytest.mark.parametrize("command", sorted({*WRITING} - {"demo", "sample-data", "make-blends"}))
 def test_a_full_disk_is_told_in_a_sentence(command, room, writing, full_disk, tmp_path, capsys):

@@ -154,7 +154,13 @@ def whole(sample, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("flags", [[], ["--", "@multiprocess", "--direct_num_workers=2"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        pytest.param(["--", "@multiprocess", "--direct_num_workers=2"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(
     sample, whole, tmp_path, flags
 ):

@@ -238,7 +238,7 @@ with open(answer, "wb") as handle:
 """
 
 
-@pytest.mark.parametrize("onednn", ["1", "0"])
+@pytest.mark.parametrize("onednn", ["1", pytest.param("0", marks=pytest.mark.slow)])
 def test_the_saved_model_runs_without_this_package(run, data, saved, tmp_path, onednn):
     clips = list(read_clips(ClipDataset.open(data), "test").take(3).as_numpy_iterator())
     records, images = {}, {}

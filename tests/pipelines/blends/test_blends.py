@@ -148,6 +148,7 @@ def test_the_list_names_methods_people_and_splits(made):
         assert len(fake.identities) == (2 if METHODS[fake.method].needs_donor else 1)
 
 
+@pytest.mark.slow
 def test_the_same_input_and_seed_give_the_same_bytes_with_any_number_of_workers(
     made, reals, tmp_path
 ):

@@ -268,7 +268,11 @@ def other_thread(pid):
     return next(thread for n in os.listdir(f"/proc/{pid}/task") if (thread := int(n)) != pid)
 
 
-@pytest.mark.parametrize("thread", [lambda pid: pid, other_thread], ids=["main", "other"])
+@pytest.mark.parametrize(
+    "thread",
+    [pytest.param(lambda pid: pid, marks=pytest.mark.slow), other_thread],
+    ids=["main", "other"],
+)
 def test_on_sigterm_the_command_answers_what_it_has_taken_and_exits_0(half_plus_two, thread):
     process = subprocess.Popen(
         [sys.executable, "-m", "dfdetect", "serve", "--model-base", str(half_plus_two / NAME / "1")]

@@ -368,7 +368,11 @@ def test_what_shares_the_time_axis_lies_on_it(show):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 360, "height": 740}}],
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"color_scheme": "dark"}, marks=pytest.mark.slow),
+        {"viewport": {"width": 360, "height": 740}},
+    ],
     ids=["light", "dark", "phone"],
 )
 def test_a_long_video_with_many_faces_is_accessible_and_fits(show, options):

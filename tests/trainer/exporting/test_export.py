@@ -137,6 +137,7 @@ np.savez(sys.argv[3], **found)
 """
 
 
+@pytest.mark.slow
 def test_the_model_answers_the_same_with_and_without_onednn(exported, tmp_path):
     np.save(tmp_path / "frames.npy", FRAMES)
     running = [

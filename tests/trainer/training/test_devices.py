@@ -201,19 +201,23 @@ def on_two_devices() -> dict:
     return json.loads(process.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_mirrored_keeps_all_weights_on_both_devices(on_two_devices):
     assert on_two_devices["replicas"] == 2
 
 
+@pytest.mark.slow
 def test_training_on_two_devices_has_the_loss_of_one(on_two_devices):
     one, both = on_two_devices["losses"]
     assert both == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["weights", "averages"])
 def test_training_on_two_devices_gives_the_weights_of_one(on_two_devices, what):
     assert on_two_devices[what] < 1e-5
 
 
+@pytest.mark.slow
 def test_both_devices_have_the_same_weights_after_training(on_two_devices):
     assert on_two_devices["between replicas"] == 0
