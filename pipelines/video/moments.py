@@ -15,7 +15,7 @@ import hashlib
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -131,6 +131,24 @@ def first_pass(moments: Moments, settings: ScanSettings, content: str) -> list[i
         rank = hashlib.sha256(f"{content}/{moment}".encode()).digest(), moment
         lowest[place] = min(rank, lowest.get(place, rank))
     return sorted(moment for _, moment in lowest.values())
+
+
+def passes(
+    moments: Moments,
+    scores: Callable[[], Mapping[int, float | None]],
+    thresholds: Thresholds,
+    settings: ScanSettings,
+    content: str,
+    at_most: int = MAX_PASSES,
+) -> Iterator[list[int]]:
+    """The moments to look at, pass by pass: the first, and what `next_pass` gives while it gives
+    any. scores: asked for after each pass, as in `next_pass`. content: as in `first_pass`."""
+    yield first_pass(moments, settings, content)
+    for number in range(2, at_most + 1):
+        wanted = next_pass(moments, scores(), thresholds, settings, last=number == at_most)
+        if not wanted:
+            return
+        yield wanted
 
 
 def next_pass(

@@ -21,7 +21,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.coverage import Coverage, ScanSettings
 from pipelines.faces.people import People
 from pipelines.verdict import Thresholds, Verdict
-from pipelines.video.moments import MAX_PASSES, Moments, first_pass, next_pass
+from pipelines.video.moments import MAX_PASSES, Moments, passes
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.video_result import (
     ClipScore,
@@ -166,21 +166,17 @@ def scan(
     """
     row = Moments.of(video.frame_times.times_s, crops)
     work = _Work(video, model, row, settings, known or {}, on_look, on_moment)
-    passes = MAX_PASSES if video.frame_times.seekable else MAX_PASSES_UNINDEXED
+    at_most = MAX_PASSES if video.frame_times.seekable else MAX_PASSES_UNINDEXED
     stopped = why = ""
     notes: list[str] = []
-    wanted = first_pass(row, settings, content)
-    for number in range(1, passes + 1):
+    planned = passes(row, work.highest, thresholds, settings, content, at_most)
+    for number, wanted in enumerate(planned, 1):
         reason, sentence = work.look_at(wanted)
         if number == 1:
             stopped, why = (reason, sentence) if reason else work.all_damaged()
         elif reason:
             notes.append(f"It was not looked at more closely: {sentence}")
-        if stopped or reason or number == passes:
-            break
-        highest = {moment: scored.highest for moment, scored in work.scored.items()}
-        wanted = next_pass(row, highest, thresholds, settings, last=number + 1 == passes)
-        if not wanted:
+        if stopped or reason:
             break
     moments = tuple(work.scored[moment] for moment in sorted(work.scored))
     whole = {m.moment: bool(m.faces) for m in moments if not m.damaged}
@@ -315,6 +311,10 @@ class _Work:
             if self._on_moment:
                 self._on_moment(done, before + number)
             yield look
+
+    def highest(self) -> dict[int, float | None]:
+        """P(fake) of the most suspicious face of each moment so far."""
+        return {moment: scored.highest for moment, scored in self.scored.items()}
 
     def all_damaged(self) -> tuple[str, str]:
         """As `look_at`, where no moment could be decoded."""

@@ -57,7 +57,7 @@ def fake_parts(segments: Iterable[tuple[float, float]], duration_s: float) -> st
         return "Likely FAKE throughout."
     tenths = any(end - start < SHORT_S for start, end in parts)
     named = [f"between {clock(a, tenths)} and {clock(b, tenths)}" for a, b in parts[:MAX_PARTS]]
-    if more := len(parts) - MAX_PARTS if len(parts) > MAX_PARTS else 0:
+    if (more := len(parts) - MAX_PARTS) > 0:
         named.append(f"in {more} more part{'' if more == 1 else 's'}")
     where = ", ".join(named[:-1]) + " and " + named[-1] if len(named) > 1 else named[0]
     return f"Likely FAKE {where}; nothing else reached the threshold."

@@ -15,7 +15,7 @@ from pipelines.config import PreprocessConfig
 from pipelines.coverage import Coverage, ScanSettings
 from pipelines.shards.open import ClipDataset
 from pipelines.verdict import ClipEvidence, Thresholds
-from pipelines.video.moments import MAX_PASSES, Moments, first_pass, next_pass
+from pipelines.video.moments import Moments, passes
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.scored import ScoredClip, ScoredVideo, score_videos
 
@@ -77,15 +77,8 @@ def look(
 ) -> list[int]:
     """The moments that serving would look at, ascending. content: as in `first_pass`."""
     scores: dict[int, float | None] = {}
-    wanted = first_pass(video.moments, settings, content)
-    for number in range(1, MAX_PASSES + 1):
-        scores |= {moment: video.highest(moment) for moment in wanted}
-        if number == MAX_PASSES:
-            break
-        last = number == MAX_PASSES - 1
-        wanted = next_pass(video.moments, scores, thresholds, settings, last)
-        if not wanted:
-            break
+    for wanted in passes(video.moments, lambda: scores, thresholds, settings, content):
+        scores.update((moment, video.highest(moment)) for moment in wanted)
     return sorted(scores)
 
 

@@ -112,10 +112,17 @@ def torch_name_map(model: keras.Model) -> dict[str, Slot]:
 
 
 def keras_name_map(model: keras.Model) -> dict[str, Slot]:
-    """The name by `read_weights_h5` -> our variable, for every variable of the model."""
+    """The name by `read_weights_h5` -> our variable, for every variable of the model, those of the
+    networks within it too."""
     slots: dict[str, Slot] = {}
     for layer in model.layers:
-        slots |= _variables(layer)
+        if hasattr(layer, "layers"):
+            slots |= keras_name_map(layer)
+        else:
+            slots |= {
+                f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
+                for index, variable in enumerate(layer.weights)
+            }
     return slots
 
 
@@ -262,27 +269,8 @@ def take_backbone(backbone: keras.Model, path: str | os.PathLike, layer: str) ->
         trained = keras.models.load_model(path, compile=False).get_layer(layer)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a detector of a training ({error}).") from error
-    tensors = {name: np.asarray(slot.variable) for name, slot in _nested(trained).items()}
-    _fill(backbone.name, _nested(backbone), tensors, (), str(path))
-
-
-def _nested(backbone: keras.Model) -> dict[str, Slot]:
-    """The variables of the layers within and of the networks within, by name; as they are."""
-    slots: dict[str, Slot] = {}
-    for layer in backbone.layers:
-        if inner := getattr(layer, "layers", None):
-            for own in inner:
-                slots |= _variables(own)
-        else:
-            slots |= _variables(layer)
-    return slots
-
-
-def _variables(layer: keras.Layer) -> dict[str, Slot]:
-    return {
-        f"{layer.name}/{index}": Slot(variable, tuple(range(len(variable.shape))))
-        for index, variable in enumerate(layer.weights)
-    }
+    tensors = {name: np.asarray(slot.variable) for name, slot in keras_name_map(trained).items()}
+    _fill(backbone.name, keras_name_map(backbone), tensors, (), str(path))
 
 
 def save_backbone(backbone: keras.Model, path: str | os.PathLike) -> None:
