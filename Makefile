@@ -5,7 +5,7 @@ CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmark
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 
-.PHONY: demo web test test-pages test-slow test-torch test-engines prism flink-jar lint lock clean
+.PHONY: demo web test test-browser test-pages test-slow test-torch test-engines prism flink-jar lint lock clean
 
 # Everything else starts from an environment that is exactly the lock file's.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -27,6 +27,11 @@ web: $(VENV)/.installed
 SIDE_BY_SIDE := --numprocesses logical --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+# By itself: beside other tests Chromium now and then drives its processes into an endless loop. A
+# test that is stuck ends them all, and the processor time of each browser process is limited.
+test-browser: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "browser and not slow" --timeout=300 --timeout-method=thread
 
 # PyTorch is no part of the environment; only the tests that compare with it install it.
 $(VENV)/.torch: $(VENV)/.installed
