@@ -99,7 +99,7 @@ def main() -> None:
     )
     print(
         f"training: {statistics.median(watch.steps):.2f} s a step of {config.batch_size} clips, "
-        f"{1000 * statistics.median(watch.waits):.1f} ms of waiting, a share of {100 * waiting:.2f} %"
+        f"{1000 * statistics.median(watch.waits):.1f} ms of waiting, {100 * waiting:.2f} % of all"
     )
 
 
