@@ -34,8 +34,8 @@ def read_frames(
     a kind that FFmpeg cannot turn into RGB.
     """
     if info.is_still:
-        image = read_still(info.path)
-        yield from (image for _ in indices)
+        still = read_still(info.path)
+        yield from [still] * len(indices)
         return
     done = 0
     threads = threads if info.timed else 1  # without times no horizon is known
