@@ -109,10 +109,10 @@ def test_of_a_phone_s_photo_the_first_picture_is_read(tmp_path, photo):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp"])
-def test_a_verdict_is_given_on_no_picture(tmp_path, photo, suffix):
+def test_a_verdict_is_given_on_no_picture(tmp_path, photo, suffix, extractor):
     photo.save(tmp_path / f"photo.{suffix}")
     with pytest.raises(VideoError, match="not a video that FFmpeg can open") as refused:
-        probe(str(tmp_path / f"photo.{suffix}"))
+        extractor.open(str(tmp_path / f"photo.{suffix}"))
     assert refused.value.reason == "unreadable"
 
 
