@@ -1,11 +1,12 @@
 """Throughput of the training input pipeline, and whether a training step ever waits for it.
 
-python benchmarks/input_pipeline.py DATA [--fakes both] [--steps 6]
+python benchmarks/input_pipeline.py DATA [--fakes both] [--backbone resnext50_32x4d] [--steps 6]
 
 DATA: shards from `dfdetect preprocess`, of 224 px for numbers that compare with docs/. Clips a
-second that the pipeline makes with every core to itself, against the clips that resnext50_32x4d
-can look at a second (inference of the same clips); then, in a training with the same settings, the
-share of a step's time that it waits for its clips.
+second that the pipeline makes with every core to itself, with H.264 among the augmentations and
+without, by turns; against the clips that the backbone can look at a second (inference of the same
+clips); then, in a training with the same settings, the share of a step's time that it waits for
+its clips.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--fakes", default="both", choices=("dataset", "self-blend", "both"))
+    parser.add_argument("--backbone", default="resnext50_32x4d")
     parser.add_argument("--steps", type=int, default=6)
     args = parser.parse_args()
 
@@ -35,13 +37,14 @@ def main() -> None:
 
     from pipelines.shards.open import ClipDataset
     from trainer.config import TrainConfig
+    from trainer.input import augment
     from trainer.input.sampling import TrainingClips
     from trainer.model.backbones import BACKBONE
     from trainer.model.detector import build_model
     from trainer.training.losses import compile_model
     from trainer.training.optimizer import make_optimizer
 
-    config = TrainConfig(batch_size=2, fakes=args.fakes)
+    config = TrainConfig(batch_size=2, fakes=args.fakes, backbone=args.backbone)
     dataset = ClipDataset.open(args.data)
     clips = TrainingClips(dataset, config)
     crops = dataset.config
@@ -49,7 +52,14 @@ def main() -> None:
     optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), 1000)
     compile_model(model, optimizer, config.frame_loss_weight)
 
-    made, inputs = _made(clips)
+    share, rounds = augment.H264_SHARE, []
+    for _ in range(3):
+        made, inputs = _made(clips)
+        augment.H264_SHARE = 0.0  # read where the pipeline is built
+        rounds.append((made, _made(clips)[0]))
+        augment.H264_SHARE = share
+    made, plain = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+    ratios = [one / other for one, other in rounds]
     look = tf.function(lambda: model(inputs, training=False)["logit"])
     look()
     looked = _rate(lambda: look().numpy(), config.batch_size, rounds=5)
@@ -78,14 +88,18 @@ def main() -> None:
         shuffle=False,
         callbacks=[watch],
     )
-    share = sum(watch.waits) / (sum(watch.waits) + sum(watch.steps))
+    waiting = sum(watch.waits) / (sum(watch.waits) + sum(watch.steps))
     print(
         f"{crops.frames_per_clip} frames of {crops.crop_size} px, --fakes {args.fakes}: "
         f"{made:.1f} clips/s made, {looked:.2f} looked at, ratio {made / looked:.1f}"
     )
     print(
+        f"without H.264 {plain:.1f} clips/s; with it {statistics.median(ratios):.2f} times as many "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+    print(
         f"training: {statistics.median(watch.steps):.2f} s a step of {config.batch_size} clips, "
-        f"{1000 * statistics.median(watch.waits):.1f} ms of waiting, a share of {100 * share:.2f} %"
+        f"{1000 * statistics.median(watch.waits):.1f} ms of waiting, {100 * waiting:.2f} % of all"
     )
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from pipelines.datasets.face_images import IMAGES
-from pipelines.datasets.scan import walk
+from pipelines.datasets.scan import is_picture, walk
 from serving.predict.inputs import natural
 
 FPS = 25
@@ -39,7 +38,7 @@ def convert(folder: Path) -> int:
     """How many videos were made."""
     made = 0
     for below, names in walk(folder):
-        images = [name for name in names if Path(name).suffix.lower() in IMAGES]
+        images = [name for name in names if is_picture(name)]
         video = (folder / below).with_name(f"{Path(below).name}.mkv")
         if below and images and not video.exists():
             write_video([folder / below / name for name in sorted(images, key=natural)], video)

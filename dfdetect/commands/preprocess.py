@@ -16,7 +16,9 @@ from pipelines.flags import add_flags
 def main(argv: list[str]) -> int:
     parser = make_job_parser("preprocess", "Raw dataset videos to face-clip TFRecord shards.")
     parser.add_argument(
-        "--input", required=True, help="a data set's folder or CSV file; also gs://"
+        "--input",
+        required=True,
+        help="a data set's folder or CSV file, of videos or still pictures; also gs://",
     )
     parser.add_argument("--output", required=True, help="folder for the shards")
     add_flags(parser.add_argument_group("what to take and how to run"), PreprocessSettings)

@@ -63,6 +63,8 @@ class FaceStep(beam.DoFn):
     # Whether faces are the same to the last bit everywhere. A model in the same process would
     # be slower for it.
     reproducible = False
+    # Whether a picture is a video of one frame. No verdict rests on one.
+    stills = False
 
     def __init__(self, config: PreprocessConfig, threads: int, time_limit_s: float):
         self._config, self._threads, self._time_limit_s = config, threads, time_limit_s
@@ -76,7 +78,10 @@ class FaceStep(beam.DoFn):
             if self.reproducible or self._threads == 1:
                 compute_reproducibly()
             return FaceExtractor(
-                self._config, threads=self._threads, time_limit_s=self._time_limit_s
+                self._config,
+                threads=self._threads,
+                time_limit_s=self._time_limit_s,
+                stills=self.stills,
             )
 
         self._extractor = self._shared.acquire(load)
@@ -93,6 +98,7 @@ class ExtractFaces(FaceStep):
     """
 
     reproducible = True
+    stills = True
 
     def __init__(
         self,

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pipelines.blends.canvas import Aligned, align, face_side
@@ -21,9 +20,8 @@ from pipelines.blends.motion import Film, hand_held, moved
 from pipelines.clip import REAL, Reject, Video, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.datasets import ADAPTERS, Dataset, DatasetError, find_videos
-from pipelines.datasets.base import NoVideosError
-from pipelines.datasets.face_images import IMAGES
-from pipelines.datasets.scan import stem, video_files, walk
+from pipelines.datasets.base import PICTURE_SUFFIXES, NoVideosError
+from pipelines.datasets.scan import picture_files, stem, video_files
 from pipelines.faces.detect import FaceDetector, shrink
 from pipelines.faces.follow import detect_through
 from pipelines.faces.track import fill_gaps, link, smooth_landmarks
@@ -45,8 +43,8 @@ DATASET = "blends"
 class Footage:
     """A stretch of a video, or a picture, with the face in it.
 
-    frames: (N,) indices of the frames; none of a picture. landmarks: (N, 5, 2) float32 px, of a
-    picture (1, 5, 2); zeros where the face is not seen. size: (W, H) px. fps: 0 of a picture.
+    frames: (N,) indices of the frames. landmarks: (N, 5, 2) float32 px; zeros where the face is
+    not seen. size: (W, H) px. fps: 0 of a picture, whose N is 1.
     """
 
     video: Video
@@ -57,7 +55,7 @@ class Footage:
 
     @property
     def is_still(self) -> bool:
-        return not len(self.frames)
+        return not self.fps
 
     @property
     def face_px(self) -> float:
@@ -67,10 +65,8 @@ class Footage:
 
     def images(self, every: int = 1) -> Iterator[np.ndarray]:
         """The frames, or every second, ...: each (H, W, 3) uint8 RGB. Raises VideoError."""
-        if self.is_still:
-            yield read_picture(self.video.uri)
-            return
-        frames = read_frames(probe(self.video.uri), self.frames[::every].tolist(), threads=1)
+        info = probe(self.video.uri, stills=True)
+        frames = read_frames(info, self.frames[::every].tolist(), threads=1)
         with contextlib.closing(frames):
             yield from _sound(self.video.uri, frames)
 
@@ -132,15 +128,10 @@ def real_videos(root: Path, seed: int = 0) -> tuple[list[Video], list[Reject]]:
 
 
 def _folder(root: Path) -> Dataset:
-    pictures = [
-        f"{below}/{name}" if below else name
-        for below, names in walk(root)
-        for name in names
-        if name.lower().endswith(IMAGES) and not name.startswith(".")
-    ]
-    files = sorted([*video_files(root), *pictures])
+    files = sorted([*video_files(root), *picture_files(root)])
     if not files:
-        raise NoVideosError(f"{root}: no video and no picture there ({', '.join(IMAGES)}).")
+        expected = ", ".join(PICTURE_SUFFIXES)
+        raise NoVideosError(f"{root}: no video and no picture there ({expected}).")
     stems = [stem(file) for file in files]
     names = stems if len(set(stems)) == len(stems) else files
     videos = [
@@ -150,26 +141,14 @@ def _folder(root: Path) -> Dataset:
     return Dataset(DATASET, tuple(videos))
 
 
-def read_picture(path: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, reduced to the largest size that is taken. Raises VideoError."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise VideoError("unreadable", "decode", f"{path}: {error.strerror}.") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
-        raise VideoError("unreadable", "decode", f"{path}: not a picture that can be read.")
-    return shrink(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), LONG_SIDE_PX)
-
-
 def look(video: Video, detector: FaceDetector, rng: np.random.Generator, seconds: float) -> Footage:
     """Finds the face of a picture, or of a stretch of a video, drawn at random. Raises VideoError:
     "no_face" where there is none that stays."""
-    if video.uri.lower().endswith(IMAGES):
-        image = read_picture(video.uri)
-        landmarks = _follow(video.uri, [image], detector)
-        return Footage(video, np.empty(0, int), landmarks, image.shape[1::-1], 0.0)
-    info = probe(video.uri)
+    info = probe(video.uri, stills=True)
+    if info.is_still:
+        images = list(_sound(video.uri, read_frames(info, [0])))
+        landmarks = _follow(video.uri, images, detector)
+        return Footage(video, np.zeros(1, int), landmarks, images[0].shape[1::-1], 0.0)
     every = max(1, math.ceil(info.fps / MAX_FPS))
     fps = info.fps / every
     count = max(MIN_FRAMES, round(seconds * fps))

@@ -41,6 +41,8 @@ SUFFIXES = {
 }
 GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it beside what it made
 VIDEO_SUFFIXES = tuple(dict.fromkeys(" ".join(SUFFIXES.values()).split()))
+# Of the pictures in pipelines/video/still.py: videos of one frame, to train on.
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 
 
 class DatasetError(ValueError):

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.datasets.lists import first_few
-from pipelines.datasets.scan import walk
+from pipelines.datasets.scan import is_picture, walk
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".rar")
 
 
@@ -22,7 +21,7 @@ def instead_of_videos(root: Path, folders: Iterable[str]) -> str:
     archives: list[str] = []
     for folder in folders:
         for below, names in walk(root, folder):
-            has_images = any(os.path.splitext(name)[1].lower() in IMAGES for name in names)
+            has_images = any(map(is_picture, names))
             if has_images and not (root / f"{below}.mkv").exists():
                 images.append(f"{below or '.'}/")
             archives += [

@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.clip import Reject, Video
-from pipelines.datasets.base import VIDEO_SUFFIXES, DatasetError, NoVideosError
+from pipelines.datasets.base import (
+    PICTURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    DatasetError,
+    NoVideosError,
+)
 from pipelines.datasets.lists import first_few
 
 # What systems leave beside people's files, by name: macOS's AppleDouble companions, which carry
@@ -51,17 +56,38 @@ def _refuse(error: OSError) -> None:
 
 def is_video(name: str) -> bool:
     """Whether the file's suffix, in any letter case, is that of a video, and it is no litter."""
+    return _has_suffix(name, VIDEO_SUFFIXES)
+
+
+def is_picture(name: str) -> bool:
+    """As `is_video`, of still pictures."""
+    return _has_suffix(name, PICTURE_SUFFIXES)
+
+
+def _has_suffix(name: str, suffixes: Sequence[str]) -> bool:
     is_companion = os.path.basename(name).startswith(COMPANION)
-    return not is_companion and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+    return not is_companion and os.path.splitext(name)[1].lower() in suffixes
 
 
 def video_files(root: Path, folder: str = "") -> list[str]:
     """The video files under `folder`, at any depth, as sorted paths below `root`."""
+    return _files(root, folder, is_video)
+
+
+def picture_files(root: Path, folder: str = "") -> list[str]:
+    """As `video_files`, of still pictures, without those that are named as a video beside them,
+    whose covers they are."""
+    videos = {os.path.splitext(file)[0] for file in video_files(root, folder)}
+    pictures = _files(root, folder, is_picture)
+    return [file for file in pictures if os.path.splitext(file)[0] not in videos]
+
+
+def _files(root: Path, folder: str, wanted: Callable[[str], bool]) -> list[str]:
     return sorted(
         f"{below}/{name}" if below else name
         for below, names in walk(root, folder)
         for name in names
-        if is_video(name)
+        if wanted(name)
     )
 
 

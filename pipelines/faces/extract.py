@@ -50,7 +50,8 @@ class FaceExtractor:
     """Finds, tracks, aligns and crops the faces of videos. Keep one per process.
 
     threads: for decoding, and for finding faces; 0 for about one per core. time_limit_s: how long
-    the decoder may keep us waiting for one video.
+    the decoder may keep us waiting for one video. stills: whether pictures are taken, too, as
+    videos of one frame.
     """
 
     def __init__(
@@ -60,15 +61,16 @@ class FaceExtractor:
         *,
         threads: int = 0,
         time_limit_s: float = DECODE_LIMIT_S,
+        stills: bool = False,
     ):
         self.config = config
         self._detector = detector or MtcnnDetector(config.min_face, threads)
-        self._threads, self._time_limit_s = threads, time_limit_s
+        self._threads, self._time_limit_s, self._stills = threads, time_limit_s, stills
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), "moments")
 
     def open(self, path: str) -> ProbedVideo:
         """Reads the packets of a local video file. Raises VideoError."""
-        with self._in_time(path, (probe(p) for p in (path,))) as probed:
+        with self._in_time(path, (probe(p, self._stills) for p in (path,))) as probed:
             return ProbedVideo(self, next(probed))
 
     def extract(self, path: str) -> list[Clip]:

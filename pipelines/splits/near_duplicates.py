@@ -36,7 +36,7 @@ def frame_hash(image: np.ndarray) -> int | None:
 
 def video_hashes(path: str) -> list[int]:
     """The hashes of FRAMES frames spread over a local video. Raises VideoError as `probe` does."""
-    info = probe(path)
+    info = probe(path, stills=True)
     (indices,) = sample_clips(info.times_s, 1, FRAMES, 1, "uniform")
     hashes = (
         frame_hash(image) for image in read_frames(info, indices.tolist()) if image is not None

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from pipelines.video.picture import picture, pixel_aspect
 from pipelines.video.probe import INDEXED, VideoInfo, demux, open_video, video_error
+from pipelines.video.still import read_still
 
 # Decoders that look at `skip_frame` for every packet; others (AV1) only once, at the first.
 SKIPPING = ("h264", "hevc", "mpeg4")
@@ -32,6 +33,10 @@ def read_frames(
     Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
     a kind that FFmpeg cannot turn into RGB.
     """
+    if info.is_still:
+        still = read_still(info.path)
+        yield from [still] * len(indices)
+        return
     done = 0
     threads = threads if info.timed else 1  # without times no horizon is known
     try:

@@ -42,6 +42,14 @@ def wide_colours(transfer: int, primaries: int) -> str:
     return f"wide gamut ({WIDE_GAMUTS[primaries]})" if primaries in WIDE_GAMUTS else ""
 
 
+def refused_size(width: int, height: int) -> str:
+    """What is wrong with a picture of this size, for a sentence; "" of one that is read."""
+    if max(width, height) <= MAX_SIDE_PX and width * height <= MAX_PIXELS and width and height:
+        return ""
+    limits = f"sides of 1 to {MAX_SIDE_PX} px and up to {MAX_PIXELS / 1e6:.0f} Mpx are read"
+    return f"{width}x{height} px; {limits}"
+
+
 def pixel_aspect(ratio: float | None) -> float:
     """A pixel's width by its height from what a file says of it: 1.0 for square or nonsense."""
     if not ratio or abs(ratio - 1) <= SQUARE_WITHIN:
@@ -89,7 +97,14 @@ def oriented(image: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV (18.1) lists no side data with a kind that it does not know, as the EXIF that
+        # FFmpeg 8 hands on from Motion JPEG. It still tells how the matrix turns the picture.
+        angle = np.deg2rad(frame.rotation)  # against the clock
+        cos, sin = (round(float(value)) for value in (np.cos(angle), np.sin(angle)))
+        return np.array([cos, -sin, 0, sin, cos, 0, 0, 0, 1], np.int32)
     return None if data is None else np.frombuffer(data, np.int32)
 
 

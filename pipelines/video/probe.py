@@ -13,7 +13,14 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
-from pipelines.video.picture import MAX_PIXELS, MAX_SIDE_PX, pixel_aspect, square_size, wide_colours
+from pipelines.video.picture import (
+    MAX_PIXELS,
+    pixel_aspect,
+    refused_size,
+    square_size,
+    wide_colours,
+)
+from pipelines.video.still import FORMATS, may_be_still, probe_still
 
 # Nine hours at 60 frames a second.
 MAX_FRAMES = 2_000_000
@@ -36,10 +43,11 @@ INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 class VideoInfo:
     """What demultiplexing a file tells, before a frame is decoded.
 
-    container: FFmpeg's name of the container's format.
+    container: FFmpeg's name of the container's format; of a still picture Pillow's of its own.
     stream: index of the video stream that is judged.
     width, height: px as coded, before any rotation.
     aspect: a pixel's width by its height; 1.0 for square ones.
+    fps: frames a second; 0 of a still picture.
     pts: presentation times of all frames, sorted, in units of time_base seconds.
     keyframes: those among them that a seek leads to; none where the container has no such index.
     horizons: for each of pts the last to be shown of what is decoded up to that frame. Damage to
@@ -68,6 +76,11 @@ class VideoInfo:
     @property
     def frames(self) -> int:
         return len(self.pts)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it is a picture, a video of one frame."""
+        return self.container in FORMATS
 
     @functools.cached_property
     def times_s(self) -> np.ndarray:
@@ -226,9 +239,8 @@ def _ready(stream, path: str, threads: int):
         what = "nothing near its beginning tells how large its picture is: it lacks a keyframe"
         advice = "or is scrambled. Record it again, or cut it to begin with a keyframe"
         raise video_error("unreadable", path, f"{what}, {advice}")
-    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS or min(width, height) < 1:
-        limits = f"sides of 1 to {MAX_SIDE_PX} px and up to {MAX_PIXELS / 1e6:.0f} Mpx are read"
-        raise video_error("unreadable", path, f"a frame is {width}x{height} px; {limits}")
+    if refused := refused_size(width, height):
+        raise video_error("unreadable", path, f"a frame is {refused}")
     context.options = {"max_pixels": str(MAX_PIXELS)}  # the header is not all that names a size
     context.thread_type = "AUTO"
     context.thread_count = threads
@@ -245,12 +257,39 @@ def demux(container, *streams) -> Iterator[av.Packet]:
         return
 
 
-def probe(path: str) -> VideoInfo:
+def probe(path: str, stills: bool = False) -> VideoInfo:
     """Reads a file's packets without decoding them.
+
+    stills: whether a picture will do. A verdict rests on the frames of a video, so it is for
+    training data alone.
 
     Raises VideoError: unreadable, unsupported where no decoder is known, no_video_stream, or
     truncated where more than a tenth of the frames that its header promises are not there.
     """
+    try:
+        return _probe_video(path)
+    except VideoError as error:
+        if not stills or error.reason != "unreadable" or not may_be_still(path):
+            raise
+    kind, width, height = probe_still(path)
+    return VideoInfo(
+        path=path,
+        container=kind,
+        stream=0,
+        codec=kind,
+        width=width,
+        height=height,
+        aspect=1.0,
+        fps=0.0,
+        time_base=1.0,
+        pts=(0,),
+        keyframes=(),
+        horizons=(0,),
+        timed=False,
+    )
+
+
+def _probe_video(path: str) -> VideoInfo:
     with open_video(path) as (container, stream):
         packets = _packets(container, stream, path)
         rate = float(stream.average_rate or stream.guessed_rate or 0)

@@ -83,6 +83,24 @@ def write_pretrained(path: Path) -> None:
     save_file({name: np.ones(slot.shape, np.float32) for name, slot in slots.items()}, path)
 
 
+def write_pictures(root: Path, videos: Path) -> None:
+    """A frame of each video of the sample set."""
+    from PIL import Image
+
+    from pipelines.clip import LABEL_NAMES, REAL
+    from pipelines.datasets import find_videos
+    from pipelines.video.decode import read_frames
+    from pipelines.video.probe import probe
+
+    (dataset,) = find_videos(videos)
+    for video in dataset.videos:
+        (image,) = read_frames(probe(video.uri), [0])
+        folder = root / LABEL_NAMES[video.label]
+        folder.mkdir(parents=True, exist_ok=True)
+        method = "" if video.label == REAL else f"_{video.method}"
+        Image.fromarray(image).save(folder / f"{Path(video.uri).stem}{method}.jpg")
+
+
 def test_the_pages_show_each_command_at_least_once():
     shown = {argv[0] for argv in commands()}
     assert shown == set(COMMANDS) - {"demo"}
@@ -92,6 +110,7 @@ def test_the_pages_show_each_command_at_least_once():
 def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(sample, "DATASET")
+    write_pictures(Path("PICTURES"), sample)
     shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
     write_pretrained(Path("resnext50_32x4d.safetensors"))
     servers: dict[str, subprocess.Popen] = {}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from dfdetect.__main__ import main
@@ -500,6 +501,31 @@ def test_wrong_usage_exits_2_and_writes_nothing(extra, message, own_folder, tmp_
         main(["preprocess", "--input", str(own_folder), "--output", str(out), *extra])
     assert caught.value.code == 2 and message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_pictures_become_clips_of_one_frame_and_bad_ones_rejects(tmp_path, astronaut):
+    face, root = Image.fromarray(astronaut), tmp_path / "pictures"
+    for folder in ("real", "fake"):
+        (root / folder).mkdir(parents=True)
+    face.save(root / "real" / "upright.png")
+    lying = Image.Exif()
+    lying[0x0112] = 6  # shown turned by a quarter, clockwise
+    face.rotate(90).save(root / "real" / "lying.jpg", exif=lying, quality=95)
+    face.save(root / "fake" / "upright_x.webp")
+    (root / "fake" / "torn.jpg").write_bytes((root / "real" / "lying.jpg").read_bytes()[:3000])
+    Image.new("RGB", (99, 99)).save(root / "fake" / "wall.bmp")
+    out = tmp_path / "data"
+    flags = ["--split-fractions", "1,0,0", "--audit-duplicates"]
+    assert main(["preprocess", "--input", str(root), "--output", str(out), *FLAGS, *flags]) == 0
+    clips = {video.id: clip for video, clip in read_clips(out, "train")}
+    assert {len(clip.images) for clip in clips.values()} == {1}
+    upright, turned = clips["real/upright.png"], clips["real/lying.jpg"]
+    np.testing.assert_allclose(turned.landmarks, upright.landmarks, atol=2)
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+    assert [(line["video"], line["reason"]) for line in rejects] == [
+        ("folder/fake/torn.jpg", "unreadable"),
+        ("folder/fake/wall.bmp", "no_face"),
+    ]
 
 
 def test_an_input_that_is_no_data_set_says_what_was_found_and_expected(tmp_path, capsys):

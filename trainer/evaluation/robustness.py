@@ -18,14 +18,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from pipelines.video.h264 import x264_options
+from pipelines.video.h264 import through_h264
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,31 +91,11 @@ def contrast(clip: np.ndarray, gain: float, random: np.random.Generator) -> np.n
 
 
 def h264(clip: np.ndarray, crf: float, random: np.random.Generator) -> np.ndarray:
-    """The frames through H.264 as one video, in order: libx264 as FFmpeg sets it by default
-    (preset medium, yuv420p) at a constant rate factor, decoded by FFmpeg.
+    """The frames through H.264, with libx264 as FFmpeg sets it by default (preset medium).
 
-    FaceForensics++ was made so from whole frames, its c23 and c40 at these rate factors. At 25
-    frames a second, whatever the crops' distance in time.
+    FaceForensics++ was made so from whole frames, its c23 and c40 at these rate factors.
     """
-    frames, height, width = clip.shape[:3]
-    # Half the colours' resolution needs even sides.
-    even = np.pad(clip, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = even.shape[2], even.shape[1], "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-    encoder.options = x264_options(crf)
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1  # the clips of a batch have a thread each already
-    packets = [
-        packet
-        for frame in (*(av.VideoFrame.from_ndarray(f, format="rgb24") for f in even), None)
-        for packet in encoder.encode(frame)
-    ]
-    decoded = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
-    if len(decoded) != frames:
-        raise RuntimeError(f"H.264 gave {len(decoded)} frames for {frames}.")
-    back = np.stack([frame.to_ndarray(format="rgb24") for frame in decoded])
-    return back[:, :height, :width]
+    return through_h264(clip, crf)
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import ADAPTERS, DatasetError, find_videos
-from pipelines.datasets.scan import is_video
+from pipelines.datasets.scan import is_picture, is_video
 
 # Folders of every data set, as published, passed on, and mistaken.
 FOLDERS = (
@@ -126,7 +126,9 @@ def test_every_video_file_is_read_or_rejected_or_in_the_refusal(adapter, tree):
                 folder = Path(file).parent.relative_to(root).as_posix()
                 assert any(f" {name}/ (" in str(error) for name in (folder, folder.split("/")[0]))
             return
-    videos = Counter(video.uri for dataset in datasets for video in dataset.videos)
+    found = [video.uri for dataset in datasets for video in dataset.videos]
+    videos = Counter(filter(is_video, found))
+    assert all(is_picture(uri) for uri in found if uri not in videos)
     rejects = Counter(reject.uri for dataset in datasets for reject in dataset.rejects)
     assert videos.keys() | rejects.keys() == files
     assert set((videos + rejects).values()) == {1}

@@ -827,6 +827,35 @@ def test_each_real_video_is_a_person_of_its_own_and_each_fake_has_some(
         assert of_its_name in (None, *video.identities) or "_" in of_its_name
 
 
+def test_pictures_of_one_folder_are_of_one_person_and_others_of_their_own(tmp_path):
+    touch(
+        tmp_path,
+        *(
+            f"{folder}/{i}.png"
+            for folder in ("real/000", "real/p/001", "fake/000_001")
+            for i in "12"
+        ),
+        "real/ann.JPG",
+        "real/film.mp4",
+        "real/film.jpg",  # its cover
+        "real/._ann.jpg",
+        "fake/ann.webp",
+        "fake/Swap/001/1.png",
+    )
+    dataset = only(tmp_path)
+    assert people(dataset) == {
+        **{f"real/000/{i}.png": ("000",) for i in "12"},
+        **{f"real/p/001/{i}.png": ("001",) for i in "12"},
+        **{f"fake/000_001/{i}.png": ("000", "001") for i in "12"},
+        "real/ann.JPG": ("ann",),
+        "real/film.mp4": ("film",),
+        "fake/ann.webp": ("ann",),
+        "fake/Swap/001/1.png": ("001",),
+    }
+    (note,) = dataset.notes
+    assert "3 folders of pictures, first fake/000_001/ (2), are each taken to be of one" in note
+
+
 @pytest.mark.parametrize("names", [("Real", "FAKE"), ("REAL", "Fake")])
 def test_the_folders_names_are_read_in_any_letter_case(tmp_path, names):
     touch(tmp_path, f"{names[0]}/a.mp4", f"{names[1]}/a_b.mp4")

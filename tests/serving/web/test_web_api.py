@@ -477,7 +477,7 @@ def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
 def test_a_file_is_probed_once(extractor, small_config, sample, monkeypatch):
     probed = []
     probe = extract.probe
-    monkeypatch.setattr(extract, "probe", lambda path: (probed.append(path), probe(path))[1])
+    monkeypatch.setattr(extract, "probe", lambda *args: (probed.append(args[0]), probe(*args))[1])
     path = str(sorted(sample.rglob("*.mp4"))[0])
     video = extractor.open(path)
     assert video.metadata.frames == 16 and look_at_all(video, small_config)

@@ -255,21 +255,65 @@ def test_erase_leaves_the_rest_of_the_picture():
         assert 0.0 < changed < 0.4
 
 
-def test_recompression_at_lower_quality_costs_more():
+def test_jpeg_at_lower_quality_costs_more():
     clip = still_clip()
     changes = []
     for seed in seeds(12):
         quality = int(tf.random.stateless_uniform([], seed, 40, 101, tf.int32))
-        changed = np.abs(augment.recompress(clip, seed).numpy().astype(int) - clip.numpy()).mean()
+        changed = np.abs(augment.jpeg(clip, seed).numpy().astype(int) - clip.numpy()).mean()
         changes.append((quality, changed))
     changes.sort()
     assert changes[0][0] < 60 and changes[-1][0] > 85
     assert changes[0][1] > changes[-1][1] > 0
 
 
-def test_recompression_treats_all_frames_alike():
-    varied = augment.recompress(still_clip(), seeds(1)[0]).numpy()
+def test_jpeg_treats_all_frames_alike():
+    varied = augment.jpeg(still_clip(), seeds(1)[0]).numpy()
     np.testing.assert_array_equal(varied, np.repeat(varied[:1], FRAMES, axis=0))
+
+
+def test_h264_gives_the_same_bytes_from_many_threads_and_in_any_order():
+    clip = still_clip(frames=5, height=48, width=40)
+    numbers = tf.stack(seeds(24))
+    dataset = tf.data.Dataset.from_tensor_slices(numbers).map(
+        lambda seed: augment.h264(clip, seed), num_parallel_calls=8
+    )
+    assert dataset.element_spec == tf.TensorSpec(clip.shape, tf.uint8)
+    side_by_side = list(dataset.as_numpy_iterator())
+    one_by_one = [augment.h264(clip, seed).numpy() for seed in numbers[::-1]]
+    np.testing.assert_array_equal(side_by_side, one_by_one[::-1])
+    assert len({varied.tobytes() for varied in side_by_side}) > 20
+
+
+def test_h264_takes_detail_and_leaves_colour_and_place():
+    clip = still_clip(height=64, width=64).numpy().astype(int)
+    for seed in seeds(6):
+        varied = augment.h264(tf.constant(clip, tf.uint8), seed).numpy().astype(int)
+        assert 1 < np.abs(varied - clip).mean() < 20
+        assert detail(varied) < 0.95 * detail(clip)
+        np.testing.assert_allclose(varied.mean((0, 1, 2)), clip.mean((0, 1, 2)), atol=4)
+        shifts = [np.abs(np.roll(varied, s, 2) - clip)[:, :, 3:-3].mean() for s in (-1, 0, 1)]
+        assert np.argmin(shifts) == 1
+
+
+def test_frames_come_back_from_h264_in_their_order():
+    clip = np.stack([picture(seed=i, height=64, width=64) for i in range(5)])
+    varied = augment.h264(tf.constant(clip), seeds(1)[0]).numpy().astype(int)
+    distances = np.abs(varied[:, None] - clip[None]).mean(axis=(2, 3, 4))
+    np.testing.assert_array_equal(distances.argmin(axis=1), range(5))
+
+
+def test_some_clips_go_through_jpeg_some_through_h264_and_some_through_neither(monkeypatch):
+    monkeypatch.setattr(augment, "OPERATIONS", ())
+    clip = still_clip(frames=2, height=32, width=32)
+    number, untouched, alike = 400, 0, 0
+    vary = tf.function(lambda seed: augment.augment_clip(clip, face(2), seed))
+    for seed in seeds(number):
+        varied = vary(seed).numpy()
+        untouched += np.array_equal(varied, clip)
+        # JPEG does the same to both frames; H.264 codes the second by the first.
+        alike += np.array_equal(varied[0], varied[1]) and not np.array_equal(varied, clip)
+    assert abs(untouched / number - 0.5) < 0.1 and alike / number > 0.1
 
 
 def test_samples_at_the_pixels_are_the_pixels():
