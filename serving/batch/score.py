@@ -245,8 +245,8 @@ def print_summary(console: Console, output: str, info: dict[str, Any], seconds: 
                 f"{number} {verdict_words(what)}" for what, number in sorted(info[kind].items())
             )
             console.print(f"{kind}: {counted}", highlight=False)
-    if DEMO in info["verdicts"]:
-        console.print(DEMO_REASON, soft_wrap=True)
+        if DEMO in info[kind]:
+            console.print(DEMO_REASON, soft_wrap=True)
     if info["rejects"]:
         console.print(f"reasons: {storage.join(output, REJECTS_NAME)}", soft_wrap=True)
     computing = info["computing"]
