@@ -19,7 +19,7 @@ from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
 from serving.analysis.sentences import clock, fake_parts, looked_at
 from serving.analysis.timeline import SHAPES, timeline
-from serving.analysis.video_result import DEMO, DEMO_WORDS
+from serving.analysis.video_result import DEMO, DEMO_REASON, DEMO_WORDS
 
 WEB = Path(__file__).parents[1] / "web"
 STYLE = WEB / "static" / "style.css"
@@ -153,6 +153,8 @@ def _view(
     return {
         "document": document,
         "demo": demo,
+        "why_none": DEMO_REASON if demo else "",
+        "reasons": [reason for reason in document["reasons"] if reason != DEMO_REASON],
         "word": word,
         "tone": tone,
         "score": score_text(document["probability_fake"], document["thresholds"]),
