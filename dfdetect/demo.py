@@ -1,4 +1,4 @@
-"""The whole way on generated videos: from nothing to a served verdict."""
+"""The whole way on generated videos: from nothing to the answers of a served model."""
 
 from __future__ import annotations
 
