@@ -1,4 +1,4 @@
-"""The whole way on generated videos: from nothing to a served verdict."""
+"""The whole way on generated videos: from nothing to the answers of a served model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pipelines.faces.extract import FaceExtractor
 from pipelines.inspect import read_clips
 from pipelines.sample import NOTICE
 from pipelines.sample.generate import generate
+from serving.analysis.video_result import DEMO_REASON, verdict_words
 from serving.client import RestClient
 from serving.model_server.server import start_in_thread
 from serving.predict.predict import predict_video
@@ -85,8 +86,8 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> EvaluationRes
             for truth, path in _unseen(videos, data):
                 result = predict_video(str(path), extractor, model)
                 console.print(
-                    f"  truth {truth}: [bold]{result.verdict}[/bold], "
-                    f"P(fake) = {result.probability_fake:.2f}  {path}",
+                    f"  truth {truth}: score {result.probability_fake:.2f}, "
+                    f"[bold]{verdict_words(result.verdict)}[/bold]  {path}",
                     highlight=False,
                     soft_wrap=True,
                 )
@@ -94,6 +95,7 @@ def demo(output: Path, identities: int, epochs: int, seed: int) -> EvaluationRes
     console.print(f"report: {output / 'report.html'}   metrics: {output / 'metrics.json'}")
     console.print(f"model:  {version}")
     console.print(NOTICE)
+    console.print(DEMO_REASON)
     console.print(f"all done in {time.monotonic() - started:.0f} s")
     return evaluation.result
 

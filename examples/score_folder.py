@@ -11,6 +11,7 @@ from pathlib import Path
 from pipelines.clip import VideoError
 from pipelines.datasets.scan import uri, video_files
 from pipelines.faces.extract import FaceExtractor
+from serving.analysis.video_result import verdict_words
 from serving.client import InProcessModel
 from serving.predict.predict import predict_video
 
@@ -27,8 +28,8 @@ def score_folder(model_folder: Path, folder: Path) -> None:
         except VideoError as error:
             print(f"{'not judged':12}  {error.detail}")
             continue
-        score = "no score" if result.probability_fake is None else f"{result.probability_fake:.2f}"
-        print(f"{result.verdict:12}  P(fake) {score}  {video}")
+        score = "none" if result.probability_fake is None else f"{result.probability_fake:.2f}"
+        print(f"{verdict_words(result.verdict):12}  score {score}  {video}")
     print(f"{len(videos)} videos in {folder}, by {model.version()}")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,6 +169,20 @@ def exported(made_once, trained_run) -> Path:
     from trainer.exporting.export import export
 
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
+
+
+@pytest.fixture(scope="session")
+def exported_judge(made_once, trained_run) -> Path:
+    """The same as if its videos were not generated: `exported` gives no verdicts."""
+    from trainer.exporting.export import export
+
+    def make(out: Path) -> None:
+        run = shutil.copytree(trained_run, out / "run")
+        record = json.loads((run / "config.json").read_text())
+        (run / "config.json").write_text(json.dumps({**record, "sample_data": False}))
+        export(run, out)
+
+    return made_once("judges", make) / "dfdetect" / "1"
 
 
 @pytest.fixture(scope="session")

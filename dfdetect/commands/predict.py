@@ -10,7 +10,10 @@ from pipelines.flags import add_flags, from_flags
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("predict", "Verdicts on videos: FAKE, REAL, INCONCLUSIVE or NO_FACE.")
+    parser = make_parser(
+        "predict",
+        "Verdicts on videos: FAKE, REAL, INCONCLUSIVE or NO_FACE; a demo model gives none.",
+    )
     parser.add_argument(
         "videos",
         nargs="+",

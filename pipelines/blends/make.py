@@ -25,7 +25,7 @@ from pipelines.blends.methods import METHODS
 from pipelines.blends.settings import BlendSettings
 from pipelines.clip import FAKE, ORIGINAL, REAL, Reject, Video, VideoError
 from pipelines.datasets import write_manifest
-from pipelines.datasets.base import GENERATED
+from pipelines.datasets.base import GENERATED, generated_mark
 from pipelines.datasets.manifest import FOLDER_LIST
 from pipelines.errors import DfdetectError
 
@@ -96,8 +96,8 @@ def make_blends(
         lost = "".join(json.dumps(reject.to_line()) + "\n" for reject in sorted(rejects))
         (temporary / REJECTS_NAME).write_text(lost)
         (temporary / PAIRS_NAME).write_text("".join(lines))
-        if (root / GENERATED).is_file():  # what is made of generated people is generated, too
-            shutil.copyfile(root / GENERATED, temporary / GENERATED)
+        if mark := generated_mark(videos):  # what is made of generated people is generated, too
+            shutil.copyfile(mark, temporary / GENERATED)
         (temporary / FOLDER_LIST).write_bytes(write_manifest(made, temporary))
     return Made(
         dict(Counter(video.method for video in made if video.label == FAKE)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +44,13 @@ GENERATED = "sample-data.json"  # `dfdetect sample-data` leaves it beside what i
 VIDEO_SUFFIXES = tuple(dict.fromkeys(" ".join(SUFFIXES.values()).split()))
 # Of the pictures in pipelines/video/still.py: videos of one frame, to train on.
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
+
+
+def generated_mark(videos: Iterable[Video]) -> Path | None:
+    """The mark of what `dfdetect sample-data` made, of the first of these videos below one."""
+    folders = {os.path.dirname(video.uri) for video in videos if "://" not in video.uri}
+    above = {parent for folder in folders for parent in Path(folder, "x").absolute().parents}
+    return next((f / GENERATED for f in sorted(above) if (f / GENERATED).is_file()), None)
 
 
 class DatasetError(ValueError):

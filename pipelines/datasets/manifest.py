@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Video
-from pipelines.datasets.base import GENERATED, Dataset, DatasetError
+from pipelines.datasets.base import Dataset, DatasetError, generated_mark
 from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
 from pipelines.datasets.same_file import one_per_file
 from pipelines.datasets.scan import require_videos
@@ -60,7 +60,7 @@ def find(root: Path) -> Dataset:
         missing=tuple(sorted(missing)),
         rejects=tuple(twins),
         notes=notes,
-        generated=(root.parent / GENERATED).is_file(),
+        generated=generated_mark(videos) is not None,
     )
 
 

@@ -105,7 +105,7 @@ def analyse(
             on_look=pictures.add,
             on_moment=run.on_moment,
         )
-        judged = result(path, scanned, config.thresholds, version, faces.config, settings)
+        judged = result(path, scanned, config, version, settings)
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
         crops = pictures.crops.chosen(scanned.tracks, ranked)
         heat_maps = run.explained(model, [crop for _, _, crop in crops])

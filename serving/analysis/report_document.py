@@ -19,10 +19,6 @@ from serving.client import ModelConfig
 SCHEMA = "dfdetect-report/1"
 MAX_PEAKS = 5
 MAX_TRACKS = 16  # that are listed: of a film every shot may show new faces
-SAMPLE_MODEL = (
-    "This model was trained on a generated set, to try the system; what it says of real videos "
-    "means nothing."
-)
 LIMITS = (
     "Only faces are judged: an edit outside of faces is not seen.",
     "Sound is not analysed: a cloned voice is not noticed.",
@@ -33,6 +29,9 @@ LIMITS = (
     "Not every frame is looked at: an edit between two moments, or of a few seconds, may be "
     "missed.",
     "A score is evidence, not proof; never decide about a person by it alone.",
+)
+DEMO_LIMITS = (
+    "Anything about real people: a score of a demo model is no evidence for or against anyone.",
 )
 
 
@@ -55,6 +54,7 @@ class ReportInputs:
 def build(inputs: ReportInputs) -> dict[str, Any]:
     """The document."""
     result, thresholds = inputs.result, inputs.config.thresholds
+    demo = inputs.config.provenance.sample_data
     times_s = sorted({time for moment in inputs.sampled for time in moment})
     with_face = {time for seen in inputs.frames.values() for time in seen}
     listed = {track for _, track, _ in inputs.crops}
@@ -65,7 +65,8 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "probability_fake": result.probability_fake,
         "calibrated": thresholds.calibrated,
         "thresholds": {"real_below": thresholds.real_below, "fake_above": thresholds.fake_above},
-        "reliability": _reliability(result.probability_fake, inputs.config),
+        # What its score meant for generated videos tells nothing of this one.
+        "reliability": None if demo else _reliability(result.probability_fake, inputs.config),
         "reasons": list(_reasons(inputs)),
         "detail": result.detail,
         "frames_sampled": len(times_s),
@@ -92,7 +93,7 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "model": _model(result, inputs.config),
         "processing_s": dict(inputs.seconds),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "limits": list(LIMITS),
+        "limits": list(DEMO_LIMITS if demo else LIMITS),
     }
 
 
@@ -109,6 +110,7 @@ def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
         "version": version,
         "fingerprint": result.fingerprint,
         "trained_on": list(provenance.trained_on),
+        "sample_data": provenance.sample_data,
         "tested_on": list(provenance.tested_on),
         "false_alarm_rate": provenance.false_alarm_rate,
         "test_videos": provenance.test_videos,
@@ -125,16 +127,12 @@ def _reliability(score: float | None, config: ModelConfig) -> dict[str, Any] | N
 
 
 def _reasons(inputs: ReportInputs) -> Iterator[str]:
+    """What the verdict rests on or, of a demo model, first why there is none."""
     result, thresholds = inputs.result, inputs.config.thresholds
     if inputs.config.provenance.sample_data:
-        yield SAMPLE_MODEL
-    size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
-    if looked := result.coverage:
-        yield f"Moments with a usable face: {looked.moments_with_face} of {looked.moments}{size}."
-    if len(result.tracks) > 1:
-        listed = f" The {MAX_TRACKS} highest-scoring ones are listed."
-        more = listed if len(result.tracks) > MAX_TRACKS else ""
-        yield f"{len(result.tracks)} faces were followed; the highest-scoring one decides.{more}"
+        yield from (*result.reasons, *_seen(result, ""), *result.notes)
+        return
+    yield from _seen(result, "; the highest-scoring one decides")
     score = result.probability_fake
     if score is not None and any(track.probability_fake > score for track in result.tracks):
         yield "A face that scores higher is seen too small or too briefly to be called FAKE."
@@ -145,6 +143,16 @@ def _reasons(inputs: ReportInputs) -> Iterator[str]:
             f"The score lies between the two thresholds: up to {100 * thresholds.real_below:.3g} % "
             f"is REAL, {100 * thresholds.fake_above:.3g} % and more is FAKE."
         )
+
+
+def _seen(result: VideoResult, which_decides: str) -> Iterator[str]:
+    size = f"; median face {result.median_face_px:.0f} px" if result.median_face_px else ""
+    if looked := result.coverage:
+        yield f"Moments with a usable face: {looked.moments_with_face} of {looked.moments}{size}."
+    if len(result.tracks) > 1:
+        listed = f" The {MAX_TRACKS} highest-scoring ones are listed."
+        more = listed if len(result.tracks) > MAX_TRACKS else ""
+        yield f"{len(result.tracks)} faces were followed{which_decides}.{more}"
 
 
 def _tracks(inputs: ReportInputs, times_s: Sequence[float]) -> Iterator[dict[str, Any]]:

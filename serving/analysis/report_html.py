@@ -19,18 +19,21 @@ from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
 from serving.analysis.sentences import clock, fake_parts, looked_at
 from serving.analysis.timeline import SHAPES, timeline
+from serving.analysis.video_result import DEMO, DEMO_REASON, DEMO_WORDS
 
 WEB = Path(__file__).parents[1] / "web"
 STYLE = WEB / "static" / "style.css"
 
-# Verdict -> (the words for it, the name of its icon and colour).
+# Verdict, or DEMO in place of it -> (the words for it, the name of its icon and colour).
 WORDS = {
     "FAKE": ("Likely FAKE", "fake"),
     "REAL": ("Likely REAL", "real"),
     "INCONCLUSIVE": ("INCONCLUSIVE", "unsure"),
     "NO_FACE": ("NOT ANALYSED: no face", "none"),
+    DEMO: (DEMO_WORDS, "none"),
 }
 KINDS = {"most": "Most suspicious", "least": "Least suspicious"}
+DEMO_KINDS = {"most": "Highest scores", "least": "Lowest scores"}
 UNCALIBRATED = (
     "Uncalibrated: this model's score was never compared with how many such videos are fake. "
     "It puts videos in an order; read no probability into it."
@@ -134,6 +137,7 @@ def _view(
             "expected one for each."
         )
     word, tone = WORDS[document["verdict"]]
+    demo = document["model"]["sample_data"]
     numbers = {track["track"]: number for number, track in enumerate(document["tracks"], 1)}
     faces = {
         face["n"]: FacePicture(
@@ -148,16 +152,19 @@ def _view(
     }
     return {
         "document": document,
+        "demo": demo,
+        "why_none": DEMO_REASON if demo else "",
+        "reasons": [reason for reason in document["reasons"] if reason != DEMO_REASON],
         "word": word,
         "tone": tone,
         "score": score_text(document["probability_fake"], document["thresholds"]),
         "parts": _parts(document),
         "coverage": _looked_at(document),
-        "meaning": _meaning(document),
+        "meaning": [] if demo else _meaning(document),
         "advice": _advice(document),
         "numbers": numbers,
         "faces": faces,
-        "extremes": _extremes(faces),
+        "extremes": _extremes(faces, DEMO_KINDS if demo else KINDS),
         "title": _title(document),
         "timeline": timeline(document) if document["tracks"] else None,
         "strip": [
@@ -166,7 +173,7 @@ def _view(
         ],
         "stamp": moment if _length_s(document) < TENTHS_UP_TO_S else clock,
         "words": WORDS,
-        "false_alarms": _false_alarms(document["model"]),
+        "false_alarms": "" if demo else _false_alarms(document["model"]),
     }
 
 
@@ -241,11 +248,13 @@ def _meaning(document: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _extremes(faces: Mapping[int, FacePicture]) -> list[tuple[str, list[FacePicture]]]:
+def _extremes(
+    faces: Mapping[int, FacePicture], titles: Mapping[str, str]
+) -> list[tuple[str, list[FacePicture]]]:
     """The most and the least suspicious crops, each kind with its title."""
     most = sorted((f for f in faces.values() if f.kind == "most"), key=lambda f: -f.probability)
     least = sorted((f for f in faces.values() if f.kind == "least"), key=lambda f: f.probability)
-    return [(KINDS[k], group) for k, group in (("most", most), ("least", least)) if group]
+    return [(titles[k], group) for k, group in (("most", most), ("least", least)) if group]
 
 
 def _false_alarms(model: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ from serving.analysis.video_result import (
     clip_score,
     judge,
 )
-from serving.client import BATCH, Prediction
+from serving.client import BATCH, ModelConfig, Prediction
 
 # Where there is no index to seek by, each pass decodes the file from its start.
 MAX_PASSES_UNINDEXED = 2
@@ -197,12 +197,12 @@ def scan(
 def result(
     path: str,
     scanned: ScannedVideo,
-    thresholds: Thresholds,
+    config: ModelConfig,
     model: str,
-    crops: PreprocessConfig,
     settings: ScanSettings,
 ) -> VideoResult:
-    """The verdict on a video that was scanned. model: its name and version.
+    """The verdict on a video that was scanned. config: what the model says of itself. model: its
+    name and version.
 
     Raises VideoError where the scan was stopped before its first pass was done, unless what it
     saw by then is FAKE.
@@ -210,9 +210,7 @@ def result(
     notes = scanned.notes
     if scanned.stopped:
         notes = (*notes, f"The rest was not looked at: {scanned.why}")
-    judged = judge(
-        path, scanned.scores, thresholds, model, crops, scanned.coverage, settings, notes
-    )
+    judged = judge(path, scanned.scores, config, model, scanned.coverage, settings, notes)
     if scanned.stopped and judged.verdict != Verdict.FAKE:
         raise VideoError(scanned.stopped, "decode", f"{path}: {scanned.why}")
     return judged

@@ -60,13 +60,13 @@ class Timeline:
     """duration_s: length of the axis. sampled: seconds of the frames that were looked at; of two
     that follow each other, at most longest_step_s apart. no_face: (start, end) in seconds of
     sampled parts in which no face was found; gaps: of those that were not looked at. bands: in
-    the order of the faces, then of time. ticks: seconds."""
+    the order of the faces, then of time. fake_above: where FAKE begins; None of a demo model,
+    for which it begins nowhere. ticks: seconds."""
 
     duration_s: float
     sampled: tuple[float, ...]
     longest_step_s: float
-    real_below: float
-    fake_above: float
+    fake_above: float | None
     lines: tuple[Line, ...]
     no_face: tuple[tuple[float, float], ...]
     gaps: tuple[tuple[float, float], ...]
@@ -91,7 +91,6 @@ class Timeline:
             "duration": self.duration_s,
             "sampled": self.sampled,
             "step": self.longest_step_s,
-            "realBelow": self.real_below,
             "fakeAbove": self.fake_above,
             "noFace": self.no_face,
             "gaps": self.gaps,
@@ -108,6 +107,7 @@ class Timeline:
 def timeline(document: Mapping[str, Any]) -> Timeline:
     """The timeline of a report document (`dfdetect-report/1`) that has a track."""
     tracks, coverage = document["tracks"], document["coverage"]
+    demo = document["model"]["sample_data"]
     seen = [
         {
             time: value
@@ -131,8 +131,7 @@ def timeline(document: Mapping[str, Any]) -> Timeline:
         duration_s=duration,
         sampled=tuple(sampled),
         longest_step_s=longest,
-        real_below=document["thresholds"]["real_below"],
-        fake_above=document["thresholds"]["fake_above"],
+        fake_above=None if demo else document["thresholds"]["fake_above"],
         lines=tuple(
             _line(number, tuple(_runs(sampled, own, longest)), duration, moment_of)
             for number, own in enumerate(seen, 1)

@@ -1,4 +1,5 @@
-"""The result of a video: the model's predictions on its clips, its face tracks, its verdict."""
+"""The result of a video: the model's predictions on its clips, its face tracks, its verdict, or
+that of a demo model none."""
 
 from __future__ import annotations
 
@@ -16,9 +17,7 @@ from pipelines.names import escape
 from pipelines.verdict import (
     ClipEvidence,
     Segment,
-    Thresholds,
     TrackVerdict,
-    Verdict,
     judge_tracks,
 )
 from serving.client import (
@@ -27,6 +26,15 @@ from serving.client import (
     ModelConfig,
     ModelServerError,
     Prediction,
+)
+
+# In place of a verdict, of a video and of each face, where the model was trained on the generated
+# set: what the rule makes of its score says nothing of anyone, so nobody is told.
+DEMO = "DEMO"
+DEMO_WORDS = "DEMO MODEL: no verdict"
+DEMO_REASON = (
+    "This model was trained on generated videos, to try the system. It cannot tell anything about "
+    "real people. For verdicts, use a model that was trained on real footage."
 )
 
 
@@ -76,11 +84,11 @@ class ClipScore:
 
 @dataclasses.dataclass(frozen=True)
 class TrackResult:
-    """The verdict on one face; times in seconds from the video's start. segments: where it is
-    FAKE, in order of time."""
+    """The verdict on one face; times in seconds from the video's start. verdict: as in VideoResult.
+    segments: where it is FAKE, in order of time."""
 
     track: int
-    verdict: Verdict
+    verdict: str
     probability_fake: float
     start_s: float
     end_s: float
@@ -106,12 +114,12 @@ class TrackResult:
 class VideoResult:
     """The verdict on a video. probability_fake, start_s and end_s are None without a face.
 
-    path: as text that can be printed and stored (`pipelines.names`). model: its name and version.
-    fingerprint: that of the preprocessing. frames_sampled: those that were looked at;
-    frames_with_face: those of them with any. median_face_px: of the track that decides, whose
-    number is `decides`. reasons: why there is too little for a verdict, if so. notes: what was done
-    to see the faces, where that was not the usual, and what was left out. coverage: what of the
-    video was looked at.
+    path: as text that can be printed and stored (`pipelines.names`). verdict: a Verdict, or DEMO
+    where a demo model saw a face. model: its name and version. fingerprint: that of the
+    preprocessing. frames_sampled: those that were looked at; frames_with_face: those of them with
+    any. median_face_px: of the track that decides, whose number is `decides`. reasons: why there
+    is too little for a verdict, if so. notes: what was done to see the faces, where that was not
+    the usual, and what was left out. coverage: what of the video was looked at.
     """
 
     path: str
@@ -140,6 +148,16 @@ class VideoResult:
     def segments(self) -> list[tuple[float, float]]:
         """(start, end) in seconds of where a face is FAKE, of all of them."""
         return [(part.start_s, part.end_s) for track in self.tracks for part in track.segments]
+
+    def without_verdict(self) -> VideoResult:
+        """The same by a demo model: scores stay, what the rule makes of them does not."""
+        tracks = (dataclasses.replace(t, verdict=DEMO, segments=()) for t in self.tracks)
+        return dataclasses.replace(
+            self,
+            verdict=DEMO if self.tracks else self.verdict,
+            tracks=tuple(tracks),
+            reasons=(DEMO_REASON,),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON."""
@@ -180,6 +198,11 @@ def by_one_version(model: Model, crops: PreprocessConfig) -> Iterator[tuple[Mode
         raise ModelServerError(f"{now} took over from {version} meanwhile. Ask once more.")
 
 
+def verdict_words(verdict: str) -> str:
+    """A verdict, or DEMO, as people are shown it in a line of text."""
+    return DEMO_WORDS if verdict == DEMO else str(verdict)
+
+
 def face_sizes(clip: Clip) -> np.ndarray:
     """(F,) float: the face box's shorter side in each frame with the face, px of the video."""
     boxes = clip.boxes[clip.has_crop]
@@ -204,42 +227,43 @@ def clip_score(clip: Clip, prediction: Prediction) -> ClipScore:
 def judge(
     path: str,
     scores: Sequence[ClipScore],
-    thresholds: Thresholds,
+    config: ModelConfig,
     model: str,
-    crops: PreprocessConfig,
     coverage: Coverage,
     settings: ScanSettings,
     notes: Sequence[str] = (),
 ) -> VideoResult:
     """The verdict on a video from all of its clips, in any order. No clips: NO_FACE.
 
-    model: its name and version. coverage: what was looked at, by these settings. notes: what was
-    left out.
+    config: what the model says of itself. model: its name and version. coverage: what was looked
+    at, by these settings. notes: what was left out.
     """
-    video = judge_tracks((score.evidence for score in scores), thresholds, coverage, settings)
+    evidence = (score.evidence for score in scores)
+    video = judge_tracks(evidence, config.thresholds, coverage, settings)
     any_face: dict[int, list[bool]] = {}  # in each clip, whether a frame holds any face
     for score in scores:
         pairs = zip(any_face.get(score.clip, score.has_face), score.has_face, strict=True)
         any_face[score.clip] = [before or now for before, now in pairs]
     deciding = video.deciding
-    return VideoResult(
+    result = VideoResult(
         path=escape(path),
         verdict=video.verdict,
         probability_fake=video.score,
         model=model,
-        fingerprint=crops.fingerprint,
+        fingerprint=config.preprocess.fingerprint,
         frames_sampled=coverage.frames,
         frames_with_face=sum(map(sum, any_face.values())),
         start_s=min((score.start_s for score in scores), default=None),
         end_s=max((score.end_s for score in scores), default=None),
         tracks=tuple(_track_result(track, scores) for track in video.tracks),
-        detail="" if scores else _no_face(crops),
+        detail="" if scores else _no_face(config.preprocess),
         decides=deciding.track if deciding else None,
         median_face_px=deciding.evidence.face_px if deciding else None,
         reasons=video.reasons,
         notes=tuple(dict.fromkeys([*(note for s in scores for note in s.notes), *notes])),
         coverage=coverage,
     )
+    return result.without_verdict() if config.provenance.sample_data else result
 
 
 def _no_face(crops: PreprocessConfig) -> str:

@@ -24,6 +24,7 @@ from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
 from pipelines.errors import JobError
 from pipelines.shards.layout import REJECTS_NAME
+from serving.analysis.video_result import DEMO, DEMO_REASON, verdict_words
 from serving.batch.scoring_model import open_model
 from serving.batch.settings import ScoreSettings
 from serving.batch.transforms import (
@@ -117,8 +118,7 @@ def build(
             model.address,
             settings.model_name,
             model.version,
-            config.preprocess,
-            config.thresholds,
+            config,
             scan,
             settings.threads or engine.worker_threads(options),
             settings.time_limit,
@@ -185,7 +185,9 @@ def _plan(
     """The tasks of the job, with what is left of earlier runs."""
     config = model.config
     scores = [MOMENTS_FORMAT, model.version, _identity(model.address), config.preprocess.to_dict()]
-    verdicts = [dataclasses.asdict(config.thresholds), scan.to_dict()]
+    verdicts: list[Any] = [dataclasses.asdict(config.thresholds), scan.to_dict()]
+    if config.provenance.sample_data:
+        verdicts.append(DEMO)  # earlier versions gave verdicts, which are not kept
     earlier = storage.listing(output, "scores-*.jsonl") if settings.update else []
     results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
     parts = storage.names(storage.join(output, PARTS), "*.json")
@@ -239,8 +241,12 @@ def print_summary(console: Console, output: str, info: dict[str, Any], seconds: 
     """What a job made: verdicts and rejects by kind, and how long it took."""
     for kind in ("verdicts", "rejects"):
         if info[kind]:
-            counted = ", ".join(f"{number} {what}" for what, number in sorted(info[kind].items()))
+            counted = ", ".join(
+                f"{number} {verdict_words(what)}" for what, number in sorted(info[kind].items())
+            )
             console.print(f"{kind}: {counted}", highlight=False)
+        if DEMO in info[kind]:
+            console.print(DEMO_REASON, soft_wrap=True)
     if info["rejects"]:
         console.print(f"reasons: {storage.join(output, REJECTS_NAME)}", soft_wrap=True)
     computing = info["computing"]

@@ -30,17 +30,15 @@ from pipelines.beam.transforms import (
     local_video,
 )
 from pipelines.clip import Look, Reject, VideoError
-from pipelines.config import PreprocessConfig
 from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from pipelines.shards.layout import shard_of
-from pipelines.verdict import Thresholds
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
 from serving.analysis.scan import ScoredMoment, result, scan, sha256_of
 from serving.analysis.video_result import Predictor, VideoResult
 from serving.batch.scoring_model import open_patiently
-from serving.client import Clips, Prediction
+from serving.client import Clips, ModelConfig, Prediction
 
 INFO_NAME = "scores_info.json"  # written last: its presence marks a finished job
 MOMENTS = "moments"  # folder of the scored moments of videos
@@ -153,16 +151,15 @@ class ScoreVideos(FaceStep):
         model: str,
         model_name: str,
         version: str,
-        config: PreprocessConfig,
-        thresholds: Thresholds,
+        config: ModelConfig,
         settings: ScanSettings,
         threads: int,
         time_limit_s: float,
     ):
-        super().__init__(config, threads, time_limit_s)
+        super().__init__(config.preprocess, threads, time_limit_s)
         self._output, self._version = output, version
         self._address = model, model_name
-        self._thresholds, self._settings = thresholds, settings
+        self._model_config, self._settings = config, settings
         self._shared_model = Shared()
 
     def setup(self) -> None:
@@ -200,8 +197,8 @@ class ScoreVideos(FaceStep):
             scanned = scan(
                 _WatchedVideo(video, watch),
                 _WatchedModel(self._model, watch),
-                self._config,
-                self._thresholds,
+                self._model_config.preprocess,
+                self._model_config.thresholds,
                 self._settings,
                 content,
                 known=known,
@@ -210,9 +207,7 @@ class ScoreVideos(FaceStep):
         known |= {moment.moment: moment for moment in scanned.moments}
         lines = [known[moment].to_dict() for moment in sorted(known)]
         storage.write_json(moments, {"path": escape(task.uri), "moments": lines})
-        return result(
-            task.uri, scanned, self._thresholds, self._version, self._config, self._settings
-        )
+        return result(task.uri, scanned, self._model_config, self._version, self._settings)
 
 
 def _read_moments(path: str) -> dict[int, ScoredMoment]:

@@ -35,7 +35,7 @@ def predict_video(
         scanned = scan(
             video, model, crops, config.thresholds, settings, content, on_moment=on_moment
         )
-    return result(str(path), scanned, config.thresholds, version, crops, settings)
+    return result(str(path), scanned, config, version, settings)
 
 
 @dataclasses.dataclass(frozen=True)

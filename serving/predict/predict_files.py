@@ -16,7 +16,7 @@ from pipelines.model_contract import model_folder
 from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
-from serving.analysis.video_result import VideoResult
+from serving.analysis.video_result import DEMO, VideoResult, verdict_words
 from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
@@ -143,23 +143,27 @@ def _note(text: str) -> None:
 
 def describe(result: VideoResult, calibrated: bool) -> str:
     """A result for people: a line; where it is fake; one more for each face where there are
-    several; why there is too little for a verdict, and what was done to see the faces.
+    several; why there is too little for a verdict, and what was done to see the faces. What a demo
+    model says is a score, not a probability of anything.
 
     calibrated: whether the model's P(fake) is.
     """
     looked = f"; {looked_at(result.coverage)}" if result.coverage else ""
     if result.probability_fake is None:
         return f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
-    note = "" if calibrated else " (uncalibrated)"
+    demo = result.verdict == DEMO
+    score = "score = " if demo else "P(fake) = "
+    note = "" if calibrated or demo else " (uncalibrated)"
     lines = [
-        f"{result.path}: {result.verdict}, P(fake) = {result.probability_fake:.2f}{note}, "
-        f"{len(result.tracks)} face(s){looked}"
+        f"{result.path}: {verdict_words(result.verdict)}, {score}{result.probability_fake:.2f}"
+        f"{note}, {len(result.tracks)} face(s){looked}"
     ]
     if result.coverage and (parts := fake_parts(result.segments, result.coverage.duration_s)):
         lines.append(f"  {parts}")
     if len(result.tracks) > 1:
         lines += [
-            f"  face {number}: {track.verdict}, P(fake) = {track.probability_fake:.2f}, "
+            f"  face {number}: {verdict_words(track.verdict)}, "
+            f"{score}{track.probability_fake:.2f}, "
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for number, track in enumerate(result.ranked[:MAX_TRACKS], 1)  # as in a report
         ]

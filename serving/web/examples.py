@@ -89,6 +89,7 @@ REPORT: dict[str, Any] = {
         "version": "1",
         "fingerprint": "0123456789abcdef",
         "trained_on": ["faceforensics"],
+        "sample_data": False,
         "tested_on": ["faceforensics"],
         "false_alarm_rate": 0.01,
         "test_videos": 140,

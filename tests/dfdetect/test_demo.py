@@ -14,9 +14,10 @@ from trainer.training.train import train
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_demo_separates_unseen_people_and_shuffled_labels_do_not(tmp_path):
+def test_the_demo_separates_unseen_people_and_shuffled_labels_do_not(tmp_path, capfd):
     out = tmp_path / "demo"
     assert main(["demo", "--output", str(out)]) == 0
+    assert capfd.readouterr().out.count(", DEMO MODEL: no verdict ") == 2  # of the videos it asks
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["video"]["roc_auc"] >= 0.85
 

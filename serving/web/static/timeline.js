@@ -70,9 +70,11 @@ function background(plot, { noFace, gaps, bands, fakeAbove }) {
   for (const [from, to] of place(gaps, 0)) dashed(from, to, bbox.top + bbox.height / 2, [1, 4]);
   fill(noFace, "edge", 0.28);
   fill(bands, "fake", 0.13);
-  ctx.strokeStyle = colour("fake");
-  ctx.lineWidth = 1.5 * devicePixelRatio;
-  dashed(bbox.left, bbox.left + bbox.width, plot.valToPos(fakeAbove, "y", true), [5, 4]);
+  if (fakeAbove !== null) { // of a demo model FAKE begins nowhere
+    ctx.strokeStyle = colour("fake");
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    dashed(bbox.left, bbox.left + bbox.width, plot.valToPos(fakeAbove, "y", true), [5, 4]);
+  }
   ctx.restore();
 }
 

@@ -92,6 +92,17 @@ def test_a_set_is_generated_by_its_mark_and_not_by_a_word_in_its_path(plus_plus,
     assert only(published).generated
 
 
+def test_a_list_of_generated_videos_is_generated_wherever_it_lies(plus_plus, tmp_path):
+    own = touch(tmp_path / "own", "real/a.mp4", "fake/b.mp4")
+    listed = [*only(plus_plus).videos, *only(own).videos]
+    lists = {"some.csv": listed[:1], "mixed.csv": listed, "own.csv": only(own).videos}
+    touch(plus_plus, "sample-data.json")
+    for name, videos in lists.items():
+        (tmp_path / name).write_bytes(write_manifest(videos))
+    generated = {name: only(tmp_path / name).generated for name in lists}
+    assert generated == {"some.csv": True, "mixed.csv": True, "own.csv": False}
+
+
 def test_faceforensics_is_read_as_published(plus_plus):
     dataset = only(plus_plus)
     assert list(by_id(dataset)) == [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from itertools import count
 
 import cv2
@@ -20,7 +21,7 @@ from serving.analysis.analyse import Cancelled, analyse, jpeg
 from serving.analysis.crops import EXTREMES, FACES, STRIP, CropSelection
 from serving.analysis.report_document import MAX_TRACKS, peaks
 from serving.analysis.scan import sha256_of
-from serving.analysis.video_result import ClipScore, judge
+from serving.analysis.video_result import DEMO, DEMO_REASON, ClipScore, judge
 from serving.client import (
     InProcessModel,
     InvalidRequest,
@@ -31,6 +32,7 @@ from serving.client import (
     ReliabilityBin,
 )
 from serving.predict.predict import predict_video
+from tests.fixtures.report_documents import VERDICT_WORDS
 from trainer.evaluation.scored import ScoredClip, score_videos
 
 THRESHOLDS = Thresholds(0.4, 0.6, search_cost=0.0)
@@ -104,18 +106,22 @@ class Faces:
             raise self._error
 
 
+MODEL = ModelConfig(CONFIG, THRESHOLDS)
+DEMO_MODEL = ModelConfig(CONFIG, THRESHOLDS, ModelProvenance(sample_data=True))
+
+
 class Scores:
     """A model that gives these frame probabilities, by the order of the clips."""
 
-    def __init__(self, *of_clips):
-        self._of_clips = iter(of_clips)
+    def __init__(self, *of_clips, config=MODEL):
+        self._of_clips, self._config = iter(of_clips), config
         self.asked = 0
 
     def version(self):
         return "dfdetect/7"
 
     def config(self):
-        return ModelConfig(CONFIG, THRESHOLDS)
+        return self._config
 
     def predict(self, clips):
         self.asked += 1
@@ -238,13 +244,31 @@ def test_a_score_between_the_thresholds_is_inconclusive_and_the_report_says_why(
     assert "between the two thresholds" in document["reasons"][1]
 
 
-def test_a_model_that_was_trained_on_the_generated_set_says_so_first(path):
-    class Sample(Scores):
-        def config(self):
-            return ModelConfig(CONFIG, THRESHOLDS, ModelProvenance(sample_data=True))
+def test_a_demo_model_gives_its_score_the_reason_and_no_verdict(path):
+    faces = Faces([clip(0, 0), clip(0, 1, size=20)])
+    judged = analyse(path, faces, Scores([0.7] * 4, [0.9] * 4)).document
+    document = analyse(path, faces, Scores([0.7] * 4, [0.9] * 4, config=DEMO_MODEL)).document
+    assert judged["verdict"] == "FAKE" and judged["tracks"][1]["segments"]
+    assert [document["verdict"], *(t["verdict"] for t in document["tracks"])] == [DEMO] * 3
+    assert document["probability_fake"] == judged["probability_fake"] == pytest.approx(0.7)
+    assert [t["segments"] for t in document["tracks"]] == [[], []]
+    assert document["reasons"][0] == DEMO_REASON and "face: 1 of 1" in document["reasons"][1]
+    assert document["model"]["sample_data"] and not judged["model"]["sample_data"]
+    assert not set(document["limits"]) & set(judged["limits"])
+    assert not re.search(VERDICT_WORDS, " ".join(document["reasons"]))
 
-    reasons = analyse(path, Faces([clip()]), Sample([0.9] * 4)).document["reasons"]
-    assert "trained on a generated set" in reasons[0] and "face: 1 of 1" in reasons[1]
+
+def test_what_a_demo_model_scored_for_generated_videos_is_not_told_of_others(path):
+    bins = (ReliabilityBin(0.0, 1.0, 9, 9),)
+    for sample, expected in ((True, None), (False, dataclasses.asdict(bins[0]))):
+        provenance = ModelProvenance(reliability=bins, sample_data=sample)
+        model = Scores([0.9] * 4, config=ModelConfig(CONFIG, THRESHOLDS, provenance))
+        assert analyse(path, Faces([clip()]), model).document["reliability"] == expected
+
+
+def test_a_video_without_a_face_is_not_analysed_by_a_demo_model_either(path):
+    document = analyse(path, Faces([]), Scores(config=DEMO_MODEL)).document
+    assert document["verdict"] == "NO_FACE" and document["reasons"][0] == DEMO_REASON
 
 
 def test_what_two_versions_of_the_model_judged_together_is_no_report(path):
@@ -450,7 +474,7 @@ def test_serving_and_evaluation_give_the_same_verdict_on_the_same_evidence(clips
         for i, (track, p, frames, px) in enumerate(clips)
     ]
     all_seen = Coverage(9.0, 9.0, len(clips), len(clips), 0.0, 5 * len(clips), 5 * len(clips))
-    served = judge("a.mp4", scores, THRESHOLDS, "m/1", CONFIG, all_seen, ScanSettings())
+    served = judge("a.mp4", scores, MODEL, "m/1", all_seen, ScanSettings())
     video, numbers = Video("a", "", REAL, "set"), count()
     of_data = [
         ScoredClip(video, 0, next(numbers), track, i, p, np.arange(frames), np.full(frames, p), px)

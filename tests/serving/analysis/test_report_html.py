@@ -23,10 +23,13 @@ from serving.analysis.report_html import (
     size,
 )
 from serving.analysis.timeline import timeline
+from serving.analysis.video_result import DEMO_REASON
 from serving.web.examples import REPORT
 from tests.fixtures.report_documents import (
     SAMPLED,
     THRESHOLDS,
+    VERDICT_WORDS,
+    demo_document,
     judged,
     little_known,
     looked_at_completely,
@@ -46,6 +49,7 @@ VARIANTS = {
     "fake": report_document,
     "real": lambda: judged("REAL", 0.08),
     "inconclusive": lambda: judged("INCONCLUSIVE", 0.55),
+    "demo": demo_document,
     "no face": without_face,
     "uncalibrated": uncalibrated,
     "little known": little_known,
@@ -140,13 +144,41 @@ def test_the_report_says_the_verdict_in_words_with_one_number(variant):
         "REAL": "Likely REAL",
         "INCONCLUSIVE": "INCONCLUSIVE",
         "NO_FACE": "NOT ANALYSED: no face",
+        "DEMO": "DEMO MODEL: no verdict",
     }
     assert said[document["verdict"]] in words
     if document["probability_fake"] is None:
         assert "Estimated probability" not in words and document["detail"] in words
     else:
         score = f"{100 * document['probability_fake']:.0f} %"
-        assert f"Estimated probability that a face was manipulated: {score}" in words
+        what = "Estimated probability that a face was manipulated"
+        if document["verdict"] == "DEMO":
+            what = "Score of the demo model"
+        assert f"{what}: {score}" in words
+
+
+def test_a_demo_model_s_report_has_no_word_and_no_colour_of_a_verdict(pictures):
+    document = demo_document()
+    for html in (
+        render(document, *pictures(document)),
+        render_part(document, *pictures(document), PAGE),
+    ):
+        page = Page(html)
+        labels = " ".join(page.attributes("aria-label", "alt", "data-timeline"))
+        assert not VERDICT_WORDS.search(page.words + labels)
+        assert page.words.count(DEMO_REASON) == 1
+        assert "Face 2 DEMO MODEL: no verdict, score 12 %" in page.words
+        classes = {name for found in page.attributes("class") for name in found.split()}
+        coloured = {"fake", "real", "unsure", "limit", "band", "segment", "threshold", "marker"}
+        assert not classes & coloured and not any(name.startswith("zone") for name in classes)
+    assert page.words.count("DEMO MODEL: no verdict") == 3  # the video and both of its faces
+
+
+def test_a_demo_model_s_report_on_a_video_without_a_face_tells_no_false_alarms(pictures):
+    document = without_face()
+    document["model"]["sample_data"] = True
+    words = Page(render(document, *pictures(document))).words
+    assert "NOT ANALYSED: no face" in words and "of the real videos" not in words
 
 
 def test_a_calibrated_score_comes_with_what_it_meant_for_held_out_videos(pictures):

@@ -241,9 +241,8 @@ def scanned(path, faces, model, settings, video, **more):
 
 
 def result_of(path, faces, model, settings, video) -> VideoResult:
-    config = model.config().preprocess
     seen = scanned(path, faces, model, settings, video)
-    return result(path, seen, THRESHOLDS, model.version(), config, settings)
+    return result(path, seen, model.config(), model.version(), settings)
 
 
 SETTINGS = ScanSettings(every=1.0, max_clips=32)

@@ -20,6 +20,7 @@ from pipelines.beam.job_metrics import table
 from pipelines.beam.output import PARTS
 from pipelines.coverage import ScanSettings
 from pipelines.names import escape, unescape
+from serving.analysis.video_result import DEMO_REASON
 from serving.batch import score, transforms
 from serving.batch.transforms import MOMENTS
 from serving.client import InProcessModel
@@ -92,17 +93,26 @@ def test_the_numbers_are_those_of_predict_on_the_same_files(scored, archive, exp
 def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored):
     verdicts = {Path(line["path"]).name: line["verdict"] for line in results(scored)}
     assert verdicts["noise.mp4"] == "NO_FACE" and "text.mp4" not in verdicts
+    assert {verdicts[f"{i}.mp4"] for i in range(4)} == {"DEMO"}  # the model is one
     assert all(line["frames_sampled"] > 0 for line in results(scored))
     assert {line["coverage"]["share"] for line in results(scored)} == {1.0}
     (line,) = map(json.loads, (scored / "rejects.jsonl").read_text().splitlines())
     assert line["reason"] == "unreadable" and line["uri"].endswith("text.mp4")
     info = json.loads((scored / "scores_info.json").read_text())
-    assert info["videos"] == 6 and info["verdicts"]["NO_FACE"] == 1
+    assert info["videos"] == 6 and info["verdicts"] == {"NO_FACE": 1, "DEMO": 4}
     assert info["rejects"] == {"unreadable": 1} and info["model"] == "dfdetect/1"
     assert info["settings"]["every"] == 2.0 and info["computing"]["videos"] == 5
     hours = sum(line["coverage"]["duration_s"] for line in results(scored)) / 3600
     assert info["computing"]["hours_of_video"] == pytest.approx(hours, abs=1e-4)
     assert info["computing"]["seconds_per_hour"] > 0 and info["computing"]["seconds"] > 0
+
+
+def test_people_are_told_that_a_demo_model_gives_no_verdict(scored):
+    said = Console(file=io.StringIO(), width=80)
+    info = json.loads((scored / "scores_info.json").read_text())
+    score.print_summary(said, str(scored), info, 1.0)
+    lines = said.file.getvalue().splitlines()
+    assert lines[:2] == ["verdicts: 4 DEMO MODEL: no verdict, 1 NO_FACE", DEMO_REASON]
 
 
 def test_parquet_holds_what_the_json_lines_hold(scored):

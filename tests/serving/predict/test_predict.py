@@ -21,13 +21,14 @@ from dfdetect.__main__ import main
 from pipelines.coverage import Coverage
 from pipelines.names import unescape
 from pipelines.verdict import Segment, Thresholds
-from serving.analysis.video_result import TrackResult, VideoResult
+from serving.analysis.video_result import DEMO_REASON, TrackResult, VideoResult
 from serving.client import ModelConfig, ModelServerError, Prediction
 from serving.model_server.server import serve_in_thread
 from serving.predict.csv_table import CsvTable
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
+from tests.fixtures.report_documents import VERDICT_WORDS
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_every_way_to_the_model_gives_the_same_verdicts(servers, exported, video
     for results in said:
         assert [r["path"] for r in results] == paths
         for result, other in zip(results, said[0], strict=True):
-            assert result["verdict"] == other["verdict"] in ("FAKE", "REAL", "INCONCLUSIVE")
+            assert result["verdict"] == other["verdict"] == "DEMO"
             assert result["probability_fake"] == pytest.approx(other["probability_fake"], abs=1e-6)
             assert result["model"] == "dfdetect/1"
             assert result["tracks"][0]["end_s"] > result["tracks"][0]["start_s"] >= 0
@@ -166,8 +167,29 @@ def test_for_people_there_is_a_line_a_video_and_nothing_else(exported, videos, c
     video = videos / "take10.mp4"
     assert run(video, "--model-dir", exported.parent) == 0
     captured = capsys.readouterr()
-    assert str(video) in captured.out and "P(fake)" in captured.out
+    assert str(video) in captured.out and "score = " in captured.out
     assert "1 face(s)" in captured.out and captured.err == ""
+
+
+def test_a_demo_model_s_verdict_is_told_nowhere_and_its_score_everywhere(
+    exported, exported_judge, videos, tmp_path, capsys
+):
+    """The two models differ in nothing but the mark."""
+    video, table, reports = videos / "take10.mp4", tmp_path / "t.csv", tmp_path / "reports"
+    assert run(video, "--model-dir", exported_judge, "--json") == 0
+    (judged,) = json.loads(capsys.readouterr().out)
+    assert judged["verdict"] in ("FAKE", "REAL", "INCONCLUSIVE")
+    assert DEMO_REASON not in judged["reasons"]
+
+    assert run(video, "--model-dir", exported, "--csv", table, "--out-report", reports) == 0
+    text, page = capsys.readouterr().out, (reports / "take10.html").read_text()
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    score = float(row["probability_fake"])
+    assert score == pytest.approx(judged["probability_fake"])
+    assert row["verdict"] == row["track_verdicts"] == "DEMO" and row["reasons"] == DEMO_REASON
+    assert f"take10.mp4: DEMO MODEL: no verdict, score = {score:.2f}, 1 face(s)" in text
+    assert text.endswith(f"\n  {DEMO_REASON}\n") and not VERDICT_WORDS.search(text)
+    assert "<title>DEMO MODEL: no verdict: take10.mp4</title>" in page
 
 
 def face(track: int, verdict: str, probability: float, *segments: Segment) -> TrackResult:
@@ -197,6 +219,14 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     assert describe(unsure, calibrated=True).splitlines()[4:] == [f"  {reason}"]
     turned = dataclasses.replace(unsure, notes=("Turned.",))
     assert describe(turned, calibrated=True).splitlines()[4:] == [f"  {reason}", "  Turned."]
+    demo = describe(two_faces().without_verdict(), calibrated=False).splitlines()
+    assert demo == [
+        "a.mp4: DEMO MODEL: no verdict, score = 0.90, 2 face(s); looked at 64 moments of 9:50 "
+        "(14 % of the video), largest gap 9 s",
+        "  face 1: DEMO MODEL: no verdict, score = 0.90, 8 frames, 0.0-2.5 s",
+        "  face 2: DEMO MODEL: no verdict, score = 0.10, 8 frames, 0.0-1.5 s",
+        f"  {DEMO_REASON}",
+    ]
     with contextlib.closing(CsvTable(tmp_path / "t.csv")) as table:
         table.add(two_faces().to_dict())
     (row,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())

@@ -33,7 +33,13 @@ from serving.web.app import create_app, server  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 from serving.web.worker import FaceWorker  # noqa: E402
-from tests.fixtures.report_documents import many_faces, pictures_of, report_document  # noqa: E402
+from tests.fixtures.report_documents import (  # noqa: E402
+    VERDICT_WORDS,
+    demo_document,
+    many_faces,
+    pictures_of,
+    report_document,
+)
 
 expect.set_options(timeout=60_000)  # a busy machine
 
@@ -82,10 +88,10 @@ def uploads(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(exported, uploads) -> Iterator[str]:
-    """With the tiny model, and a process that decodes."""
+def site(exported_judge, uploads) -> Iterator[str]:
+    """With the tiny model that gives verdicts, and a process that decodes."""
     settings = Settings(
-        model=str(exported),
+        model=str(exported_judge),
         max_bytes=MAX_BYTES,
         max_seconds=MAX_SECONDS,
         queue=1,
@@ -273,6 +279,19 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, w
     assert left(uploads) == []
 
 
+def test_a_demo_model_gives_a_visitor_no_verdict(browser, exported, fake, tmp_path):
+    settings = Settings(model=str(exported), folder=str(tmp_path))
+    with running(settings) as url, profiles(browser, url) as open_page:
+        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+        page = open_page()
+        report = result_of(page, fake)
+        assert report["verdict"] == "DEMO"
+        expect(page.locator("#result [role=status] h1")).to_have_text("DEMO MODEL: no verdict")
+        expect(page.locator(".readout")).to_contain_text("Face 1: ")
+        assert page.title() == "DEMO MODEL: no verdict – dfdetect"
+        assert not VERDICT_WORDS.search(page.locator("#result").inner_text())
+
+
 def test_a_click_on_the_timeline_seeks_in_the_visitors_own_copy(shown):
     page, report = shown
     assert page.evaluate("document.querySelector('video').src").startswith("blob:")
@@ -369,6 +388,20 @@ def test_what_shares_the_time_axis_lies_on_it(show):
         )
     ]
     assert len(set(sides)) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"color_scheme": "dark"}, marks=pytest.mark.slow),
+        {"viewport": {"width": 360, "height": 740}},
+    ],
+    ids=["dark", "phone"],
+)
+def test_a_page_without_a_verdict_is_accessible_and_fits(show, options):
+    page = show(demo_document(), **options)
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize(
