@@ -12,7 +12,7 @@ from grpc import StatusCode
 from serving.model_server.batching import Batcher
 from serving.model_server.methods import Run
 from serving.model_server.prometheus import Metrics
-from serving.model_server.servable import Servable, Tensors
+from serving.model_server.servable import Servable, Tensor, Tensors
 from serving.model_server.status import StatusError, as_status
 from serving.model_server.versions import Models
 
@@ -30,13 +30,14 @@ class Core:
         What has begun to compute is not interrupted.
         """
 
-        def run(servable: Servable, signature: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
+        def run(servable: Servable, signature: str, inputs: Mapping[str, Tensor]) -> Tensors:
             if deadline is not None and time.monotonic() >= deadline:
                 raise StatusError(
                     StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the request's turn."
                 )
             started = time.monotonic()
-            if self._batcher is None:
+            small = all(isinstance(tensor, np.ndarray) for tensor in inputs.values())
+            if self._batcher is None or not small:
                 outputs = servable.run(signature, inputs)
             else:
                 outputs = self._batcher.run(servable, signature, inputs, deadline)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 from grpc import StatusCode
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -22,17 +24,24 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server import tensor_protos
-from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, Tensors
+from serving.model_server.servable import (
+    DEFAULT_SIGNATURE,
+    Servable,
+    Tensor,
+    Tensors,
+    dtype_of,
+    flat,
+)
 from serving.model_server.status import StatusError, invalid
 
 # How a signature is run: alone (`run_alone`), or in a batch with other callers' requests.
-Run = Callable[[Servable, str, Mapping[str, np.ndarray]], Tensors]
+Run = Callable[[Servable, str, Mapping[str, Tensor]], Tensors]
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
 
-def run_alone(servable: Servable, signature: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
+def run_alone(servable: Servable, signature: str, inputs: Mapping[str, Tensor]) -> Tensors:
     return servable.run(signature, inputs)
 
 
@@ -40,7 +49,7 @@ def predict(
     run: Run,
     servable: Servable,
     signature: str,
-    inputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Tensor],
     output_filter: Sequence[str] = (),
 ) -> Tensors:
     """The outputs that the filter names, or all. Raises StatusError, tf.errors.OpError."""
@@ -79,7 +88,29 @@ def model_spec(servable: Servable, signature: str = "") -> model_pb2.ModelSpec:
 def classify(
     run: Run, servable: Servable, signature: str, input: input_pb2.Input
 ) -> classification_pb2.ClassificationResult:
-    """Raises StatusError, tf.errors.OpError."""
+    """Raises StatusError, tf.errors.OpError.
+
+    A message's strings are UTF-8: what a label has besides is U+FFFD.
+    """
+    labels, scores = classes(run, servable, signature, input)
+    rows, width = (labels if labels is not None else scores).shape  # type: ignore[union-attr]
+    result = classification_pb2.ClassificationResult()
+    for row in range(rows):
+        into = result.classifications.add()
+        for column in range(width):
+            label = "" if labels is None else labels[row, column].decode(errors="replace")
+            score = 0.0 if scores is None else float(scores[row, column])
+            into.classes.add(label=label, score=score)
+    return result
+
+
+def classes(
+    run: Run, servable: Servable, signature: str, input: input_pb2.Input
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Labels (n, classes) bytes and scores (n, classes) float32; a signature may lack one.
+
+    Raises StatusError, tf.errors.OpError.
+    """
     definition = _definition(servable, signature)
     if len(definition.inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -94,42 +125,51 @@ def classify(
         )
     examples = _serialized(input)
     outputs = run(servable, signature, {"inputs": examples})
-    classes, scores = outputs.get("classes"), outputs.get("scores")
-    for name, array, dtype in (("classes", classes, object), ("scores", scores, np.float32)):
-        if array is not None:
-            _check_classes(name, array, dtype, len(examples))
-    if classes is not None and scores is not None and classes.shape != scores.shape:
+    labels, scores = outputs.get("classes"), outputs.get("scores")
+    for name, tensor, dtype in (("classes", labels, tf.string), ("scores", scores, tf.float32)):
+        if tensor is not None:
+            _check_classes(name, tensor, dtype, len(examples))
+    if labels is not None and scores is not None and labels.shape != scores.shape:
         raise invalid(
-            f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. "
+            f"Tensors class and score should match in dim_size(1). Got {labels.shape[1]} vs. "
             f"{scores.shape[1]}"
         )
-    width = (classes if classes is not None else scores).shape[1]  # type: ignore[union-attr]
-    result = classification_pb2.ClassificationResult()
-    for row in range(len(examples)):
-        into = result.classifications.add()
-        for column in range(width):
-            label = classes[row, column].decode() if classes is not None else ""
-            score = float(scores[row, column]) if scores is not None else 0.0
-            into.classes.add(label=label, score=score)
-    return result
+    return labels, scores
 
 
-def _check_classes(name: str, array: np.ndarray, dtype: type, examples: int) -> None:
-    if array.ndim != 2:
+def _check_classes(name: str, tensor: Tensor, dtype: tf.DType, examples: int) -> None:
+    if len(tensor.shape) != 2:
         raise invalid(
-            f"Expected Tensor shape: [batch_size num_classes] but got {list(array.shape)}"
+            f"Expected Tensor shape: [batch_size num_classes] but got {_shape_text(tensor)}"
         )
-    if array.dtype != dtype:
-        word = "DT_STRING" if dtype is object else "DT_FLOAT"
-        raise invalid(f"Expected {name} Tensor of {word}. Got: {array.dtype}")
-    if array.shape[0] != examples:
-        raise invalid(f"Expected {name} output batch size of {examples}. Got: {array.shape[0]}")
+    if dtype_of(tensor) != dtype:
+        raise invalid(
+            f"Expected {name} Tensor of {_enum_name(dtype)}. Got: {_enum_name(dtype_of(tensor))}"
+        )
+    if tensor.shape[0] != examples:
+        raise invalid(f"Expected {name} output batch size of {examples}. Got: {tensor.shape[0]}")
+
+
+def _shape_text(tensor: Tensor) -> str:
+    return f"[{','.join(map(str, tensor.shape))}]"
+
+
+def _enum_name(dtype: tf.DType) -> str:
+    return types_pb2.DataType.Name(dtype.as_datatype_enum)
 
 
 def regress(
     run: Run, servable: Servable, signature: str, input: input_pb2.Input
 ) -> regression_pb2.RegressionResult:
     """Raises StatusError, tf.errors.OpError."""
+    result = regression_pb2.RegressionResult()
+    for value in values(run, servable, signature, input).tolist():
+        result.regressions.add(value=value)
+    return result
+
+
+def values(run: Run, servable: Servable, signature: str, input: input_pb2.Input) -> np.ndarray:
+    """float32 (n,). Raises StatusError, tf.errors.OpError."""
     definition = _definition(servable, signature)
     if len(definition.inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -142,18 +182,20 @@ def regress(
             f"No regression outputs found in SignatureDef: {sorted(definition.outputs)}",
         )
     examples = _serialized(input)
-    values = run(servable, signature, {"inputs": examples})["outputs"]
-    if values.shape not in ((len(examples),), (len(examples), 1)):
+    tensor = run(servable, signature, {"inputs": examples})["outputs"]
+    if not (len(tensor.shape) == 1 or len(tensor.shape) == 2 and tensor.shape[1] == 1):
         raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
-            f"{list(values.shape)}"
+            f"{_shape_text(tensor)}"
         )
-    if values.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
-    result = regression_pb2.RegressionResult()
-    for value in values.ravel().tolist():
-        result.regressions.add(value=value)
-    return result
+    if tensor.shape[0] != len(examples):
+        raise invalid(
+            f"Input batch size did not match output batch size: {len(examples)} vs. "
+            f"{tensor.shape[0]}"
+        )
+    if dtype_of(tensor) != tf.float32:
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_enum_name(dtype_of(tensor))}")
+    return flat(tensor)
 
 
 def _definition(servable: Servable, signature: str) -> SignatureDef:
@@ -206,11 +248,11 @@ def multi_inference(
         result = response.results.add()
         result.model_spec.CopyFrom(model_spec(servable, task.model_spec.signature_name))
         if task.method_name == CLASSIFY:
-            classes = classify(run, servable, signature, request.input)
-            result.classification_result.CopyFrom(classes)
+            classified = classify(run, servable, signature, request.input)
+            result.classification_result.CopyFrom(classified)
         elif task.method_name == REGRESS:
-            values = regress(run, servable, signature, request.input)
-            result.regression_result.CopyFrom(values)
+            regressions = regress(run, servable, signature, request.input)
+            result.regression_result.CopyFrom(regressions)
         else:
             raise StatusError(
                 StatusCode.UNIMPLEMENTED,

@@ -104,7 +104,7 @@ class RestApi:
             return self._late()
         except _TooLarge:
             text = f"The body is larger than {self._max_body_bytes} bytes."
-            return self._json({"error": text}, 413)
+            return self._respond(json_answers.error(text), 413)
         except ClientDisconnect:
             return Response(status_code=499)
         except StatusError as error:
@@ -126,10 +126,7 @@ class RestApi:
         return self._error(StatusError(StatusCode.DEADLINE_EXCEEDED, text))
 
     def _error(self, error: StatusError) -> Response:
-        return self._json({"error": error.message}, HTTP_STATUS[error.code])
-
-    def _json(self, document: dict[str, Any], status: int) -> Response:
-        return self._respond(json_answers.dumps(document), status)
+        return self._respond(json_answers.error(error.message), HTTP_STATUS[error.code])
 
     def _respond(self, content: bytes, status: int) -> Response:
         headers = {"connection": "close"} if self.draining else None
@@ -181,10 +178,10 @@ class RestApi:
             with self._core.models.use(name, number, label) as servable:
                 signature_name = signature or DEFAULT_SIGNATURE
                 if api == "classify":
-                    classes = methods.classify(run, servable, signature_name, examples)
-                    return json_answers.dumps(json_examples.write_classes(classes))
-                values = methods.regress(run, servable, signature_name, examples)
-                return json_answers.dumps(json_examples.write_values(values))
+                    classes = methods.classes(run, servable, signature_name, examples)
+                    return json_answers.write_classes(*classes)
+                values = methods.values(run, servable, signature_name, examples)
+                return json_answers.write_values(values)
 
     def _predict(
         self, run: methods.Run, servable: Any, signature: str, document: dict[str, Any]
@@ -195,7 +192,7 @@ class RestApi:
         specs = servable.signatures[signature_name].inputs
         inputs, by_row = json_tensors.read_request(document, signature, specs)
         outputs = methods.predict(run, servable, signature_name, inputs)
-        return json_answers.dumps(json_answers.write_response(outputs, by_row))
+        return json_answers.write_response(outputs, by_row)
 
     def _look(self, name: str, number: int | None, label: str | None, metadata: bool) -> bytes:
         if not metadata:  # the label is ignored, as get_model_status_impl.cc does

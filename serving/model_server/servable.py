@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,39 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from pipelines.model_contract import SAVED_MODEL_NAME
 from serving.model_server.status import StatusError, invalid
 
-Tensors = dict[str, np.ndarray]  # strings are arrays of `bytes` objects
+# Strings are arrays of `bytes` objects. NumPy's arrays have at most 64 dimensions, TensorFlow's
+# 254: those in between are kept as TensorFlow's.
+Tensor = np.ndarray | tf.Tensor
+Tensors = dict[str, Tensor]
 DEFAULT_SIGNATURE = "serving_default"
+_MOST_DIMENSIONS_NUMPY, MOST_DIMENSIONS = 64, 254
+
+
+def shaped(values: np.ndarray, shape: Sequence[int]) -> Tensor:
+    """Values (n,) in the order of C -> a tensor of the shape; at most MOST_DIMENSIONS."""
+    if len(shape) <= _MOST_DIMENSIONS_NUMPY:
+        return values.reshape(shape)
+    proto = tf.make_tensor_proto(values)  # tf.reshape makes less than 254
+    del proto.tensor_shape.dim[:]
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return tf.io.parse_tensor(proto.SerializeToString(), proto.dtype)
+
+
+def flat(tensor: Tensor) -> np.ndarray:
+    """The values (n,) in the order of C."""
+    return tensor.ravel() if isinstance(tensor, np.ndarray) else tf.reshape(tensor, [-1]).numpy()
+
+
+def dtype_of(tensor: Tensor) -> tf.DType:
+    return tf.string if tensor.dtype == object else tf.dtypes.as_dtype(tensor.dtype)
+
+
+def computed(value: tf.Tensor) -> Tensor:
+    """As NumPy's, where it can be."""
+    if value.shape.rank > _MOST_DIMENSIONS_NUMPY:
+        return value
+    return np.asarray(value.numpy(), object if value.dtype == tf.string else None)
 
 
 def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -46,7 +77,7 @@ class Servable:
         self._functions: dict[str, Any] = dict(self._loaded.signatures)
         self.signatures = _signature_defs(path)
 
-    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
+    def run(self, signature: str, inputs: Mapping[str, Tensor]) -> Tensors:
         """All outputs of a signature, for inputs of its names, types and shapes.
 
         Raises StatusError, tf.errors.OpError.
@@ -56,9 +87,9 @@ class Servable:
             raise _no_signature(signature)
         specs = self.signatures[signature].inputs
         tensors = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
-        return {key: value.numpy() for key, value in function(**tensors).items()}
+        return {key: computed(value) for key, value in function(**tensors).items()}
 
-    def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
+    def check(self, signature: str, inputs: Mapping[str, Tensor]) -> None:
         """Raises StatusError where inputs are not those of the signature.
 
         The words are those of TensorFlow Serving's predict_util.cc.
@@ -87,9 +118,9 @@ def _no_signature(name: str) -> StatusError:
     return StatusError(StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
 
 
-def _check_tensor(index: int, key: str, value: np.ndarray, spec: meta_graph_pb2.TensorInfo) -> None:
+def _check_tensor(index: int, key: str, value: Tensor, spec: meta_graph_pb2.TensorInfo) -> None:
     expected = tf.dtypes.as_dtype(spec.dtype)
-    given = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
+    given = dtype_of(value)
     if given != expected:
         raise invalid(
             f"Expects arg[{index}] to be {type_name(expected)} but {type_name(given)} is provided"
