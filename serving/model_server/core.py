@@ -12,8 +12,9 @@ from grpc import StatusCode
 from serving.model_server.batching import Batcher
 from serving.model_server.methods import Run
 from serving.model_server.prometheus import Metrics
-from serving.model_server.servable import Servable, Tensor, Tensors
+from serving.model_server.servable import Servable
 from serving.model_server.status import StatusError, as_status
+from serving.model_server.tensors import Tensor, Tensors
 from serving.model_server.versions import Models
 
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from serving.model_server.json_tensors import INTEGERS
 from serving.model_server.json_text import decimals, indent, string
-from serving.model_server.servable import Tensor, Tensors, dtype_of, flat, type_name
 from serving.model_server.status import invalid
+from serving.model_server.tensors import Tensor, Tensors, dtype_of, flat, type_name
 
 
 def dumps(document: Any) -> bytes:

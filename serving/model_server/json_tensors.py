@@ -35,8 +35,8 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.model_server import json_parser
 from serving.model_server.json_parser import Repeated, members
 from serving.model_server.json_text import show
-from serving.model_server.servable import MOST_DIMENSIONS, Tensor, Tensors, shaped, type_name
 from serving.model_server.status import StatusError, invalid
+from serving.model_server.tensors import MOST_DIMENSIONS, Tensor, Tensors, shaped, type_name
 
 Specs = Mapping[str, meta_graph_pb2.TensorInfo]
 

@@ -24,15 +24,9 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server import tensor_protos
-from serving.model_server.servable import (
-    DEFAULT_SIGNATURE,
-    Servable,
-    Tensor,
-    Tensors,
-    dtype_of,
-    flat,
-)
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.status import StatusError, invalid
+from serving.model_server.tensors import Tensor, Tensors, dtype_of, flat
 
 # How a signature is run: alone (`run_alone`), or in a batch with other callers' requests.
 Run = Callable[[Servable, str, Mapping[str, Tensor]], Tensors]

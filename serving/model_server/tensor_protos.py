@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from serving.model_server.servable import MOST_DIMENSIONS, Tensor, computed, dtype_of, flat
 from serving.model_server.status import invalid
+from serving.model_server.tensors import MOST_DIMENSIONS, Tensor, computed, dtype_of, flat
 
 MOST_VALUES = 2**31 - 1
 _FIELDS = {
