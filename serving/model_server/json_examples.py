@@ -12,8 +12,9 @@ import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import input_pb2
 
+from serving.model_server.json_base64 import decode_base64, is_base64
 from serving.model_server.json_parser import members
-from serving.model_server.json_tensors import as_bytes, decode_base64, is_base64, json_type
+from serving.model_server.json_tensors import as_bytes, json_type
 from serving.model_server.json_text import is_whole, show
 from serving.model_server.status import invalid
 

@@ -19,11 +19,8 @@ to find the first that is wrong and the words for it.
 
 from __future__ import annotations
 
-import binascii
-import contextlib
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -33,6 +30,7 @@ from grpc import StatusCode
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server import json_parser
+from serving.model_server.json_base64 import decode_base64, is_base64
 from serving.model_server.json_parser import Repeated, members
 from serving.model_server.json_text import show
 from serving.model_server.status import StatusError, invalid
@@ -120,11 +118,6 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and not is_base64(value)
 
 
-def is_base64(value: Any) -> bool:
-    """{"b64": string} and nothing else."""
-    return type(value) is dict and len(value) == 1 and isinstance(value.get("b64"), str)
-
-
 def _read_columns(inputs: Any, specs: Specs) -> dict[str, _Values]:
     if not _is_named(inputs):
         if len(specs) > 1:
@@ -149,7 +142,7 @@ def _read_rows(rows: list[Any], specs: Specs) -> dict[str, _Values]:
         )
     named = _is_named(rows[0])
     if named:
-        columns = {name: [] for name in specs}
+        columns: dict[str, list[Any]] = {name: [] for name in specs}
         for row in rows:
             if type(row) is not dict or row.keys() != specs.keys():
                 return _read_each(rows, named, specs)
@@ -323,26 +316,3 @@ def _type_error(value: Any, dtype: tf.DType) -> StatusError:
         f"JSON Value: {show(value)} Type: {json_type(value)} is not of expected type: "
         f"{type_name(dtype)}"
     )
-
-
-# absl::Base64Unescape: the standard alphabet, white space anywhere, and at the end nothing or
-# exactly the padding that is missing, of which a dot is as good as an equals sign.
-_BASE64_SPACE = re.compile(r"[\t\n\v\f\r ]+")
-_BASE64 = re.compile(
-    r"((?:[A-Za-z0-9+/]{4})*+)(?:([A-Za-z0-9+/]{2})(?:[=.]{2})?|([A-Za-z0-9+/]{3})[=.]?)?"
-)
-
-
-def decode_base64(value: dict[str, Any]) -> bytes:
-    """{"b64": ...} -> bytes. Raises StatusError."""
-    if not is_base64(value):
-        raise invalid(f"JSON Value: {show(value)} not formatted correctly for base64 data")
-    text = value["b64"]
-    if len(text) % 4 == 0:  # the usual form, at the speed of C
-        with contextlib.suppress(ValueError):
-            return binascii.a2b_base64(text, strict_mode=True)
-    found = _BASE64.fullmatch(_BASE64_SPACE.sub("", text))
-    if not found:
-        raise invalid("Unable to base64 decode")
-    bare = "".join(filter(None, found.groups()))
-    return binascii.a2b_base64(bare + "=" * (-len(bare) % 4))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-# Strings are arrays of `bytes` objects. NumPy's arrays have at most 64 dimensions, TensorFlow's
-# 254: those in between are kept as TensorFlow's.
-Tensor = np.ndarray | tf.Tensor
+# np.ndarray, of `bytes` objects for strings. That has at most 64 dimensions, and TensorFlow at most
+# 254: those in between are tf.Tensor, for which TensorFlow has no types.
+Tensor: TypeAlias = Any
 Tensors = dict[str, Tensor]
 _MOST_DIMENSIONS_NUMPY, MOST_DIMENSIONS = 64, 254
 

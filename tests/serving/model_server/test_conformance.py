@@ -1,7 +1,7 @@
 """What TensorFlow Serving answers, as a table, asked of our server and of the real one.
 
 Requests and responses are written from TensorFlow Serving 2.20.0, which 2.21 has not changed. What
-JSON is and becomes has a table of its own, json_cases.py.
+JSON is and becomes has tables of its own, json_cases.py and json_document_cases.py.
 
 A real server: `python -m tests.fixtures.serving_models DIR` prints how to start it; then
 `pytest THIS_FILE --target http://localhost:8501 --target-grpc localhost:8500`.
@@ -33,7 +33,7 @@ from serving.model_server.config_files import read_models
 from serving.model_server.server import Addresses, ModelServer
 from serving.model_server.settings import Settings
 from tests.fixtures import serving_models
-from tests.serving.model_server import json_cases
+from tests.serving.model_server import json_cases, json_document_cases
 
 MODEL = f"/v1/models/{serving_models.NAME}"
 V1 = f"{MODEL}/versions/1"
@@ -423,7 +423,16 @@ def test_a_refused_request_gets_the_documented_status_and_an_error(http, case):
     assert case.answer in answer["error"]
 
 
-@pytest.mark.parametrize("case", json_cases.CASES, ids=lambda case: case.name)
+JSON_CASES = [
+    *json_cases.NUMBERS,
+    *json_cases.SHAPES,
+    *json_document_cases.DOCUMENTS,
+    *json_document_cases.BASE64S,
+    *json_document_cases.EXAMPLES,
+]
+
+
+@pytest.mark.parametrize("case", JSON_CASES, ids=lambda case: case.name)
 def test_json_is_read_and_answered_as_by_the_sources_of_the_table(http, case):
     response = http.post(f"{json_cases.ECHO}:{case.api}", content=case.body)
     assert response.status_code == case.status, response.text
@@ -431,7 +440,7 @@ def test_json_is_read_and_answered_as_by_the_sources_of_the_table(http, case):
     assert same(answer, case.answer if case.status == 200 else {"error": case.answer})
 
 
-@pytest.mark.parametrize(("body", "api", "answer"), json_cases.FORMS)
+@pytest.mark.parametrize(("body", "api", "answer"), json_document_cases.FORMS)
 def test_answers_have_the_form_of_rapidjson_to_the_byte(http, body, api, answer):
     response = http.post(f"{json_cases.ECHO}:{api}", content=body)
     assert response.content == (answer if isinstance(answer, bytes) else answer.encode())
