@@ -1,5 +1,9 @@
-"""Tensors -> JSON responses, to the byte as TensorFlow Serving's json_tensor.cc (2.20) writes them,
-but for the order of names, which is that of the alphabet here and of a hash there."""
+"""Tensors -> JSON responses, to the byte as TensorFlow Serving's json_tensor.cc (2.20) writes them.
+
+But for two things: the order of names is that of the alphabet, there that of a hash; and columns of
+more than 10,000 values are on one line, as rows always are. With a line and the blanks before it
+for each value an image of 224 x 224 pixels is 5.5 MB, on one line 0.8 MB.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from serving.model_server.json_tensors import INTEGERS
 from serving.model_server.json_text import decimals, indent, string
 from serving.model_server.status import invalid
 from serving.model_server.tensors import Tensor, Tensors, dtype_of, flat, type_name
+
+_MOST_LINES = 10_000
 
 
 def dumps(document: Any) -> bytes:
@@ -86,15 +92,17 @@ def _batch(outputs: Tensors) -> int:
 
 def _nested(texts: list[str], shape: Sequence[int], level: int) -> list[str]:
     """Values as text -> one text, with a line for each value and each bracket."""
+    if len(texts) > _MOST_LINES:
+        return _lines(texts, shape, 0)
     for axis in reversed(range(len(shape))):
         inner, outer = indent(level + axis + 1), indent(level + axis)
         texts = _grouped(texts, shape, axis, ("[" + inner, "," + inner, outer + "]"))
     return texts
 
 
-def _lines(texts: list[str], shape: Sequence[int]) -> list[str]:
-    """Values as text -> a text for each row, on one line."""
-    for axis in reversed(range(1, len(shape))):
+def _lines(texts: list[str], shape: Sequence[int], first: int = 1) -> list[str]:
+    """Values as text -> a text for each index of the axes before `first`, on one line."""
+    for axis in reversed(range(first, len(shape))):
         texts = _grouped(texts, shape, axis, ("[", ", ", "]"))
     return texts
 

@@ -29,7 +29,7 @@ _SPACE = " \t\n\r"
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _LARGE_EXPONENTS = [re.compile(rb"%c\+?[0-9]{3,}[\s,\]}]" % letter) for letter in b"eE"]
 _ALL_DIGITS_0 = bytes(ord("0") if chr(i) in "0123456789" else i for i in range(256))
-_MANY_DIGITS = b"0" * 300
+_MANY, _STEP = 300, 30  # digits of a whole number, and how many are skipped to look for them
 
 
 class ParseError(ValueError):
@@ -84,8 +84,13 @@ def _needs_care(text: bytes) -> bool:
     return (
         _HALF_PAIR.search(text) is not None
         or any(pattern.search(text) for pattern in _LARGE_EXPONENTS)
-        or _MANY_DIGITS in text.translate(_ALL_DIGITS_0)
+        or _has_digits(text[::_STEP], _MANY // _STEP)
+        and _has_digits(text, _MANY)
     )
+
+
+def _has_digits(text: bytes, count: int) -> bool:
+    return b"0" * count in text.translate(_ALL_DIGITS_0)
 
 
 _SPACES = re.compile(rb"[ \t\n\r]*")
