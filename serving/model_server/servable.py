@@ -50,7 +50,11 @@ class Servable:
             raise _no_signature(signature)
         specs = self.signatures[signature].inputs
         tensors = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
-        return {key: computed(value) for key, value in function(**tensors).items()}
+        try:
+            outputs = function(**tensors)
+        except UnicodeDecodeError as error:  # an operation's error that quotes its input
+            raise invalid(error.object.decode(errors="replace")) from error
+        return {key: computed(value) for key, value in outputs.items()}
 
     def check(self, signature: str, inputs: Mapping[str, Tensor]) -> None:
         """Raises StatusError where inputs are not those of the signature.

@@ -446,6 +446,12 @@ def test_answers_have_the_form_of_rapidjson_to_the_byte(http, body, api, answer)
     assert response.content == (answer if isinstance(answer, bytes) else answer.encode())
 
 
+def test_an_error_of_the_model_may_quote_bytes_that_are_no_utf_8(http):
+    body = b'{"signature_name":"values","instances":["\xff"]}'  # no serialized example
+    response = http.post(f"{json_cases.ECHO}:predict", content=body)
+    assert response.status_code == 400 and "parse example" in json.loads(response.text)["error"]
+
+
 def _echo(predictions, signature, tensor):
     """What comes back over gRPC; the field that AsProtoField in predict_util.cc fills."""
     request = predict_pb2.PredictRequest(inputs={"x": tensor})
