@@ -146,6 +146,34 @@ NUMBERS = [
 ]
 
 SHAPES = [
+    Case(
+        "an output of a type that JSON has no place for",
+        row("to_half", "0.5"),
+        "Failed to write JSON value for tensor type: half",
+        400,
+    ),
+    Case("none of its values", column("to_half", "[]"), {"outputs": []}),
+    Case("an output that is one number", column("sum", "[0.5,2]"), {"outputs": 2.5}),
+    Case(
+        "one number for all rows",
+        row("sum", "0.5,2"),
+        "Tensor name: y has no shape information ",
+        400,
+    ),
+    Case(
+        "plain rows for two inputs",
+        row("pair", "1,2"),
+        "instances is a plain list, but expecting list of objects as multiple input tensors "
+        "required as per tensorinfo_map",
+        400,
+    ),
+    Case(
+        "plain columns for two inputs",
+        column("pair", "[1,2]"),
+        "inputs is a plain value/list, but expecting an object as multiple input tensors required "
+        "as per tensorinfo_map",
+        400,
+    ),
     Case("no rows of an output", row("none", "1.5,2"), {"predictions": []}),
     Case("no columns of an output", column("none", "[1.5,2]"), {"outputs": []}),
     Case("lists of nothing", row("int32", "[[],[]]"), {"predictions": [[[], []]]}),
