@@ -103,6 +103,8 @@ def read_request(document: Mapping[str, Any], name: str, specs: Specs) -> tuple[
     return {name: _tensor(name, *values) for name, values in read.items()}, by_row
 
 
+_AT_ONCE = 1000  # values or rows that are passed over in the search for one that is wrong
+
 # Values in the order of C, (n,), and the shape that they have.
 _Values = tuple[np.ndarray, Sequence[int]]
 
@@ -141,19 +143,29 @@ def _read_rows(rows: list[Any], specs: Specs) -> dict[str, _Values]:
             "required as per tensorinfo_map"
         )
     named = _is_named(rows[0])
+    return _alike(rows, named, specs) or _read_each(rows, named, specs)
+
+
+def _alike(rows: list[Any], named: bool, specs: Specs) -> dict[str, _Values] | None:
+    """Rows of one form, all at once; None where they are not."""
+    columns: dict[str, list[Any]]
     if named:
-        columns: dict[str, list[Any]] = {name: [] for name in specs}
+        columns = {name: [] for name in specs}
         for row in rows:
             if type(row) is not dict or row.keys() != specs.keys():
-                return _read_each(rows, named, specs)
+                return None
             for name, value in row.items():
                 columns[name].append(value)
     else:
         columns = {next(iter(specs)): rows}
-    try:
-        return {name: _values(column, specs[name]) for name, column in columns.items()}
-    except StatusError:
-        return _read_each(rows, named, specs)
+    read: dict[str, _Values] = {}
+    for name, column in columns.items():
+        shape = _shape(column)
+        values = _flat([column], shape, tf.dtypes.as_dtype(specs[name].dtype))
+        if values is None:
+            return None
+        read[name] = values, shape
+    return read
 
 
 def _read_each(rows: list[Any], named: bool, specs: Specs) -> dict[str, _Values]:
@@ -164,7 +176,17 @@ def _read_each(rows: list[Any], named: bool, specs: Specs) -> dict[str, _Values]
     """
     read: dict[str, list[np.ndarray]] = {}
     shapes: dict[str, Sequence[int]] = {}
-    for index, row in enumerate(rows):
+    done = 0
+    while done < len(rows):  # pass over what is as it should be
+        alike = _alike(rows[done : done + _AT_ONCE], named, specs)
+        if alike is None or any(
+            shape[1:] != shapes.setdefault(n, shape[1:]) for n, (_, shape) in alike.items()
+        ):
+            break
+        for name, (values, _) in alike.items():
+            read.setdefault(name, []).append(values)
+        done += _AT_ONCE
+    for index, row in enumerate(rows[done:], done):
         if _is_named(row) != named:
             expected, got = ("object", "list") if named else ("value/list", "object")
             raise invalid(f"Expecting {expected} but got {got} at item {index} of input list")
@@ -212,25 +234,31 @@ def _row_values(
 def _values(value: Any, spec: meta_graph_pb2.TensorInfo) -> _Values:
     """A nested list -> values of the spec's type, of whatever shape. Raises StatusError."""
     dtype = tf.dtypes.as_dtype(spec.dtype)
-    shape = []
-    level = value
-    while isinstance(level, list):
-        shape.append(len(level))
-        if not level:
-            break
-        level = level[0]
-    leaves = [value]
-    for size in shape:
-        if set(map(type, leaves)) != {list} or set(map(len, leaves)) != {size}:
-            _refuse(value, shape, dtype)
-        leaves = list(itertools.chain.from_iterable(leaves))
-    if dtype == tf.string:
-        converted = _strings(leaves)
-    else:
-        converted = _numbers(leaves, dtype)
-    if converted is None:
+    shape = _shape(value)
+    values = _flat([value], shape, dtype)
+    if values is None:
         _refuse(value, shape, dtype)
-    return converted, shape
+    return values, shape
+
+
+def _shape(value: Any) -> list[int]:
+    """Of the first value in each list."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return shape
+
+
+def _flat(values: list[Any], shape: Sequence[int], dtype: tf.DType) -> np.ndarray | None:
+    """Values of the shape -> (n,) in the order of C; None where one is not of it or of the type."""
+    for size in shape:
+        if set(map(type, values)) != {list} or set(map(len, values)) != {size}:
+            return None
+        values = list(itertools.chain.from_iterable(values))
+    return _strings(values) if dtype == tf.string else _numbers(values, dtype)
 
 
 def _numbers(leaves: list[Any], dtype: tf.DType) -> np.ndarray | None:
@@ -276,7 +304,7 @@ def _refuse(value: Any, shape: list[int], dtype: tf.DType) -> NoReturn:
             level = len(rest) - 1
             if isinstance(item, list):
                 _check_list(item, level, shape)
-                rest.append(iter(item))
+                rest.append(_suspects(item, shape[level + 1 :], dtype))
                 break
             if level != len(shape):
                 raise invalid(
@@ -287,6 +315,14 @@ def _refuse(value: Any, shape: list[int], dtype: tf.DType) -> NoReturn:
         else:
             rest.pop()
     raise AssertionError("a value is refused, and nothing is wrong with it")
+
+
+def _suspects(values: list[Any], shape: list[int], dtype: tf.DType) -> Iterator[Any]:
+    """Passes over many at once that are as they should be."""
+    for start in range(0, len(values), _AT_ONCE):
+        some = values[start : start + _AT_ONCE]
+        if len(shape) > MOST_DIMENSIONS or _flat(some, shape, dtype) is None:
+            yield from some
 
 
 def _check_list(value: list[Any], level: int, shape: list[int]) -> None:

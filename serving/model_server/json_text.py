@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,11 @@ from serving.model_server import grisu
 from serving.model_server.json_parser import members
 
 _SHOWN = 256  # bytes of a value in an error; what goes beyond them is the last that is written
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+_ESCAPES = {chr(code): f"\\u{code:04X}" for code in range(0x20)} | {
+    **{"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"},
+    **{'"': '\\"', "\\": "\\\\"},
+}
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -26,7 +32,7 @@ def indent(level: int) -> str:
 
 def string(text: str) -> str:
     """Quoted; only quotes, backslashes and what is below U+0020 are escaped."""
-    return json.encoder.encode_basestring(text)
+    return f'"{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)}"'
 
 
 def show(value: Any) -> str:
