@@ -135,9 +135,10 @@ def _body_length(headers: Mapping[str, str]) -> int | None:
             raise Refused(400)
         return None
     lengths = {size.strip() for size in (sizes or "0").split(",")}
-    if len(lengths) != 1 or not re.fullmatch(r"\d{1,30}", *lengths, re.ASCII):
+    length = lengths.pop()
+    if lengths or not re.fullmatch(r"\d{1,30}", length, re.ASCII):
         raise Refused(400)
-    return int(lengths.pop())
+    return int(length)
 
 
 def _keeps_alive(headers: Mapping[str, str], minor: int) -> bool:
