@@ -1,8 +1,9 @@
 """The inference methods of a loaded version: Predict, Classify, Regress, MultiInference.
 
-Rules and error texts follow TensorFlow Serving's predict_util.cc, classifier.cc, regressor.cc and
-multi_inference.cc. As its releases do by default (`enable_signature_method_name_check` off), a
-signature is judged by its inputs and outputs, not by its method name.
+Rules and error texts follow predict_util.cc, classifier.cc, regressor.cc and multi_inference.cc of
+TensorFlow Serving 2.20 (servables/tensorflow/). As its releases do by default
+(`enable_signature_method_name_check` off), a signature is judged by its inputs and outputs, not by
+its method name.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.status import StatusError, invalid
 from serving.model_server.tensors import Tensor, Tensors, dtype_of, flat
 
-# How a signature is run: alone (`run_alone`), or in a batch with other callers' requests.
-Run = Callable[[Servable, str, Mapping[str, Tensor]], Tensors]
+# How a signature is run for the named outputs, or for all where none is named: alone
+# (`run_alone`), or in a batch with other callers' requests.
+Run = Callable[[Servable, str, Mapping[str, Tensor], Sequence[str]], Tensors]
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
 
-def run_alone(servable: Servable, signature: str, inputs: Mapping[str, Tensor]) -> Tensors:
-    return servable.run(signature, inputs)
+def run_alone(
+    servable: Servable, signature: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+) -> Tensors:
+    return servable.run(signature, inputs, outputs)
 
 
 def predict(
@@ -46,8 +50,12 @@ def predict(
     inputs: Mapping[str, Tensor],
     output_filter: Sequence[str] = (),
 ) -> Tensors:
-    """The outputs that the filter names, or all. Raises StatusError, tf.errors.OpError."""
-    servable.check(signature, inputs)
+    """The outputs that the filter names, or all; no others are computed.
+
+    Inputs that are left out have the signature's default values. Raises StatusError,
+    tf.errors.OpError.
+    """
+    inputs = servable.complete(signature, inputs)
     outputs = servable.signatures[signature].outputs
     for index, name in enumerate(output_filter):
         if name not in outputs:
@@ -57,8 +65,7 @@ def predict(
             )
         if name in output_filter[:index]:
             raise invalid(f"duplicate output tensor alias: {name}")
-    outputs = run(servable, signature, inputs)
-    return {name: outputs[name] for name in output_filter or outputs}
+    return run(servable, signature, inputs, output_filter)
 
 
 def predict_message(
@@ -105,20 +112,9 @@ def classes(
 
     Raises StatusError, tf.errors.OpError.
     """
-    definition = _definition(servable, signature)
-    if len(definition.inputs) != 1:
-        raise invalid("Expected one input Tensor.")
-    if len(definition.outputs) not in (1, 2):
-        raise invalid(f"Expected one or two output Tensors, found {len(definition.outputs)}")
-    _need_input(definition, "classification")
-    if not {"classes", "scores"} & set(definition.outputs):
-        raise StatusError(
-            StatusCode.FAILED_PRECONDITION,
-            'Expected classification signature outputs to contain at least one of "classes" or '
-            f'"scores". Outputs were: {sorted(definition.outputs)}',
-        )
+    _check_classification(_definition(servable, signature))
     examples = _serialized(input)
-    outputs = run(servable, signature, {"inputs": examples})
+    outputs = run(servable, signature, {"inputs": examples}, ())
     labels, scores = outputs.get("classes"), outputs.get("scores")
     for name, tensor, dtype in (("classes", labels, tf.string), ("scores", scores, tf.float32)):
         if tensor is not None:
@@ -164,19 +160,9 @@ def regress(
 
 def values(run: Run, servable: Servable, signature: str, input: input_pb2.Input) -> np.ndarray:
     """float32 (n,). Raises StatusError, tf.errors.OpError."""
-    definition = _definition(servable, signature)
-    if len(definition.inputs) != 1:
-        raise invalid("Expected one input Tensor.")
-    if len(definition.outputs) != 1:
-        raise invalid("Expected one output Tensor.")
-    _need_input(definition, "regression")
-    if "outputs" not in definition.outputs:
-        raise StatusError(
-            StatusCode.FAILED_PRECONDITION,
-            f"No regression outputs found in SignatureDef: {sorted(definition.outputs)}",
-        )
+    _check_regression(_definition(servable, signature))
     examples = _serialized(input)
-    tensor = run(servable, signature, {"inputs": examples})["outputs"]
+    tensor = run(servable, signature, {"inputs": examples}, ())["outputs"]
     if not (len(tensor.shape) == 1 or len(tensor.shape) == 2 and tensor.shape[1] == 1):
         raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
@@ -198,12 +184,36 @@ def _definition(servable: Servable, signature: str) -> SignatureDef:
     return servable.signatures[signature]
 
 
-def _need_input(definition: SignatureDef, kind: str) -> None:
+def _check_classification(definition: SignatureDef) -> None:
+    """PreProcessClassification in classifier.cc."""
+    if len(definition.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(definition.outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(definition.outputs)}")
     if "inputs" not in definition.inputs:
-        raise StatusError(
-            StatusCode.FAILED_PRECONDITION,
-            f"No {kind} inputs found in SignatureDef: {sorted(definition.inputs)}",
+        raise invalid(f"No classification inputs found in SignatureDef: {definition}")
+    if not {"classes", "scores"} & set(definition.outputs):
+        raise invalid(
+            'Expected classification signature outputs to contain at least one of "classes" or '
+            f'"scores". Signature was: {definition}'
         )
+
+
+def _check_regression(definition: SignatureDef) -> None:
+    """PreProcessRegression in regressor.cc."""
+    if len(definition.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if len(definition.outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    if "inputs" not in definition.inputs:
+        raise invalid(f"No regression inputs found in SignatureDef: {definition}")
+    if "outputs" not in definition.outputs:
+        raise invalid(f"No regression outputs found in SignatureDef: {definition}")
+
+
+def example_count(input: input_pb2.Input) -> int:
+    kind = input.WhichOneof("kind")
+    return len(getattr(input, kind).examples) if kind else 0
 
 
 def _serialized(input: input_pb2.Input) -> np.ndarray:
@@ -223,33 +233,43 @@ def _serialized(input: input_pb2.Input) -> np.ndarray:
 def multi_inference(
     run: Run, servable: Servable, request: inference_pb2.MultiInferenceRequest
 ) -> inference_pb2.MultiInferenceResponse:
-    """Raises StatusError, tf.errors.OpError."""
+    """Raises StatusError, tf.errors.OpError: before anything runs where a task is at fault."""
+    signatures = _check_tasks(servable, request.tasks)
     response = inference_pb2.MultiInferenceResponse()
-    seen: set[str] = set()
-    for task in request.tasks:
+    for task, signature in zip(request.tasks, signatures, strict=True):
+        result = response.results.add()
+        result.model_spec.CopyFrom(model_spec(servable, signature))
+        if task.method_name == CLASSIFY:
+            classes = classify(run, servable, signature, request.input)
+            result.classification_result.CopyFrom(classes)
+        else:
+            values = regress(run, servable, signature, request.input)
+            result.regression_result.CopyFrom(values)
+    return response
+
+
+def _check_tasks(servable: Servable, tasks: Sequence[inference_pb2.InferenceTask]) -> list[str]:
+    """The signature of each task."""
+    signatures: list[str] = []
+    for task in tasks:
         if not task.model_spec.name:
             raise invalid("Found ModelSpec with an empty model name.")
-        if task.model_spec.name != request.tasks[0].model_spec.name:
+        if task.model_spec.name != tasks[0].model_spec.name:
             raise invalid(
                 "All ModelSpecs in a MultiInferenceRequest must access the same model name."
             )
         signature = task.model_spec.signature_name or DEFAULT_SIGNATURE
-        if signature in seen:
+        if signature in signatures:
             raise invalid(f"Duplicate evaluation of signature: {signature}")
-        seen.add(signature)
+        signatures.append(signature)
         if signature not in servable.signatures:
             raise invalid(f"Requested signature not found in model graph: {signature}")
-        result = response.results.add()
-        result.model_spec.CopyFrom(model_spec(servable, task.model_spec.signature_name))
         if task.method_name == CLASSIFY:
-            classified = classify(run, servable, signature, request.input)
-            result.classification_result.CopyFrom(classified)
+            _check_classification(servable.signatures[signature])
         elif task.method_name == REGRESS:
-            regressions = regress(run, servable, signature, request.input)
-            result.regression_result.CopyFrom(regressions)
+            _check_regression(servable.signatures[signature])
         else:
             raise StatusError(
-                StatusCode.UNIMPLEMENTED,
-                f"Unsupported signature method_name: {task.method_name}",
+                StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}"
             )
-    return response
+    return signatures

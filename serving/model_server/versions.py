@@ -255,11 +255,13 @@ class Models:
 
     def _load(self, name: str, version: Version) -> None:
         version.state = State.LOADING
+        started = time.monotonic()
         try:
             servable = Servable(name, version.number, version.path)
+            loaded = time.monotonic()
             answered = warm_up(servable) if self._loading.warmup else 0
         except Exception as error:
-            self._metrics.count_load(str(version.path), False)
+            self._metrics.count_load(str(version.path), None)
             version.error = as_status(error)
             version.failures += 1
             again = version.failures <= self._loading.max_retries
@@ -269,7 +271,9 @@ class Models:
             version.state = State.END
             log.error("%s: cannot be served: %s", version.path, version.error)
             return
-        self._metrics.count_load(str(version.path), True)
+        self._metrics.count_load(str(version.path), loaded - started)
+        if answered:
+            self._metrics.observe_warmup(str(version.path), time.monotonic() - loaded)
         with self._lock:
             version.servable, version.state = servable, State.AVAILABLE
         log.info("%s: serving; %d warm-up requests answered", version.path, answered)
