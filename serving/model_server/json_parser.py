@@ -5,7 +5,8 @@ That is RapidJSON 1.1.0 with kParseNanAndInfFlag, kParseIterativeFlag and kParse
 
 - reads NaN, Inf and Infinity with or without a minus, and stops after the first value;
 - hands on bytes that are not UTF-8, and keeps the low half of a UTF-16 pair that stands alone;
-- nests without a bound, and keeps every member of an object in which a name is repeated;
+- nests without a bound (here: a million deep), and keeps every member of an object in which a
+  name is repeated;
 - refuses a number beyond the range of a double.
 
 Ordinary text is read at the speed of C by the standard library. What that refuses or would read in
@@ -110,6 +111,7 @@ _RUN = re.compile(
     rb"(?:(?:%(a)s|%(l)s|%(o)s)%(s)s,%(s)s){1,10000}+"
     % {b"a": _ATOM, b"l": _LIST, b"o": _OBJECT, b"s": _S}
 )
+_OPENED = re.compile(rb"\{|\[(?:[ \t\n\r]*\[)*+")  # an object, or all lists that begin here
 _ESCAPES = dict(zip(b'"\\/bfnrt', ('"', "\\", "/", "\b", "\f", "\n", "\r", "\t"), strict=True))
 _LITERALS = {ord("t"): (b"true", True), ord("f"): (b"false", False), ord("n"): (b"null", None)}
 _QUOTE, _COMMA, _COLON = b'",:'
@@ -122,6 +124,7 @@ _BAD_PAIR = "The surrogate pair in string is invalid."
 _TOO_BIG = "Number too big to be stored in double."
 _TENTH_OF_LARGEST = 1.7976931348623157e307
 _LARGEST_EXPONENT = 308
+_MOST_LEVELS = 1_000_000  # of lists and objects, 200 MB of memory
 
 
 class _Reader:
@@ -140,9 +143,16 @@ class _Reader:
         is_object, name = False, ""
         while True:
             if byte == _OPEN_LIST or byte == _OPEN_OBJECT:
+                opened = _OPENED.match(self._text, self._at)
+                lists = opened[0].count(b"[")  # type: ignore[index]
+                if len(outer) + lists > _MOST_LEVELS:
+                    self._fail(f"Nested more than {_MOST_LEVELS} deep.")
                 outer.append((values, is_object, name))
                 values, is_object = [], byte == _OPEN_OBJECT
-                self._at += 1
+                for _ in range(lists - 1):
+                    outer.append((values, False, ""))
+                    values = []
+                self._at = opened.end()  # type: ignore[union-attr]
                 byte = self._next()
                 if byte != (_CLOSE_OBJECT if is_object else _CLOSE_LIST):
                     name, byte = self._name(byte) if is_object else ("", self._elements(values))

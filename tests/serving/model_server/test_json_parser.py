@@ -87,6 +87,11 @@ def test_lists_are_read_however_deep_they_are():
     assert value == []
 
 
+def test_a_body_of_brackets_is_refused_before_it_fills_the_memory():
+    with pytest.raises(ParseError, match=r"^Nested more than 1000000 deep. at offset: "):
+        parse(b"[" * 1_000_001)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
