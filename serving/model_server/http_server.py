@@ -61,14 +61,13 @@ class HttpServer:
         self.listener, self.open_exchange = listener, open_exchange
         self.connections: set[_Connection] = set()
         self.draining = False  # connections end with the answers that are under way
-        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="rest-server")
 
     def start(self) -> None:
         """From now on connections are taken."""
-        self.listener.listen(_BACKLOG)
+        self.loop = asyncio.new_event_loop()
         self._server = self.loop.run_until_complete(
-            self.loop.create_server(lambda: _Connection(self), sock=self.listener)
+            self.loop.create_server(lambda: _Connection(self), sock=self.listener, backlog=_BACKLOG)
         )
         self._thread.start()
 
@@ -82,7 +81,6 @@ class HttpServer:
             asyncio.run_coroutine_threadsafe(self._end(timeout_s), self.loop).result()
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
-        if not self.loop.is_closed():
             self.loop.close()
 
     async def _end(self, timeout_s: float) -> None:
@@ -225,10 +223,10 @@ class _Connection(asyncio.Protocol):
         close = response.close or self._server.draining or not self._head.keep_alive
         self._transport.write(render(response, self._head, close))
         self._task = self._head = self._body = None
+        self._wait_for_more()
         if close or (self._ended and not self._data):
             self._transport.close()
             return
-        self._wait_for_more()
         self._transport.resume_reading()
         self._advance()
         if self._ended and self._task is None:

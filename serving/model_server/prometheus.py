@@ -23,6 +23,7 @@ _QUEUING_US = tuple(100 * 1.2**i for i in range(52))
 _EXAMPLES = tuple(2.0**i for i in range(15))
 _ROWS = tuple(2.0**i for i in range(14))
 MOST_UNKNOWN = 1000  # names of models that are not served, after which they are called ""
+_LONGEST_UNKNOWN = 256  # characters of such a name
 
 
 @dataclasses.dataclass(eq=False)
@@ -158,7 +159,7 @@ class Metrics:
         """Whoever asks for models that are not there shall not fill the memory."""
         if self._is_model(model) or model in self._unknown:
             return model
-        if len(self._unknown) >= MOST_UNKNOWN:
+        if len(self._unknown) >= MOST_UNKNOWN or len(model) > _LONGEST_UNKNOWN:
             return ""
         self._unknown.add(model)
         return model

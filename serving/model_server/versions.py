@@ -165,7 +165,13 @@ class Models:
 
     def reload(self, config: config_pb2.ModelServerConfig) -> None:
         """Serves these models instead; returns when new models answer, and before new versions
-        of known ones do. Raises StatusError: where the config is refused all stays as it was."""
+        of known ones do. Raises StatusError: where the config is refused all stays as it was.
+
+        So it does where the config says nothing (server_core.cc, 2.20): a file that is being
+        written is empty for a moment.
+        """
+        if config.WhichOneof("config") is None:
+            return
         check_config(config)
         models = {m.name: m for m in config.model_config_list.config}
         with self._changing:

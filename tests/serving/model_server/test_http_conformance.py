@@ -251,6 +251,7 @@ def test_head_is_refused_like_any_other_method(wire):
 )
 @pytest.mark.parametrize("path", [f"{V1}:predict", "/v1/anything"])
 def test_options_are_those_of_a_preflight(wire, headers, status, path):
+    """http_server.cc, since 2.5."""
     wire.send(get(path, method="OPTIONS", headers=headers))
     found, _, body = wire.answer()
     assert (found, body) == (status, b"") and wire.is_kept()
