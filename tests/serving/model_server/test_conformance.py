@@ -41,6 +41,7 @@ V1 = f"{MODEL}/versions/1"
 class Case:
     """A request and its answer: `answer` is the body, or a part of the error's text."""
 
+    source: str
     name: str
     path: str
     body: Any = None  # None: GET; a string goes as it is
@@ -48,6 +49,18 @@ class Case:
     status: int = 200
     method: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+
+
+# Files of TensorFlow Serving 2.20.0.
+HANDLER = "model_servers/http_rest_api_handler.cc"
+PATHS = "model_servers/http_rest_api_util.cc"
+CORE = "model_servers/server_core.cc"
+STATUS = "model_servers/get_model_status_impl.cc"
+HTTP = "util/net_http/server/internal/evhttp_request.cc"
+TENSORS = "util/json_tensor.cc"
+PREDICT = "servables/tensorflow/predict_util.cc"
+CLASSIFY = "servables/tensorflow/classifier.cc"
+REGRESS = "servables/tensorflow/regressor.cc"
 
 
 def ask(signature, **body):
@@ -58,43 +71,87 @@ OK = {"error_code": "OK", "error_message": ""}
 AVAILABLE = [{"version": v, "state": "AVAILABLE", "status": OK} for v in ("2", "1")]
 ROWS = [
     Case(
-        "rows of one input", f"{V1}:predict", {"instances": [1.0, 2.0]}, {"predictions": [2.5, 3]}
-    ),
-    Case("columns of one input", f"{V1}:predict", {"inputs": [1.0, 2.0]}, {"outputs": [2.5, 3]}),
-    Case("columns by name", f"{V1}:predict", {"inputs": {"x": [3]}}, {"outputs": [3.5]}),
-    Case("rows by name", f"{V1}:predict", {"instances": [{"x": 3}]}, {"predictions": [3.5]}),
-    Case("the latest version", f"{MODEL}:predict", {"inputs": [1]}, {"outputs": [3.5]}),
-    Case("a label", f"{MODEL}/labels/stable:predict", {"inputs": [1]}, {"outputs": [2.5]}),
-    Case("another label", f"{MODEL}/labels/canary:predict", {"inputs": [1]}, {"outputs": [3.5]}),
-    Case(
-        "a quoted name", "/v1/models/half%5Fplus_two:predict", {"inputs": [1]}, {"outputs": [3.5]}
+        TENSORS,
+        "rows of one input",
+        f"{V1}:predict",
+        {"instances": [1.0, 2.0]},
+        {"predictions": [2.5, 3]},
     ),
     Case(
-        "any case", f"/V1/MODELS/{serving_models.NAME}:predict", {"inputs": [1]}, {"outputs": [3.5]}
+        TENSORS,
+        "columns of one input",
+        f"{V1}:predict",
+        {"inputs": [1.0, 2.0]},
+        {"outputs": [2.5, 3]},
+    ),
+    Case(TENSORS, "columns by name", f"{V1}:predict", {"inputs": {"x": [3]}}, {"outputs": [3.5]}),
+    Case(
+        TENSORS, "rows by name", f"{V1}:predict", {"instances": [{"x": 3}]}, {"predictions": [3.5]}
+    ),
+    Case(CORE, "the latest version", f"{MODEL}:predict", {"inputs": [1]}, {"outputs": [3.5]}),
+    Case(PATHS, "a label", f"{MODEL}/labels/stable:predict", {"inputs": [1]}, {"outputs": [2.5]}),
+    Case(
+        PATHS,
+        "another label",
+        f"{MODEL}/labels/canary:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
     ),
     Case(
+        PATHS,
+        "a quoted name",
+        "/v1/models/half%5Fplus_two:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
+    ),
+    Case(
+        PATHS,
+        "any case",
+        f"/V1/MODELS/{serving_models.NAME}:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
+    ),
+    Case(
+        TENSORS,
         "the signature by name",
         f"{V1}:predict",
         ask("serving_default", instances=[3.0, 4.0]),
         {"predictions": [3.5, 4.0]},
     ),
-    Case("an empty signature name", f"{V1}:predict", ask("", inputs=[1]), {"outputs": [2.5]}),
-    Case("unknown keys are ignored", f"{V1}:predict", {"inputs": [1], "a": 1}, {"outputs": [2.5]}),
-    Case("unknown inputs too", f"{V1}:predict", {"inputs": {"x": [1], "a": 1}}, {"outputs": [2.5]}),
-    Case("no rows in columns", f"{V1}:predict", {"inputs": []}, {"outputs": []}),
     Case(
+        TENSORS, "an empty signature name", f"{V1}:predict", ask("", inputs=[1]), {"outputs": [2.5]}
+    ),
+    Case(
+        TENSORS,
+        "unknown keys are ignored",
+        f"{V1}:predict",
+        {"inputs": [1], "a": 1},
+        {"outputs": [2.5]},
+    ),
+    Case(
+        TENSORS,
+        "unknown inputs too",
+        f"{V1}:predict",
+        {"inputs": {"x": [1], "a": 1}},
+        {"outputs": [2.5]},
+    ),
+    Case(TENSORS, "no rows in columns", f"{V1}:predict", {"inputs": []}, {"outputs": []}),
+    Case(
+        TENSORS,
         "two inputs and outputs in rows",
         f"{V1}:predict",
         ask("named", instances=[{"a": [1, 2], "b": 3}, {"a": [0.5, 0], "b": -1}]),
         {"predictions": [{"total": 6.0, "twice": 6}, {"total": -0.5, "twice": -2}]},
     ),
     Case(
+        TENSORS,
         "two inputs and outputs in columns",
         f"{V1}:predict",
         ask("named", inputs={"a": [[1, 2], [0.5, 0]], "b": [3, -1]}),
         {"outputs": {"total": [6.0, -0.5], "twice": [6, -2]}},
     ),
     Case(
+        TENSORS,
         "bytes come back as base64 where the name says so",
         f"{V1}:predict",
         ask("echo", instances=[{"b64": "AGE="}, "hé"]),
@@ -106,36 +163,42 @@ ROWS = [
         },
     ),
     Case(
+        TENSORS,
         "base64 by name",
         f"{V1}:predict",
         ask("echo", inputs={"image_bytes": [{"b64": "YQ=="}]}),
         {"outputs": {"image_bytes": [{"b64": "YQ=="}], "text": ["a"]}},
     ),
     Case(
+        PREDICT,
         "a scalar",
         f"{V1}:predict",
         ask("total", inputs=[1.5, 2]),
         {"outputs": 3.5},
     ),
     Case(
+        TENSORS,
         "tokens that are no JSON come in",
         f"{V1}:predict",
         '{"inputs": [NaN, Infinity, -Infinity]}',
         {"outputs": [math.nan, math.inf, -math.inf]},
     ),
     Case(
+        TENSORS,
         "a whole number beyond 64 bits is a decimal",
         f"{V1}:predict",
         '{"inputs": [100000000000000000000, -100000000000000000000]}',
         {"outputs": [5e19, -5e19]},
     ),
     Case(
+        PREDICT,
         "and go out",
         f"{V1}:predict",
         ask("special", instances=[0, -1, 1]),
         {"predictions": [-math.inf, math.nan, 0.0]},
     ),
     Case(
+        HTTP,
         "gzip",
         f"{V1}:predict",
         gzip.compress(b'{"inputs": [1, 2]}'),
@@ -143,26 +206,30 @@ ROWS = [
         headers=(("Content-Encoding", "gzip"),),
     ),
     Case(
+        TENSORS,
         "classify",
         f"{V1}:classify",
         ask("classify", examples=[{"x": 2.0}, {"x": [7.5]}]),
         {"results": [[["small", 8.0], ["large", 2.0]], [["small", 2.5], ["large", 7.5]]]},
     ),
     Case(
+        TENSORS,
         "regress",
         f"{V1}:regress",
         ask("regress", examples=[{"x": 80.0}, {"x": 1.0}]),
         {"results": [42.0, 2.5]},
     ),
     Case(
+        TENSORS,
         "a context shared by the examples",
         f"{V1}:regress",
         ask("regress", context={"x": 80.0}, examples=[{"y": 1}, {"z": "a"}]),
         {"results": [42.0, 42.0]},
     ),
-    Case("the status of all versions", MODEL, None, {"model_version_status": AVAILABLE}),
-    Case("of one", V1, None, {"model_version_status": AVAILABLE[1:]}),
+    Case(STATUS, "the status of all versions", MODEL, None, {"model_version_status": AVAILABLE}),
+    Case(STATUS, "of one", V1, None, {"model_version_status": AVAILABLE[1:]}),
     Case(
+        STATUS,
         "the status ignores labels",
         f"{MODEL}/labels/stable",
         None,
@@ -171,11 +238,17 @@ ROWS = [
 ]
 BAD = "/v1/models/other"
 ERRORS = [
-    Case("a wrong rank", f"{V1}:predict", {"inputs": {"x": [[[1.0]]]}}, "", 400),
+    Case(PREDICT, "a wrong rank", f"{V1}:predict", {"inputs": {"x": [[[1.0]]]}}, "", 400),
     Case(
-        "no such signature", f"{V1}:predict", ask("no", inputs=[1]), "not found in signature", 400
+        HANDLER,
+        "no such signature",
+        f"{V1}:predict",
+        ask("no", inputs=[1]),
+        "not found in signature",
+        400,
     ),
     Case(
+        PREDICT,
         "inputs of unequal first dimensions",
         f"{V1}:predict",
         ask("named", inputs={"a": [[1, 2], [3, 4]], "b": [1, 2, 3]}),
@@ -183,39 +256,71 @@ ERRORS = [
         400,
     ),
     Case(
-        "what the model refuses", f"{V1}:predict", ask("root", inputs=[-1]), "negative number", 400
+        PREDICT,
+        "what the model refuses",
+        f"{V1}:predict",
+        ask("root", inputs=[-1]),
+        "negative number",
+        400,
     ),
-    Case("no such model", f"{BAD}:predict", {"inputs": [1]}, "Servable not found", 404),
-    Case("no such version", f"{MODEL}/versions/9:predict", {"inputs": [1]}, "not found", 404),
-    Case("no such label", f"{MODEL}/labels/no:predict", {"inputs": [1]}, "Unrecognized", 400),
-    Case("bad JSON comes before no model", f"{BAD}:predict", "{", "JSON Parse error", 400),
-    Case("the status of no model", BAD, None, "Could not find any versions of model", 404),
-    Case("of no version", f"{MODEL}/versions/9", None, "Could not find version 9", 404),
-    Case("metadata of no model", f"{BAD}/metadata", None, "Servable not found", 404),
-    Case("metadata of no label", f"{MODEL}/labels/no/metadata", None, "Unrecognized", 400),
-    Case("all models", "/v1/models", None, "Missing model name", 400),
-    Case("no path", "/v1/foo", None, "Malformed request: GET /v1/foo", 400),
-    Case("get for post", f"{MODEL}:predict", None, "Malformed request", 400),
-    Case("post for get", f"{MODEL}/metadata", {}, "Malformed request", 400),
-    Case("post to all models", "/v1/models", {}, "Malformed request", 400),
-    Case("another method", f"{MODEL}:predict", {}, "Malformed request", 400, method="PUT"),
-    Case("a verb in capitals", f"{MODEL}:PREDICT", {"inputs": [1]}, "Malformed request", 400),
-    Case("another verb", f"{MODEL}:explain", {"inputs": [1]}, "Malformed request", 400),
-    Case("a query is a part of the name", f"{MODEL}?a=1", None, "half_plus_two?a=1", 404),
-    Case("or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400),
-    Case("a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
-    Case("two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
-    Case("a version of letters", f"{MODEL}/versions/no:regress", {}, "Malformed request", 400),
+    Case(CORE, "no such model", f"{BAD}:predict", {"inputs": [1]}, "Servable not found", 404),
+    Case(CORE, "no such version", f"{MODEL}/versions/9:predict", {"inputs": [1]}, "not found", 404),
+    Case(CORE, "no such label", f"{MODEL}/labels/no:predict", {"inputs": [1]}, "Unrecognized", 400),
+    Case(TENSORS, "bad JSON comes before no model", f"{BAD}:predict", "{", "JSON Parse error", 400),
+    Case(STATUS, "the status of no model", BAD, None, "Could not find any versions of model", 404),
+    Case(STATUS, "of no version", f"{MODEL}/versions/9", None, "Could not find version 9", 404),
+    Case(CORE, "metadata of no model", f"{BAD}/metadata", None, "Servable not found", 404),
+    Case(CORE, "metadata of no label", f"{MODEL}/labels/no/metadata", None, "Unrecognized", 400),
+    Case(HANDLER, "all models", "/v1/models", None, "Missing model name", 400),
+    Case(HANDLER, "no path", "/v1/foo", None, "Malformed request: GET /v1/foo", 400),
+    Case(HANDLER, "get for post", f"{MODEL}:predict", None, "Malformed request", 400),
+    Case(HANDLER, "post for get", f"{MODEL}/metadata", {}, "Malformed request", 400),
+    Case(HANDLER, "post to all models", "/v1/models", {}, "Malformed request", 400),
+    Case(HANDLER, "another method", f"{MODEL}:predict", {}, "Malformed request", 400, method="PUT"),
     Case(
+        HANDLER, "a verb in capitals", f"{MODEL}:PREDICT", {"inputs": [1]}, "Malformed request", 400
+    ),
+    Case(HANDLER, "another verb", f"{MODEL}:explain", {"inputs": [1]}, "Malformed request", 400),
+    Case(HANDLER, "a query is a part of the name", f"{MODEL}?a=1", None, "half_plus_two?a=1", 404),
+    Case(
+        HANDLER, "or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400
+    ),
+    Case(HANDLER, "a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
+    Case(HANDLER, "two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
+    Case(
+        HANDLER,
+        "a version of letters",
+        f"{MODEL}/versions/no:regress",
+        {},
+        "Malformed request",
+        400,
+    ),
+    Case(
+        PATHS,
         "a version beyond 64 bits",
         f"{MODEL}/versions/{2**64 - 1}:regress",
         {},
         "Failed to convert version",
         400,
     ),
-    Case("classify by a predict signature", f"{V1}:classify", {"examples": [{"x": 1.0}]}, "", 400),
-    Case("regress by a predict signature", f"{V1}:regress", {"examples": [{"x": 1.0}]}, "", 400),
     Case(
+        CLASSIFY,
+        "classify by a predict signature",
+        f"{V1}:classify",
+        {"examples": [{"x": 1.0}]},
+        "",
+        400,
+    ),
+    Case(
+        REGRESS,
+        "regress by a predict signature",
+        f"{V1}:regress",
+        {"examples": [{"x": 1.0}]},
+        "",
+        400,
+    ),
+    Case(
+        CLASSIFY,
         "classify by no signature",
         f"{V1}:classify",
         ask("no", examples=[{"x": 1.0}]),
@@ -223,6 +328,7 @@ ERRORS = [
         400,
     ),
     Case(
+        REGRESS,
         "regress in place of classify",
         f"{V1}:regress",
         ask("classify", examples=[{"x": 1.0}]),
