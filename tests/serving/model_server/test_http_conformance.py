@@ -287,18 +287,13 @@ def figures(http):
 
 def test_metrics_have_the_names_and_labels_that_dashboards_ask_for(http, predictions):
     """util.cc, recorded by http_server.cc, prediction_service_impl.cc and predict_util.cc."""
-
-    def predict(x, name=NAME, path=":predict"):
-        http.post(f"/v1/models/{name}{path}", json={"inputs": [x]})
-
     before = figures(http)
-    predict(1), predict(2), predict("x"), predict(1, "nobody's"), http.get(MODEL)
-    (
-        http.get("/v1/models"),
-        http.post(
-            f"{V1}:classify", json={"signature_name": "classify", "examples": [{"x": 1.0}] * 3}
-        ),
-    )
+    for x, name in ((1, NAME), (2, NAME), ("x", NAME), (1, "nobody's")):
+        http.post(f"/v1/models/{name}:predict", json={"inputs": [x]})
+    for path in (MODEL, "/v1/models"):
+        http.get(path)
+    examples = {"signature_name": "classify", "examples": [{"x": 1.0}] * 3}
+    http.post(f"{V1}:classify", json=examples)
     request = predict_pb2.PredictRequest()
     request.model_spec.name = NAME
     request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
