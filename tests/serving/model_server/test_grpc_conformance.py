@@ -78,6 +78,7 @@ def tasks_request(*tasks):
     ],
 )
 def test_a_request_names_a_model(predictions, method, request_):
+    """predict_impl.cc, {classification,regression}_service.cc, get_model_metadata_impl.cc."""
     assert refusal(getattr(predictions, method), request_) == (INVALID, "Missing ModelSpec")
     request_.model_spec.SetInParent()
     if method == "GetModelMetadata":
@@ -87,12 +88,14 @@ def test_a_request_names_a_model(predictions, method, request_):
 
 
 def test_several_inferences_without_a_task_name_no_model(predictions):
+    """multi_inference_helper.cc."""
     code, text = refusal(predictions.MultiInference, inference_pb2.MultiInferenceRequest())
     assert (code, text) == (INVALID, "ModelSpec has no name specified.")
 
 
 @pytest.mark.parametrize("length", [900, 5000, 100_000])
 def test_the_text_of_an_error_is_cut_after_1024_bytes(predictions, length):
+    """grpc_status_util.cc."""
     request = predict_request(outputs=["é" + "a" * length], x=[1.0])
     code, text = refusal(predictions.Predict, request)
     whole = f"output tensor alias not found in signature: é{'a' * length} Outputs expected"
@@ -132,6 +135,7 @@ NO_VALUES = [
 
 @pytest.mark.parametrize(("signature", "text"), NO_CLASSES)
 def test_classify_refuses_a_signature_that_is_not_for_it(predictions, signature, text):
+    """PreProcessClassification in classifier.cc."""
     request = judge_request(classification_pb2.ClassificationRequest, signature)
     code, details = refusal(predictions.Classify, request)
     assert code == INVALID and text in details
@@ -139,6 +143,7 @@ def test_classify_refuses_a_signature_that_is_not_for_it(predictions, signature,
 
 @pytest.mark.parametrize(("signature", "text"), NO_VALUES)
 def test_regress_refuses_a_signature_that_is_not_for_it(predictions, signature, text):
+    """PreProcessRegression in regressor.cc."""
     request = judge_request(regression_pb2.RegressionRequest, signature)
     code, details = refusal(predictions.Regress, request)
     assert code == INVALID and text in details
@@ -179,6 +184,7 @@ def test_no_examples_are_refused(predictions, made):
     ],
 )
 def test_several_inferences_are_refused_for_one(predictions, tasks, code, text):
+    """multi_inference.cc."""
     found, details = refusal(predictions.MultiInference, tasks_request(*tasks))
     assert found == code and text in details
 
@@ -194,6 +200,8 @@ def test_several_inferences_say_which_signature_answered(predictions):
 
 
 def test_only_the_outputs_that_are_asked_for_are_computed(predictions):
+    """PreProcessPrediction in predict_util.cc names what the session fetches."""
+
     def ask(*outputs):
         request = predict_request("", outputs, serving_models.FLAT, x=[-4.0])
         return predictions.Predict(request, 10).outputs
@@ -206,6 +214,8 @@ def test_only_the_outputs_that_are_asked_for_are_computed(predictions):
 
 
 def test_an_input_that_is_left_out_has_its_default(predictions):
+    """VerifyRequestInputsSize in predict_util.cc, GetInputValues in saved_model/util.cc."""
+
     def ask(**inputs):
         return list(
             predictions.Predict(predict_request("scaled", **inputs), 10).outputs["y"].float_val
@@ -242,6 +252,7 @@ UNKNOWN = "Inputs contains invalid name. Used request inputs: x, request input: 
     ],
 )
 def test_inputs_that_are_not_those_of_the_signature_are_named(predictions, signature, inputs, text):
+    """As above."""
     request = predict_request(signature, **{name: [1.0] for name in inputs})
     code, details = refusal(predictions.Predict, request)
     assert code == INVALID and text in details
@@ -267,6 +278,7 @@ def test_inputs_that_are_not_those_of_the_signature_are_named(predictions, signa
     ],
 )
 def test_a_model_has_one_platform(states, settings, text):
+    """GetPlatform in server_core.cc."""
     request = model_management_pb2.ReloadConfigRequest()
     request.config.model_config_list.config.add(name=NAME, base_path="/models", **settings)
     assert refusal(states.HandleReloadConfigRequest, request) == (INVALID, text)

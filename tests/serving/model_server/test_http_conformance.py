@@ -186,12 +186,14 @@ def test_a_request_is_understood_and_its_connection_kept_or_not(wire, case):
 
 
 def test_an_absolute_form_is_its_path(wire):
+    """evhttp_request.cc: ParsedEvRequest::decode."""
     wire.send(get(f"http://example.org:81{V1}"))
     status, _, body = wire.answer()
     assert status == 200 and b"AVAILABLE" in body
 
 
 def test_a_connection_of_http_1_0_is_kept_and_says_so(wire):
+    """libevent's http.c."""
     for _ in range(3):
         wire.send(get(version="1.0", headers="Connection: keep-alive\r\n"))
         status, headers, _ = wire.answer()
@@ -214,6 +216,7 @@ def test_a_request_may_come_in_pieces(wire):
 
 @pytest.mark.parametrize("data", [GET, post()], ids=["GET", "POST"])
 def test_who_sends_nothing_more_gets_the_answer(wire, data):
+    """libevent's http.c."""
     wire.send(data)
     wire.socket.shutdown(socket.SHUT_WR)
     assert wire.answer()[0] == 200
@@ -259,6 +262,7 @@ def test_options_are_those_of_a_preflight(wire, headers, status, path):
 
 @pytest.mark.parametrize("word", ["METADATA", "Metadata"])
 def test_metadata_in_another_spelling_is_the_status(http, word):
+    """http_rest_api_util.cc matches any case, http_rest_api_handler.cc heeds one."""
     assert set(http.get(f"{V1}/{word}").json()) == {"model_version_status"}
 
 
@@ -282,17 +286,14 @@ def figures(http):
 
 
 def test_metrics_have_the_names_and_labels_that_dashboards_ask_for(http, predictions):
-    def predict(x, name=NAME, path=":predict"):
-        http.post(f"/v1/models/{name}{path}", json={"inputs": [x]})
-
+    """util.cc, recorded by http_server.cc, prediction_service_impl.cc and predict_util.cc."""
     before = figures(http)
-    predict(1), predict(2), predict("x"), predict(1, "nobody's"), http.get(MODEL)
-    (
-        http.get("/v1/models"),
-        http.post(
-            f"{V1}:classify", json={"signature_name": "classify", "examples": [{"x": 1.0}] * 3}
-        ),
-    )
+    for x, name in ((1, NAME), (2, NAME), ("x", NAME), (1, "nobody's")):
+        http.post(f"/v1/models/{name}:predict", json={"inputs": [x]})
+    for path in (MODEL, "/v1/models"):
+        http.get(path)
+    examples = {"signature_name": "classify", "examples": [{"x": 1.0}] * 3}
+    http.post(f"{V1}:classify", json=examples)
     request = predict_pb2.PredictRequest()
     request.model_spec.name = NAME
     request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
@@ -322,6 +323,7 @@ def test_metrics_have_the_names_and_labels_that_dashboards_ask_for(http, predict
 
 
 def test_the_examples_of_several_inferences_are_counted_once(http, predictions):
+    """multi_inference.cc."""
     request = inference_pb2.MultiInferenceRequest()
     for name in ("classify", "regress"):
         task = request.tasks.add(method_name=f"tensorflow/serving/{name}")
@@ -342,6 +344,7 @@ def test_the_examples_of_several_inferences_are_counted_once(http, predictions):
 
 
 def test_the_metrics_page_is_in_the_form_of_the_exporter(http):
+    """prometheus_exporter.cc."""
     http.post(f"{MODEL}:predict", json={"inputs": [1]})
     lines = http.get(PAGE).text.splitlines()
     kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", "\n".join(lines), re.M))
@@ -362,6 +365,7 @@ def test_the_metrics_page_is_in_the_form_of_the_exporter(http):
 
 
 def test_the_metrics_have_one_address(http):
+    """ProcessPrometheusRequest in http_server.cc."""
     response = http.get(f"{PAGE}?a=1")
     assert response.status_code == 400
     assert response.text == f"Unexpected path: {PAGE}?a=1. Should be {PAGE}"
