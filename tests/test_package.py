@@ -147,8 +147,15 @@ def test_nothing_is_imported_that_is_not_declared(source_package, tmp_path):
     run(python, "-m", "pip", "check", cwd=tmp_path)
     found = json.loads(run(python, "-c", IMPORT, *modules(), cwd=tmp_path))
     lacking = {name: package for name, (_, package) in found.items() if package}
-    serving = PROJECT["project"]["optional-dependencies"]["serving"]
-    assert set(lacking.values()) <= {re.split(r"\W", package)[0] for package in serving}, lacking
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared = {
+        re.split(r"[^\w-]", package)[0] for name in ("serving", "web") for package in extras[name]
+    }
+    packages = {
+        "grpc_health": "grpcio-health-checking",
+        "tensorflow_serving": "tensorflow-serving-api",
+    }
+    assert {packages.get(m, m.replace("_", "-")) for m in lacking.values()} <= declared, lacking
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -42,6 +42,9 @@ _KINDS: dict[str, type[ModelServerError]] = {
     "UNAUTHENTICATED": InvalidRequest,
 }
 _FULL = "queue"  # what the stock server says when it is UNAVAILABLE because too much is waiting
+# What gRPC itself says where it does not carry a message, under the code of an overload
+# (src/core/call/message.cc, chttp2's hpack_parser.cc): another time it does not carry it either.
+_SIZES = ("message larger than max", "metadata size exceeds")
 
 
 class GrpcClient(RemoteModel):
@@ -126,5 +129,7 @@ class GrpcClient(RemoteModel):
         kind = _KINDS.get(code, ModelServerError)
         if kind is Unreachable and _FULL in details:
             kind = Overloaded
+        if kind is Overloaded and any(words in details for words in _SIZES):
+            kind = InvalidRequest
         hint = " Start a server with `dfdetect serve`." if kind is Unreachable else ""
         return kind(f"{self._address}: {code}: {details[:500]}.{hint}")

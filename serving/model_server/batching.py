@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -32,6 +32,7 @@ class _Task:
 
     inputs: Mapping[str, np.ndarray]
     rows: int
+    wanted: Sequence[str]  # outputs; all where none is named
     outputs: futures.Future = dataclasses.field(default_factory=futures.Future)
     since: float = dataclasses.field(default_factory=time.monotonic)
 
@@ -40,7 +41,7 @@ class _Task:
 class _Batch:
     servable: Servable
     signature: str
-    shapes: Any  # only tasks of these belong together
+    kind: Any  # only tasks of the same kind belong together: shapes, and outputs that are wanted
     due: float  # when it is computed though it is not full
     tasks: list[_Task] = dataclasses.field(default_factory=list)
     full: bool = False
@@ -80,11 +81,12 @@ class Batcher:
         signature: str,
         inputs: Mapping[str, np.ndarray],
         deadline: float | None = None,
+        outputs: Sequence[str] = (),
     ) -> Tensors:
-        """Waits for the outputs of these inputs, until time.monotonic() is `deadline` at most.
+        """Waits for the named outputs, or all, of these inputs.
 
-        Raises StatusError: INVALID_ARGUMENT, UNAVAILABLE where the queue is full,
-        DEADLINE_EXCEEDED; and what the model raises.
+        At most until time.monotonic() is `deadline`. Raises StatusError: INVALID_ARGUMENT,
+        UNAVAILABLE where the queue is full, DEADLINE_EXCEEDED; and what the model raises.
         """
         rows = _rows(inputs)
         if rows > self._settings.max_batch_size:
@@ -93,10 +95,12 @@ class Batcher:
                 f"{self._settings.max_batch_size}"
             )
         if not rows:
-            return servable.run(signature, inputs)
+            return servable.run(signature, inputs, outputs)
+        self._metrics.observe_input(rows)
+        wanted = sorted(outputs)
         step = self._settings.largest
         tasks = [
-            _Task({k: v[i : i + step] for k, v in inputs.items()}, min(step, rows - i))
+            _Task({k: v[i : i + step] for k, v in inputs.items()}, min(step, rows - i), wanted)
             for i in range(0, rows, step)
         ]
         try:
@@ -117,10 +121,10 @@ class Batcher:
             self._changed.notify(len(tasks))
 
     def _add(self, servable: Servable, signature: str, task: _Task) -> None:
-        shapes = self._shapes(task.inputs)
+        kind = (task.wanted, self._shapes(task.inputs))
         self._queue = [batch for batch in self._queue if batch.rows]
         queued = [b for b in self._queue if b.servable is servable and b.signature == signature]
-        batch = next((b for b in queued if b.shapes == shapes and not b.full), None)
+        batch = next((b for b in queued if b.kind == kind and not b.full), None)
         if batch and batch.rows + task.rows > self._settings.largest:
             batch.full = True  # nothing smaller may overtake
             batch = None
@@ -131,7 +135,7 @@ class Batcher:
                     "The batch scheduling queue to which this task was submitted is full",
                 )
             due = task.since + self._settings.batch_timeout_micros / 1e6
-            batch = _Batch(servable, signature, shapes, due)
+            batch = _Batch(servable, signature, kind, due)
             self._queue.append(batch)
         batch.tasks.append(task)
         batch.full = batch.rows == self._settings.largest
@@ -182,8 +186,9 @@ class Batcher:
         allowed = (n for n in self._settings.allowed_batch_sizes if n >= rows)
         size = next(allowed, rows)
         merged = _merged([task.inputs for task in tasks], size - rows)
-        self._metrics.observe_batch(size)
-        return _split(batch.servable.run(batch.signature, merged), [t.rows for t in tasks], size)
+        self._metrics.observe_batch(size, size - rows)
+        outputs = batch.servable.run(batch.signature, merged, tasks[0].wanted)
+        return _split(outputs, [task.rows for task in tasks], size)
 
 
 def _rows(inputs: Mapping[str, np.ndarray]) -> int:

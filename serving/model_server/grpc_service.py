@@ -1,6 +1,8 @@
 """gRPC API of the model server: PredictionService, ModelService, the standard health service.
 
-prediction_service.proto and model_service.proto of the package tensorflow-serving-api;
+prediction_service.proto and model_service.proto of the package tensorflow-serving-api; order of
+checks, texts and what is counted as in prediction_service_impl.cc, model_service_impl.cc,
+predict_impl.cc, get_model_metadata_impl.cc and grpc_status_util.cc of TensorFlow Serving 2.20;
 https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
 
@@ -31,9 +33,11 @@ from tensorflow_serving.apis import (
 from serving.model_server import answers, methods
 from serving.model_server.core import Core
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
-from serving.model_server.status import StatusError, as_status, invalid
+from serving.model_server.status import as_status, invalid
 
 INT32_MAX = 2**31 - 1
+_MOST_TEXT = 1024  # bytes of an error's text
+_NO_SPEC = "Missing ModelSpec"
 _SERVICES = (
     "",
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name,
@@ -91,22 +95,29 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _ask(
         self,
         api: str,
-        spec: model_pb2.ModelSpec,
+        request: Any,
         context: grpc.ServicerContext,
         answer: Callable[[methods.Run, Servable, str], Answer],
     ) -> Answer:
+        """Counts the request, too."""
+        started, spec, metrics = time.monotonic(), request.model_spec, self._core.metrics
         try:
-            with self._core.recorded(spec.name, api, "GRPC"):
-                run = self._core.runner(_deadline(context))
-                with self._core.models.use(spec.name, *_choice(spec)) as servable:
-                    return answer(run, servable, spec.signature_name or DEFAULT_SIGNATURE)
-        except StatusError as error:
+            if not request.HasField("model_spec"):
+                raise invalid(_NO_SPEC)
+            run = self._core.runner(_deadline(context), api)
+            with self._core.models.use(spec.name, *_choice(spec)) as servable:
+                response = answer(run, servable, spec.signature_name or DEFAULT_SIGNATURE)
+        except Exception as error:
+            metrics.count_request(spec.name, as_status(error).code.name)
             raise _abort(context, error) from error
+        metrics.observe_request(spec.name, api, "GRPC", time.monotonic() - started)
+        metrics.count_request(spec.name, grpc.StatusCode.OK.name)
+        return response
 
     def Predict(self, request, context) -> predict_pb2.PredictResponse:
         return self._ask(
             "Predict",
-            request.model_spec,
+            request,
             context,
             lambda run, servable, _: methods.predict_message(run, servable, request),
         )
@@ -123,21 +134,24 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         """What `method` says of the request's examples, as a `made` response."""
 
         def answer(run, servable, signature):
-            return made(
-                result=method(run, servable, signature, request.input),
-                model_spec=methods.model_spec(servable, signature),
-            )
+            result = method(run, servable, signature, request.input)
+            count = methods.example_count(request.input)
+            self._core.metrics.count_examples(servable.name, count)
+            return made(result=result, model_spec=methods.model_spec(servable, signature))
 
-        return self._ask(api, request.model_spec, context, answer)
+        return self._ask(api, request, context, answer)
 
     def MultiInference(self, request, context) -> inference_pb2.MultiInferenceResponse:
+        """Not among the requests that are counted; its examples are."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        return self._ask(
-            "MultiInference",
-            spec,
-            context,
-            lambda run, servable, _: methods.multi_inference(run, servable, request),
-        )
+        try:
+            run = self._core.runner(_deadline(context))
+            with self._core.models.use(spec.name, *_choice(spec)) as servable:
+                response = methods.multi_inference(run, servable, request)
+        except Exception as error:
+            raise _abort(context, error) from error
+        self._core.metrics.count_examples(spec.name, methods.example_count(request.input))
+        return response
 
     def GetModelMetadata(self, request, context) -> get_model_metadata_pb2.GetModelMetadataResponse:
         try:
@@ -155,7 +169,7 @@ class ModelStates(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(self, request, context) -> get_model_status_pb2.GetModelStatusResponse:
         try:
             if not request.HasField("model_spec"):
-                raise invalid("Missing ModelSpec")
+                raise invalid(_NO_SPEC)
             number, _ = _choice(request.model_spec)
             return answers.status(self._core.models, request.model_spec.name, number)
         except Exception as error:
@@ -183,7 +197,7 @@ def _metadata(
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """As get_model_metadata_impl.cc. Raises StatusError."""
     if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
+        raise invalid(_NO_SPEC)
     if not request.metadata_field:
         raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
     for field in request.metadata_field:
@@ -206,5 +220,8 @@ def _choice(spec: model_pb2.ModelSpec) -> tuple[int | None, str | None]:
 def _abort(context: grpc.ServicerContext, error: Exception) -> Exception:
     """Never returns: `abort` raises what ends the call."""
     status = as_status(error)
-    context.abort(status.code, status.message)
+    text = status.message.encode("utf-8", "surrogateescape")
+    if len(text) > _MOST_TEXT:
+        text = text[:_MOST_TEXT] + b"...TRUNCATED"
+    context.abort(status.code, text.decode("utf-8", "replace"))
     return status

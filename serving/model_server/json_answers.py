@@ -1,83 +1,157 @@
-"""JSON responses of the Predict API, from tensors; the format's rules are in json_tensors.py."""
+"""Tensors -> JSON responses, to the byte as TensorFlow Serving's json_tensor.cc (2.20) writes them.
+
+But for two things: the order of names is that of the alphabet, there that of a hash; and columns of
+more than 10,000 values are on one line, as rows always are. With a line and the blanks before it
+for each value an image of 224 x 224 pixels is 5.5 MB, on one line 0.8 MB.
+"""
 
 from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from serving.model_server.json_tensors import INTEGERS
-from serving.model_server.servable import Tensors, type_name
+from serving.model_server.json_text import decimals, indent, string
 from serving.model_server.status import invalid
+from serving.model_server.tensors import Tensor, Tensors, dtype_of, flat, type_name
+
+_MOST_LINES = 10_000
 
 
 def dumps(document: Any) -> bytes:
-    """JSON as TensorFlow Serving writes it; strings that are no UTF-8 go through as they are."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    """Messages (of a status, of metadata), as protobuf writes them: one space for each level."""
+    return _bytes(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+
+
+def error(message: str) -> bytes:
+    return _bytes(_object({"error": string(message)}, 0))
+
+
+def _bytes(text: str) -> bytes:
+    """Strings that are no UTF-8 go through as they are."""
     return text.encode("utf-8", "surrogateescape")
 
 
-def write_response(outputs: Tensors, by_row: bool) -> dict[str, Any]:
-    """The response's object. Raises StatusError for types that JSON has no place for."""
+def _object(members: dict[str, str], level: int) -> str:
+    """Members as text, a line for each; `level` is how deep the object lies in others."""
+    lines = (f"{indent(level + 1)}{string(name)}: {value}" for name, value in members.items())
+    return "{" + ",".join(lines) + indent(level) + "}"
+
+
+def write_response(outputs: Tensors, by_row: bool) -> bytes:
+    """The body of an answer. Raises StatusError for types that JSON has no place for."""
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
-    if by_row:
-        _refuse_unequal_rows(outputs)
-    values = {name: _plain(name, outputs[name]) for name in sorted(outputs)}
-    if len(values) == 1:
-        return {"predictions" if by_row else "outputs": next(iter(values.values()))}
-    if not by_row:
-        return {"outputs": values}
-    rows = zip(*values.values(), strict=True)
-    return {"predictions": [dict(zip(values, row, strict=True)) for row in rows]}
+    outputs = dict(sorted(outputs.items()))
+    key, text = ("predictions", _rows(outputs)) if by_row else ("outputs", _columns(outputs))
+    return _bytes(_object({key: text}, 0))
 
 
-def _refuse_unequal_rows(outputs: Tensors) -> None:
-    batch = 0
-    for name, array in sorted(outputs.items()):
-        if not array.ndim:
+def _columns(outputs: Tensors) -> str:
+    level = 1 if len(outputs) == 1 else 2
+    texts = {n: _nested(_leaves(n, t, level), t.shape, level)[0] for n, t in outputs.items()}
+    return next(iter(texts.values())) if level == 1 else _object(texts, 1)
+
+
+def _rows(outputs: Tensors) -> str:
+    batch = _batch(outputs)
+    level = 2 if len(outputs) == 1 else 3
+    columns = {
+        name: _lines(_leaves(name, tensor, level, 1), tensor.shape)
+        for name, tensor in outputs.items()
+    }
+    if not batch:
+        return "[]"
+    if level == 2:
+        return f"[{', '.join(*columns.values())}{indent(1)}]"
+    rows = zip(*columns.values(), strict=True)
+    objects = [indent(2) + _object(dict(zip(columns, row, strict=True)), 2) for row in rows]
+    return f"[{','.join(objects)}{indent(1)}]"
+
+
+def _batch(outputs: Tensors) -> int:
+    """How many rows all outputs have."""
+    batch = -1
+    for name, tensor in outputs.items():
+        if not tensor.shape:
             raise invalid(f"Tensor name: {name} has no shape information ")
-        if array.shape[0] < 1:
-            raise invalid(f"Tensor name: {name} has invalid batch size: {array.shape[0]}")
-        if batch not in (0, array.shape[0]):
+        rows = tensor.shape[0]
+        if batch not in (-1, rows):
             raise invalid(
-                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} "
-                f"expecting: {batch}"
+                f"Tensor name: {name} has inconsistent batch size: {rows} expecting: {batch}"
             )
-        batch = array.shape[0]
+        batch = rows
+    return batch
 
 
-def _plain(name: str, array: np.ndarray) -> Any:
-    if array.dtype == object:
-        return _mapped(array, _as_base64 if name.endswith("_bytes") else _as_text)
-    dtype = tf.dtypes.as_dtype(array.dtype)
-    if dtype == tf.float32:
-        return _mapped(array, decimal)
-    if dtype == tf.float64 or dtype == tf.bool or dtype in INTEGERS:
-        return array.tolist()
+def _nested(texts: list[str], shape: Sequence[int], level: int) -> list[str]:
+    """Values as text -> one text, with a line for each value and each bracket."""
+    if len(texts) > _MOST_LINES:
+        return _lines(texts, shape, 0)
+    for axis in reversed(range(len(shape))):
+        inner, outer = indent(level + axis + 1), indent(level + axis)
+        texts = _grouped(texts, shape, axis, ("[" + inner, "," + inner, outer + "]"))
+    return texts
+
+
+def _lines(texts: list[str], shape: Sequence[int], first: int = 1) -> list[str]:
+    """Values as text -> a text for each index of the axes before `first`, on one line."""
+    for axis in reversed(range(first, len(shape))):
+        texts = _grouped(texts, shape, axis, ("[", ", ", "]"))
+    return texts
+
+
+def _grouped(
+    texts: list[str], shape: Sequence[int], axis: int, marks: tuple[str, str, str]
+) -> list[str]:
+    count, size = math.prod(shape[:axis]), shape[axis]
+    if not size:
+        return ["[]"] * count
+    start, between, end = marks
+    groups = (texts[i : i + size] for i in range(0, count * size, size))
+    return [start + between.join(group) + end for group in groups]
+
+
+def _leaves(name: str, tensor: Tensor, level: int, skipped: int = 0) -> list[str]:
+    """Every value as text; `level` is how deep the tensor lies, less `skipped` of its axes."""
+    values, dtype = flat(tensor), dtype_of(tensor)
+    if not values.size:
+        return []
+    if dtype == tf.string:
+        if name.endswith("_bytes"):
+            return [_base64(value, level + len(tensor.shape) - skipped) for value in values]
+        return [string(value.decode("utf-8", "surrogateescape")) for value in values]
+    if dtype in (tf.float32, tf.float64):
+        return decimals(values)
+    if dtype == tf.bool:
+        return ["true" if value else "false" for value in values.tolist()]
+    if dtype in INTEGERS:
+        return list(map(str, values.tolist()))
     raise invalid(f"Failed to write JSON value for tensor type: {type_name(dtype)}")
 
 
-def _mapped(array: np.ndarray, convert: Callable[[Any], Any]) -> Any:
-    converted = np.empty(array.size, object)
-    converted[:] = [convert(value) for value in array.ravel().tolist()]
-    return converted.reshape(array.shape).tolist()
+def _base64(value: bytes, level: int) -> str:
+    return _object({"b64": f'"{binascii.b2a_base64(value, newline=False).decode()}"'}, level)
 
 
-def _as_text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
+def write_classes(labels: np.ndarray | None, scores: np.ndarray | None) -> bytes:
+    """Labels (n, classes) bytes and scores (n, classes) float32, either may be missing.
+
+    {"results": [[[label, score], ...] per example]}
+    """
+    shape = (labels if labels is not None else scores).shape  # type: ignore[union-attr]
+    names = ['""'] * math.prod(shape) if labels is None else _leaves("", labels, 0)
+    numbers = ["0.0"] * math.prod(shape) if scores is None else decimals(scores.ravel())
+    pairs = [f"[{name}, {number}]" for name, number in zip(names, numbers, strict=True)]
+    return _bytes(_object({"results": f"[{', '.join(_lines(pairs, shape))}{indent(1)}]"}, 0))
 
 
-def _as_base64(value: bytes) -> dict[str, str]:
-    return {"b64": binascii.b2a_base64(value, newline=False).decode()}
-
-
-def decimal(value: float) -> float:
-    """The number that TensorFlow Serving writes for a float32: six digits where they suffice to
-    get it back, else nine."""
-    short = float(f"{value:.6g}")
-    return short if np.float32(short) == np.float32(value) else float(f"{value:.9g}")
+def write_values(values: np.ndarray) -> bytes:
+    """{"results": [value per example]}, of float32 (n,)."""
+    return _bytes(_object({"results": f"[{', '.join(decimals(values))}]"}, 0))

@@ -1,20 +1,21 @@
-"""JSON <-> messages of the Classify and Regress APIs.
+"""JSON requests of the Classify and Regress APIs -> messages.
 
-https://www.tensorflow.org/tfx/serving/api_rest (which calls the answer's key `result`; the server
-writes `results`) and json_tensor.cc.
+https://www.tensorflow.org/tfx/serving/api_rest and json_tensor.cc (2.20).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
+from tensorflow_serving.apis import input_pb2
 
-from serving.model_server.json_answers import decimal
-from serving.model_server.json_tensors import decode_base64, show
+from serving.model_server.json_base64 import decode_base64, is_base64
+from serving.model_server.json_parser import members
+from serving.model_server.json_tensors import as_bytes, json_type
+from serving.model_server.json_text import is_whole, show
 from serving.model_server.status import invalid
 
 _WORDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -30,7 +31,7 @@ def read_examples(document: Mapping[str, Any]) -> input_pb2.Input:
     if "examples" not in document:
         raise invalid(
             f"JSON Value: {show(document)} When method is classify, key 'examples' is "
-            "expected and was not request_input"
+            "expected and was not found"
         )
     examples = document["examples"]
     if not isinstance(examples, list):
@@ -44,54 +45,45 @@ def read_examples(document: Mapping[str, Any]) -> input_pb2.Input:
 
 
 def _example(value: Any) -> example_pb2.Example:
+    """A name ends at a NUL, and of one that is repeated the last value counts."""
     if not isinstance(value, dict):
-        raise invalid(f"Example must be JSON object but got JSON {_kind(value)}")
+        raise invalid(f"Example must be JSON object but got JSON {json_type(value)}")
     example = example_pb2.Example()
-    for name, content in value.items():
-        feature = example.features.feature[name]
+    for name, content in members(value):
+        feature = feature_pb2.Feature()
+        name = name.split("\0")[0]
         for item in content if isinstance(content, list) else [content]:
             _add(feature, name, item)
+        # A name that is no UTF-8 cannot be a key of the message.
+        example.features.feature[as_bytes(name).decode(errors="replace")].CopyFrom(feature)
     return example
 
 
 def _add(feature: feature_pb2.Feature, name: str, item: Any) -> None:
-    if isinstance(item, dict) and set(item) == {"b64"} or isinstance(item, str):
-        kind = "bytes_list"
-        item = decode_base64(item) if isinstance(item, dict) else item.encode()
-    elif isinstance(item, bool | int):
-        kind, item = "int64_list", int(item)
-        if not -(2**63) <= item < 2**63:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
-    elif isinstance(item, float):
-        kind = "float_list"
-        if math.isfinite(item) and abs(item) > 3.4028234663852886e38:
-            raise invalid(f"Cannot convert JSON value: {item} to float without loss of precision.")
-    else:
-        raise invalid(f"Feature: {name} has element with unexpected JSON type: {_kind(item)}")
+    kind = _kind(name, item)
     present = feature.WhichOneof("kind")
     if present not in (None, kind):
         raise invalid(
             f"Unexpected element type in feature: {name} expecting type: {_WORDS[present]}"
         )
-    getattr(feature, kind).value.append(item)
+    values = getattr(feature, kind).value
+    if kind == "bytes_list":
+        values.append(as_bytes(item) if isinstance(item, str) else decode_base64(item))
+    elif kind == "float_list":
+        with np.errstate(over="ignore"):  # Infinity
+            values.append(float(np.float32(float(item))))
+    elif item >= 2**63:
+        raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+    else:
+        values.append(int(item))
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value)
-    names = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
-    return names.get(type(value), "Number")
-
-
-def write_classes(result: classification_pb2.ClassificationResult) -> dict[str, Any]:
-    """{"results": [[[label, score], ...] per example]}."""
-    return {
-        "results": [
-            [[c.label, decimal(c.score)] for c in one.classes] for one in result.classifications
-        ]
-    }
-
-
-def write_values(result: regression_pb2.RegressionResult) -> dict[str, Any]:
-    """{"results": [value per example]}."""
-    return {"results": [decimal(one.value) for one in result.regressions]}
+def _kind(name: str, item: Any) -> str:
+    """The list of a feature that a value belongs to."""
+    if isinstance(item, str) or is_base64(item):
+        return "bytes_list"
+    if isinstance(item, bool) or is_whole(item):
+        return "int64_list"
+    if isinstance(item, int | float):
+        return "float_list"
+    raise invalid(f"Feature: {name} has element with unexpected JSON type: {json_type(item)}")

@@ -1,105 +1,179 @@
-"""Prometheus metrics under TensorFlow Serving's names, such as `:tensorflow:serving:request_count`.
+"""Prometheus metrics with the names, labels and buckets of TensorFlow Serving 2.20.
 
-Times are histograms of microseconds with the buckets of its source (util.cc,
-batching_session.cc). Names of models that are not configured are left empty: whoever asks for
-them shall not fill the memory.
+Of requests: servables/tensorflow/util.cc, recorded as model_servers/http_server.cc and
+prediction_service_impl.cc do; of batches: batching/batching_session.cc and batching_util.h; of
+loads: TensorFlow's cc/saved_model/loader.cc and saved_model_warmup_util.cc. The page is that of
+util/prometheus_exporter.cc. Times are microseconds.
 """
 
 from __future__ import annotations
 
+import bisect
+import collections
+import dataclasses
 import itertools
-import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+CONTENT_TYPE = "text/plain"
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
+_PREFIX = ":tensorflow:serving:"
 _LATENCY_US = tuple(10 * 1.8**i for i in range(33))
 _QUEUING_US = tuple(100 * 1.2**i for i in range(52))
-# The client library names counters `..._total` and adds when they were made; the server does not.
-_SUFFIX = re.compile(rb"^((?:# \w+ )?:tensorflow:[\w:]*?)_total\b", re.MULTILINE)
-_CREATED = re.compile(rb"^(?:# \w+ )?:tensorflow:[\w:]*?_created\b.*\n", re.MULTILINE)
+_EXAMPLES = tuple(2.0**i for i in range(15))
+_ROWS = tuple(2.0**i for i in range(14))
+MOST_UNKNOWN = 1000  # names of models that are not served, after which they are called ""
+_LONGEST_UNKNOWN = 256  # characters of such a name
+
+
+@dataclasses.dataclass(eq=False)
+class _Counter:
+    name: str
+    labels: tuple[str, ...] = ()
+    counts: collections.Counter[tuple[str, ...]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    kind = "counter"
+
+    def lines(self) -> Iterator[str]:
+        for values, count in sorted(self.counts.items()):
+            yield f"{self.name}{{{_labels(self.labels, values)}}} {count}"
+
+
+@dataclasses.dataclass(eq=False)
+class _Histogram:
+    name: str
+    labels: tuple[str, ...]
+    limits: tuple[float, ...]
+    # By the labels' values: how many fell into each bucket, and their sum.
+    counts: dict[tuple[str, ...], list[int]] = dataclasses.field(default_factory=dict)
+    sums: collections.Counter[tuple[str, ...]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    kind = "histogram"
+
+    def add(self, values: tuple[str, ...], number: float) -> None:
+        counts = self.counts.setdefault(values, [0] * (len(self.limits) + 1))
+        counts[bisect.bisect_left(self.limits, number)] += 1
+        self.sums[values] += number  # type: ignore[assignment]
+
+    def lines(self) -> Iterator[str]:
+        for values, counts in sorted(self.counts.items()):
+            labels = _labels(self.labels, values)
+            before = f"{labels}," if labels else ""
+            names = [*(f"{limit:g}" for limit in self.limits), "+Inf"]
+            for name, count in zip(names, itertools.accumulate(counts), strict=True):
+                yield f'{self.name}_bucket{{{before}le="{name}"}} {count}'
+            yield f"{self.name}_sum{{{labels}}} {self.sums[values]:g}"
+            yield f"{self.name}_count{{{labels}}} {sum(counts)}"
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    return ",".join(
+        f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True)
+    )
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 class Metrics:
-    """The figures of one server."""
+    """The figures of one server. Its methods may be called by several threads at once."""
 
     def __init__(self, is_model: Callable[[str], bool] = lambda name: True):
         self._is_model = is_model
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            ":tensorflow:serving:request_count",
-            "The total number of requests.",
-            ["model_name", "status"],
-            registry=registry,
+        self._unknown: set[str] = set()
+        self._lock = threading.Lock()
+        self._requests = _Counter(f"{_PREFIX}request_count", ("model_name", "status"))
+        self._latency = _Histogram(
+            f"{_PREFIX}request_latency", ("model_name", "API", "entrypoint"), _LATENCY_US
         )
-        self._latency = Histogram(
-            ":tensorflow:serving:request_latency",
-            "Distribution of wall time (in microseconds) for requests that were answered.",
-            ["model_name", "API", "entrypoint"],
-            buckets=_LATENCY_US,
-            registry=registry,
+        self._runtime = _Histogram(
+            f"{_PREFIX}runtime_latency", ("model_name", "API", "runtime"), _LATENCY_US
         )
-        self._runtime = Histogram(
-            ":tensorflow:serving:runtime_latency",
-            "Distribution of wall time (in microseconds) of the model alone.",
-            ["model_name"],
-            buckets=_LATENCY_US,
-            registry=registry,
+        self._examples = _Histogram(f"{_PREFIX}request_example_counts", ("model",), _EXAMPLES)
+        self._examples_total = _Counter(f"{_PREFIX}request_example_count_total", ("model",))
+        loading = ":tensorflow:cc:saved_model:load"
+        self._loads = _Counter(f"{loading}_attempt_count", ("model_path", "status"))
+        self._load_latency = _Counter(f"{loading}_latency", ("model_path",))
+        self._warmup = _Histogram(
+            f"{_PREFIX}model_warmup_latency", ("model_path", "status"), _LATENCY_US
         )
-        self._loads = Counter(
-            ":tensorflow:cc:saved_model:load_attempt_count",
-            "The number of times a version was loaded and warmed up.",
-            ["model_path", "status"],
-            registry=registry,
-        )
-        self._queuing = Histogram(
-            ":tensorflow:serving:batching_session:queuing_latency",
-            "Distribution of wall time (in microseconds) spent waiting for a batch.",
-            ["thread_pool_name"],
-            buckets=_QUEUING_US,
-            registry=registry,
-        )
-        self._batch_size = Histogram(
-            ":tensorflow:serving:batching_session:processed_batch_size",
-            "Rows of the batches that were computed, padding included.",
-            buckets=tuple(2**i for i in range(11)),
-            registry=registry,
-        )
-        self._batches = Counter(
-            ":tensorflow:serving:batching_session:wrapped_run_count",
-            "The number of batches that were computed.",
-            registry=registry,
-        )
+        batching = f"{_PREFIX}batching_session:"
+        self._queuing = _Histogram(f"{batching}queuing_latency", ("thread_pool_name",), _QUEUING_US)
+        self._asked = _Histogram(f"{batching}input_batch_size", (), _ROWS)
+        self._processed = _Histogram(f"{batching}processed_batch_size", (), _ROWS)
+        self._padding = _Histogram(f"{batching}padding_size", ("execution_batch_size",), _ROWS)
+        self._batches = _Counter(f"{batching}wrapped_run_count")
+        # There is no request log: the name alone, as in a server that logs none.
+        self._logged = _Counter(f"{_PREFIX}request_log_count", ("model_name", "status_code"))
 
     def count_request(self, model: str, code: str) -> None:
-        self._requests.labels(self._label(model), code).inc()
+        with self._lock:
+            self._requests.counts[self._label(model), code] += 1
 
     def observe_request(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
-        self._latency.labels(self._label(model), api, entrypoint).observe(seconds * 1e6)
+        """api: the method's name, over REST in lower case, and "" where a model is only looked at;
+        of requests that were answered with OK."""
+        with self._lock:
+            self._latency.add((self._label(model), api, entrypoint), seconds * 1e6)
 
-    def observe_run(self, model: str, seconds: float) -> None:
-        self._runtime.labels(self._label(model)).observe(seconds * 1e6)
+    def observe_run(self, model: str, api: str, seconds: float) -> None:
+        with self._lock:
+            self._runtime.add((self._label(model), api, "TF1"), seconds * 1e6)
 
-    def count_load(self, path: str, ok: bool) -> None:
-        self._loads.labels(path, "success" if ok else "fail").inc()
+    def count_examples(self, model: str, examples: int) -> None:
+        with self._lock:
+            self._examples.add((self._label(model),), examples)
+            self._examples_total.counts[(self._label(model),)] += examples
+
+    def count_load(self, path: str, seconds: float | None) -> None:
+        """seconds: None where the load failed."""
+        with self._lock:
+            self._loads.counts[path, "fail" if seconds is None else "success"] += 1
+            if seconds is not None:
+                self._load_latency.counts[(path,)] += round(seconds * 1e6)
+
+    def observe_warmup(self, path: str, seconds: float) -> None:
+        with self._lock:
+            self._warmup.add((path, "OK"), seconds * 1e6)
 
     def observe_queue(self, pool: str, seconds: float) -> None:
-        self._queuing.labels(pool).observe(seconds * 1e6)
+        with self._lock:
+            self._queuing.add((pool,), seconds * 1e6)
 
-    def observe_batch(self, rows: int) -> None:
-        self._batches.inc()
-        self._batch_size.observe(rows)
+    def observe_input(self, rows: int) -> None:
+        """Of a request that is to share a batch."""
+        with self._lock:
+            self._asked.add((), rows)
+
+    def observe_batch(self, rows: int, padding: int) -> None:
+        """rows: with the padding."""
+        with self._lock:
+            self._batches.counts[()] += 1
+            self._processed.add((), rows)
+            self._padding.add((str(rows),), padding)
 
     def _label(self, model: str) -> str:
-        return model if self._is_model(model) else ""
+        """Whoever asks for models that are not there shall not fill the memory."""
+        if self._is_model(model) or model in self._unknown:
+            return model
+        if len(self._unknown) >= MOST_UNKNOWN or len(model) > _LONGEST_UNKNOWN:
+            return ""
+        self._unknown.add(model)
+        return model
 
     def requests(self) -> int:
         """How many were answered, errors included."""
-        samples = itertools.chain.from_iterable(m.samples for m in self._requests.collect())
-        return int(sum(s.value for s in samples if s.name.endswith("_total")))
+        with self._lock:
+            return sum(self._requests.counts.values())
 
     def page(self) -> bytes:
-        """In Prometheus' text format."""
-        return _SUFFIX.sub(rb"\1", _CREATED.sub(b"", generate_latest(self._registry)))
+        """In Prometheus' text format, the metrics and their labels in order."""
+        families = [f for f in vars(self).values() if isinstance(f, _Counter | _Histogram)]
+        lines = []
+        with self._lock:
+            for family in sorted(families, key=lambda family: family.name):
+                lines += [f"# TYPE {family.name} {family.kind}", *family.lines()]
+        return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")

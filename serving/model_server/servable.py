@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from pipelines.model_contract import SAVED_MODEL_NAME
+from serving.model_server import tensor_protos
+from serving.model_server.pruning import pruned
 from serving.model_server.status import StatusError, invalid
+from serving.model_server.tensors import Tensor, Tensors, computed, dtype_of, type_name
 
-Tensors = dict[str, np.ndarray]  # strings are arrays of `bytes` objects
 DEFAULT_SIGNATURE = "serving_default"
+_MOST_PRUNED = 32  # sets of outputs whose functions a version keeps
 
 
 def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -29,11 +32,6 @@ def _signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
     return definitions
 
 
-def type_name(dtype: tf.DType) -> str:
-    """As TensorFlow's DataTypeString has it."""
-    return {tf.float32: "float", tf.float64: "double", tf.float16: "half"}.get(dtype, dtype.name)
-
-
 class Servable:
     """One version of one model. Its methods may be called by several threads at once."""
 
@@ -45,51 +43,77 @@ class Servable:
         self._loaded = tf.saved_model.load(str(path))  # holds the variables
         self._functions: dict[str, Any] = dict(self._loaded.signatures)
         self.signatures = _signature_defs(path)
+        self._pruned = functools.lru_cache(_MOST_PRUNED)(self._prune)
 
-    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Tensors:
-        """All outputs of a signature, for inputs of its names, types and shapes.
+    def run(
+        self, signature: str, inputs: Mapping[str, Tensor], outputs: Sequence[str] = ()
+    ) -> Tensors:
+        """The named outputs of a signature, or all, for inputs of its names, types and shapes.
 
-        Raises StatusError, tf.errors.OpError.
+        Where some are named no others are computed. Raises StatusError, tf.errors.OpError.
         """
         function = self._functions.get(signature)
         if function is None:
             raise _no_signature(signature)
+        if outputs and set(outputs) != set(self.signatures[signature].outputs):
+            function = self._pruned(signature, frozenset(outputs))
         specs = self.signatures[signature].inputs
         tensors = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
-        return {key: value.numpy() for key, value in function(**tensors).items()}
+        try:
+            results = function(**tensors)
+        except UnicodeDecodeError as error:  # an operation's error that quotes its input
+            raise invalid(error.object.decode(errors="replace")) from error
+        return {key: computed(results[key]) for key in outputs or results}
 
-    def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raises StatusError where inputs are not those of the signature.
+    def _prune(self, signature: str, outputs: frozenset[str]) -> Any:
+        return pruned(self._functions[signature], outputs)
 
-        The words are those of TensorFlow Serving's predict_util.cc.
+    def complete(self, signature: str, inputs: Mapping[str, Tensor]) -> Tensors:
+        """The inputs, with the default values of those that are left out.
+
+        Raises StatusError where they are not those of the signature, with the words of
+        predict_util.cc (TensorFlow Serving 2.20) and of cc/saved_model/util.cc (TensorFlow 2.20).
         """
         if signature not in self.signatures:
             raise _no_signature(signature)
-        specs = self.signatures[signature].inputs
-        if len(inputs) != len(specs):
+        definition = self.signatures[signature]
+        specs, defaults = definition.inputs, definition.defaults
+        given, wanted = ",".join(sorted(inputs)), ",".join(sorted(specs))
+        if len(inputs) > len(specs) or (len(inputs) < len(specs) and not defaults):
             extra, missing = sorted(set(inputs) - set(specs)), sorted(set(specs) - set(inputs))
-            given, wanted = ",".join(sorted(inputs)), ",".join(sorted(specs))
             raise invalid(
                 f"input size does not match signature: {len(inputs)}!={len(specs)} "
                 f"len({{{given}}}) != len({{{wanted}}}). Sent extra: {{{','.join(extra)}}}. "
                 f"Missing but required: {{{','.join(missing)}}}."
             )
-        for index, (key, value) in enumerate(sorted(inputs.items())):
-            if key not in specs:
+        values = {}
+        for index, (key, spec) in enumerate(sorted(specs.items())):
+            if key in inputs:
+                values[key] = inputs[key]
+            elif key in defaults:
+                values[key] = tensor_protos.read(key, defaults[key])
+            else:
                 raise invalid(
-                    f"input tensor alias not found in signature: {key}. Inputs expected to be in "
-                    f"the set {{{','.join(sorted(specs))}}}."
+                    f"Signature input alias: {key}(feed name: {spec.name}) not found in request "
+                    "and no default value provided. Inputs expected to be in the request "
+                    f"{{{given}}}, or default input alias set: {','.join(sorted(defaults))}"
                 )
-            _check_tensor(index, key, value, specs[key])
+            _check_tensor(index, key, values[key], spec)
+        if not inputs.keys() <= specs.keys():
+            used = ",".join(sorted(inputs.keys() & specs.keys()))
+            raise invalid(
+                f"Inputs contains invalid name. Used request inputs: {used}, request input: {given}"
+            )
+        return values
 
 
 def _no_signature(name: str) -> StatusError:
     return StatusError(StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
 
 
-def _check_tensor(index: int, key: str, value: np.ndarray, spec: meta_graph_pb2.TensorInfo) -> None:
+def _check_tensor(index: int, key: str, value: Tensor, spec: meta_graph_pb2.TensorInfo) -> None:
     expected = tf.dtypes.as_dtype(spec.dtype)
-    given = tf.string if value.dtype == object else tf.dtypes.as_dtype(value.dtype)
+    given = dtype_of(value)
     if given != expected:
         raise invalid(
             f"Expects arg[{index}] to be {type_name(expected)} but {type_name(given)} is provided"

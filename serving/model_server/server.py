@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
 from serving.model_server.batching import Batcher
 from serving.model_server.config_files import read_models
 from serving.model_server.core import Core
 from serving.model_server.grpc_service import make_server, set_health
+from serving.model_server.http_server import HttpServer
 from serving.model_server.prometheus import Metrics
 from serving.model_server.rest import RestApi
 from serving.model_server.settings import Settings
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 # While a server ends, how long it still answers: those who kept a connection open are told to
 # close it with their next answer, rather than finding it closed under a request.
 _LAST_ANSWERS_S = 0.3
-_KEEP_ALIVE_S = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,19 +69,7 @@ class ModelServer:
             metrics_path,
         )
         self._grpc, self._health = make_server(core, threads, settings.max_in_flight)
-        self._http = uvicorn.Server(
-            uvicorn.Config(
-                self._rest.app,
-                log_level="warning",
-                ws="none",
-                lifespan="off",
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-            )
-        )
-        self._http_thread = threading.Thread(
-            target=self._http.run, args=([self._listener],), name="rest-server"
-        )
+        self._http = HttpServer(self._listener, self._rest.open)
         self._config_thread = threading.Thread(
             target=self._watch_config, name="model-config", daemon=True
         )
@@ -117,9 +104,7 @@ class ModelServer:
         if self.addresses.grpc:
             self._grpc.start()
         set_health(self._health, True)
-        self._http_thread.start()
-        while not self._http.started and self._http_thread.is_alive():
-            time.sleep(0.01)
+        self._http.start()
         if self._settings.model_config_file_poll_wait_seconds:
             self._config_thread.start()
 
@@ -131,11 +116,10 @@ class ModelServer:
         end = time.monotonic() + last_answers_s + self._settings.drain_seconds
         self._ending.set()
         set_health(self._health, False)
-        self._rest.draining = True
+        self._http.draining = True
         time.sleep(last_answers_s)
-        self._http.should_exit = True
         stopped = self._grpc.stop(self._settings.drain_seconds)
-        self._http_thread.join()
+        self._http.stop(self._settings.drain_seconds)
         stopped.wait()
         if not self._rest.close(max(0.0, end - time.monotonic())) or time.monotonic() > end:
             return False
@@ -144,6 +128,7 @@ class ModelServer:
 
     def _release(self) -> None:
         self._grpc.stop(None)
+        self._http.stop(0)
         self._listener.close()
         self._rest.close(0)
         if self._batcher:

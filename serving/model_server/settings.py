@@ -57,8 +57,8 @@ class Settings:
     rest_timeout_ms: int = option(30_000, "how long a REST request may take")
     threads: int = option(
         0,
-        "requests that each API works on at once; 0: four for each CPU, or with batching as many "
-        "as it can hold, up to 256",
+        "requests that each API works on at once, small and large bodies over REST apart; 0: four "
+        "for each CPU, or with batching as many as it can hold, up to 256",
     )
     max_in_flight: int = option(256, "requests that each API takes at once; more are refused")
     max_body_mb: int = option(256, "largest body of a REST request")

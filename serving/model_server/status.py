@@ -34,7 +34,9 @@ HTTP_STATUS = {
 }
 # What TensorFlow's Python side puts around the message of an operation.
 _AROUND = re.compile(
-    r"\AGraph execution error:.*?<stack traces unavailable>\n| \[Op:__inference_\w+\]\Z", re.DOTALL
+    r"\AGraph execution error:\n\n"
+    r'(?:(?:Detected at node .*|<stack traces unavailable>|  File ".*|)\n)*'
+    r"| \[Op:__inference_\w+\]\Z"
 )
 _BY_NUMBER = {code.value[0]: code for code in StatusCode}
 

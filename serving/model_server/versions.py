@@ -165,7 +165,13 @@ class Models:
 
     def reload(self, config: config_pb2.ModelServerConfig) -> None:
         """Serves these models instead; returns when new models answer, and before new versions
-        of known ones do. Raises StatusError: where the config is refused all stays as it was."""
+        of known ones do. Raises StatusError: where the config is refused all stays as it was.
+
+        So it does where the config says nothing (server_core.cc, 2.20): a file that is being
+        written is empty for a moment.
+        """
+        if config.WhichOneof("config") is None:
+            return
         check_config(config)
         models = {m.name: m for m in config.model_config_list.config}
         with self._changing:
@@ -255,11 +261,13 @@ class Models:
 
     def _load(self, name: str, version: Version) -> None:
         version.state = State.LOADING
+        started = time.monotonic()
         try:
             servable = Servable(name, version.number, version.path)
+            loaded = time.monotonic()
             answered = warm_up(servable) if self._loading.warmup else 0
         except Exception as error:
-            self._metrics.count_load(str(version.path), False)
+            self._metrics.count_load(str(version.path), None)
             version.error = as_status(error)
             version.failures += 1
             again = version.failures <= self._loading.max_retries
@@ -269,7 +277,9 @@ class Models:
             version.state = State.END
             log.error("%s: cannot be served: %s", version.path, version.error)
             return
-        self._metrics.count_load(str(version.path), True)
+        self._metrics.count_load(str(version.path), loaded - started)
+        if answered:
+            self._metrics.observe_warmup(str(version.path), time.monotonic() - loaded)
         with self._lock:
             version.servable, version.state = servable, State.AVAILABLE
         log.info("%s: serving; %d warm-up requests answered", version.path, answered)

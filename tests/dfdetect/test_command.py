@@ -71,11 +71,11 @@ except SystemExit:
 
 
 def test_a_missing_extra_is_named_with_what_to_install():
-    code = "import sys; sys.modules['uvicorn'] = None; from dfdetect.__main__ import main; "
+    code = "import sys; sys.modules['grpc_health'] = None; from dfdetect.__main__ import main; "
     code += "sys.exit(main(['serve', '--model-base', '.']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "'uvicorn' is not installed" in done.stderr and "dfdetect[serving]" in done.stderr
+    assert "package 'grpc_health" in done.stderr and "dfdetect[serving]" in done.stderr
 
 
 def test_named_beam_flags_expand_and_keep_what_follows():

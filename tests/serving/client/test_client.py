@@ -433,7 +433,10 @@ def test_a_description_that_cannot_be_read_says_to_export_again(damaged):
     [
         ("UNAVAILABLE", "The batch scheduling queue is full", Overloaded),
         ("UNAVAILABLE", "shutting down", Unreachable),
-        ("RESOURCE_EXHAUSTED", "too much", Overloaded),
+        ("RESOURCE_EXHAUSTED", "Concurrent RPC limit exceeded", Overloaded),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max", InvalidRequest),
+        ("RESOURCE_EXHAUSTED", "Sent message larger than max", InvalidRequest),
+        ("RESOURCE_EXHAUSTED", "received metadata size exceeds hard limit", InvalidRequest),
         ("DEADLINE_EXCEEDED", "too late", Timeout),
         ("NOT_FOUND", "no such model", NotFound),
         ("FAILED_PRECONDITION", "no", InvalidRequest),

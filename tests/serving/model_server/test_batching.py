@@ -48,8 +48,8 @@ def batches(batcher):
     """Sizes of the batches that were computed: their number, and their rows altogether."""
     page = dict(line.rsplit(" ", 1) for line in batcher.metrics.page().decode().splitlines())
     prefix = ":tensorflow:serving:batching_session:"
-    rows = float(page[f"{prefix}processed_batch_size_sum"])
-    return int(float(page[f"{prefix}wrapped_run_count"])), int(rows)
+    rows = float(page[f"{prefix}processed_batch_size_sum{{}}"])
+    return int(float(page[f"{prefix}wrapped_run_count{{}}"])), int(rows)
 
 
 def together(calls):
@@ -149,7 +149,7 @@ def busy(batcher, servable):
         pool.submit(batcher.run, servable, "spin", inputs)
         until(
             lambda: (
-                b'queuing_latency_count{thread_pool_name="batch_threads"} 1.0'
+                b'queuing_latency_count{thread_pool_name="batch_threads"} 1'
                 in (batcher.metrics.page())
             )
         )

@@ -1,10 +1,13 @@
-"""What TensorFlow Serving answers, as a table, asked of our server and of the real one.
+"""What TensorFlow Serving 2.20 answers, as a table, asked of our server and of the real one.
 
 Requests and responses are written from https://www.tensorflow.org/tfx/serving/api_rest, the
-protos of tensorflow-serving-api and the tests of TensorFlow Serving itself
-(http_rest_api_handler_test.cc, json_tensor_test.cc, predict_impl_test.cc).
+protos of tensorflow-serving-api, and the sources and tests of TensorFlow Serving at its tag 2.20.0
+(http_rest_api_util.cc, http_rest_api_handler.cc, json_tensor.cc and their tests). What is below
+the API is in test_http_conformance.py, what is gRPC's in test_grpc_conformance.py, which also say
+how to try a real server. What JSON is and becomes has tables of its own, json_cases.py and
+json_document_cases.py.
 
-A real server: `python tests/fixtures/serving_models.py DIR` prints how to start it; then
+A real server: `python -m tests.fixtures.serving_models DIR` prints how to start it; then
 `pytest THIS_FILE --target http://localhost:8501 --target-grpc localhost:8500`.
 """
 
@@ -15,7 +18,6 @@ import math
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
@@ -24,45 +26,22 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
     regression_pb2,
 )
 
-from serving.model_server.config_files import read_models
-from serving.model_server.server import Addresses, ModelServer
-from serving.model_server.settings import Settings
 from tests.fixtures import serving_models
+from tests.serving.model_server import json_cases, json_document_cases
 
 MODEL = f"/v1/models/{serving_models.NAME}"
 V1 = f"{MODEL}/versions/1"
-
-
-@pytest.fixture(scope="module")
-def target(request, half_plus_two):
-    if url := request.config.getoption("--target"):
-        yield Addresses(url.rstrip("/"), request.config.getoption("--target-grpc") or "")
-        return
-    settings = Settings(
-        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
-    )
-    server = ModelServer(settings, read_models(half_plus_two / "models.config"))
-    server.start()
-    yield server.addresses
-    assert server.stop()
-
-
-@pytest.fixture(scope="module")
-def http(target):
-    with httpx.Client(base_url=target.rest, trust_env=False, timeout=30) as client:
-        yield client
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A request and its answer: `answer` is the body, or a part of the error's text."""
 
+    source: str
     name: str
     path: str
     body: Any = None  # None: GET; a string goes as it is
@@ -70,6 +49,18 @@ class Case:
     status: int = 200
     method: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+
+
+# Files of TensorFlow Serving 2.20.0.
+HANDLER = "model_servers/http_rest_api_handler.cc"
+PATHS = "model_servers/http_rest_api_util.cc"
+CORE = "model_servers/server_core.cc"
+STATUS = "model_servers/get_model_status_impl.cc"
+HTTP = "util/net_http/server/internal/evhttp_request.cc"
+TENSORS = "util/json_tensor.cc"
+PREDICT = "servables/tensorflow/predict_util.cc"
+CLASSIFY = "servables/tensorflow/classifier.cc"
+REGRESS = "servables/tensorflow/regressor.cc"
 
 
 def ask(signature, **body):
@@ -80,43 +71,87 @@ OK = {"error_code": "OK", "error_message": ""}
 AVAILABLE = [{"version": v, "state": "AVAILABLE", "status": OK} for v in ("2", "1")]
 ROWS = [
     Case(
-        "rows of one input", f"{V1}:predict", {"instances": [1.0, 2.0]}, {"predictions": [2.5, 3]}
-    ),
-    Case("columns of one input", f"{V1}:predict", {"inputs": [1.0, 2.0]}, {"outputs": [2.5, 3]}),
-    Case("columns by name", f"{V1}:predict", {"inputs": {"x": [3]}}, {"outputs": [3.5]}),
-    Case("rows by name", f"{V1}:predict", {"instances": [{"x": 3}]}, {"predictions": [3.5]}),
-    Case("the latest version", f"{MODEL}:predict", {"inputs": [1]}, {"outputs": [3.5]}),
-    Case("a label", f"{MODEL}/labels/stable:predict", {"inputs": [1]}, {"outputs": [2.5]}),
-    Case("another label", f"{MODEL}/labels/canary:predict", {"inputs": [1]}, {"outputs": [3.5]}),
-    Case(
-        "a quoted name", "/v1/models/half%5Fplus_two:predict", {"inputs": [1]}, {"outputs": [3.5]}
+        TENSORS,
+        "rows of one input",
+        f"{V1}:predict",
+        {"instances": [1.0, 2.0]},
+        {"predictions": [2.5, 3]},
     ),
     Case(
-        "any case", f"/V1/MODELS/{serving_models.NAME}:predict", {"inputs": [1]}, {"outputs": [3.5]}
+        TENSORS,
+        "columns of one input",
+        f"{V1}:predict",
+        {"inputs": [1.0, 2.0]},
+        {"outputs": [2.5, 3]},
+    ),
+    Case(TENSORS, "columns by name", f"{V1}:predict", {"inputs": {"x": [3]}}, {"outputs": [3.5]}),
+    Case(
+        TENSORS, "rows by name", f"{V1}:predict", {"instances": [{"x": 3}]}, {"predictions": [3.5]}
+    ),
+    Case(CORE, "the latest version", f"{MODEL}:predict", {"inputs": [1]}, {"outputs": [3.5]}),
+    Case(PATHS, "a label", f"{MODEL}/labels/stable:predict", {"inputs": [1]}, {"outputs": [2.5]}),
+    Case(
+        PATHS,
+        "another label",
+        f"{MODEL}/labels/canary:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
     ),
     Case(
+        PATHS,
+        "a quoted name",
+        "/v1/models/half%5Fplus_two:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
+    ),
+    Case(
+        PATHS,
+        "any case",
+        f"/V1/MODELS/{serving_models.NAME}:predict",
+        {"inputs": [1]},
+        {"outputs": [3.5]},
+    ),
+    Case(
+        TENSORS,
         "the signature by name",
         f"{V1}:predict",
         ask("serving_default", instances=[3.0, 4.0]),
         {"predictions": [3.5, 4.0]},
     ),
-    Case("an empty signature name", f"{V1}:predict", ask("", inputs=[1]), {"outputs": [2.5]}),
-    Case("unknown keys are ignored", f"{V1}:predict", {"inputs": [1], "a": 1}, {"outputs": [2.5]}),
-    Case("unknown inputs too", f"{V1}:predict", {"inputs": {"x": [1], "a": 1}}, {"outputs": [2.5]}),
-    Case("no rows in columns", f"{V1}:predict", {"inputs": []}, {"outputs": []}),
     Case(
+        TENSORS, "an empty signature name", f"{V1}:predict", ask("", inputs=[1]), {"outputs": [2.5]}
+    ),
+    Case(
+        TENSORS,
+        "unknown keys are ignored",
+        f"{V1}:predict",
+        {"inputs": [1], "a": 1},
+        {"outputs": [2.5]},
+    ),
+    Case(
+        TENSORS,
+        "unknown inputs too",
+        f"{V1}:predict",
+        {"inputs": {"x": [1], "a": 1}},
+        {"outputs": [2.5]},
+    ),
+    Case(TENSORS, "no rows in columns", f"{V1}:predict", {"inputs": []}, {"outputs": []}),
+    Case(
+        TENSORS,
         "two inputs and outputs in rows",
         f"{V1}:predict",
         ask("named", instances=[{"a": [1, 2], "b": 3}, {"a": [0.5, 0], "b": -1}]),
         {"predictions": [{"total": 6.0, "twice": 6}, {"total": -0.5, "twice": -2}]},
     ),
     Case(
+        TENSORS,
         "two inputs and outputs in columns",
         f"{V1}:predict",
         ask("named", inputs={"a": [[1, 2], [0.5, 0]], "b": [3, -1]}),
         {"outputs": {"total": [6.0, -0.5], "twice": [6, -2]}},
     ),
     Case(
+        TENSORS,
         "bytes come back as base64 where the name says so",
         f"{V1}:predict",
         ask("echo", instances=[{"b64": "AGE="}, "hé"]),
@@ -128,36 +163,42 @@ ROWS = [
         },
     ),
     Case(
+        TENSORS,
         "base64 by name",
         f"{V1}:predict",
         ask("echo", inputs={"image_bytes": [{"b64": "YQ=="}]}),
         {"outputs": {"image_bytes": [{"b64": "YQ=="}], "text": ["a"]}},
     ),
     Case(
+        PREDICT,
         "a scalar",
         f"{V1}:predict",
         ask("total", inputs=[1.5, 2]),
         {"outputs": 3.5},
     ),
     Case(
+        TENSORS,
         "tokens that are no JSON come in",
         f"{V1}:predict",
         '{"inputs": [NaN, Infinity, -Infinity]}',
         {"outputs": [math.nan, math.inf, -math.inf]},
     ),
     Case(
+        TENSORS,
         "a whole number beyond 64 bits is a decimal",
         f"{V1}:predict",
         '{"inputs": [100000000000000000000, -100000000000000000000]}',
         {"outputs": [5e19, -5e19]},
     ),
     Case(
+        PREDICT,
         "and go out",
         f"{V1}:predict",
         ask("special", instances=[0, -1, 1]),
         {"predictions": [-math.inf, math.nan, 0.0]},
     ),
     Case(
+        HTTP,
         "gzip",
         f"{V1}:predict",
         gzip.compress(b'{"inputs": [1, 2]}'),
@@ -165,26 +206,30 @@ ROWS = [
         headers=(("Content-Encoding", "gzip"),),
     ),
     Case(
+        TENSORS,
         "classify",
         f"{V1}:classify",
         ask("classify", examples=[{"x": 2.0}, {"x": [7.5]}]),
         {"results": [[["small", 8.0], ["large", 2.0]], [["small", 2.5], ["large", 7.5]]]},
     ),
     Case(
+        TENSORS,
         "regress",
         f"{V1}:regress",
         ask("regress", examples=[{"x": 80.0}, {"x": 1.0}]),
         {"results": [42.0, 2.5]},
     ),
     Case(
+        TENSORS,
         "a context shared by the examples",
         f"{V1}:regress",
         ask("regress", context={"x": 80.0}, examples=[{"y": 1}, {"z": "a"}]),
         {"results": [42.0, 42.0]},
     ),
-    Case("the status of all versions", MODEL, None, {"model_version_status": AVAILABLE}),
-    Case("of one", V1, None, {"model_version_status": AVAILABLE[1:]}),
+    Case(STATUS, "the status of all versions", MODEL, None, {"model_version_status": AVAILABLE}),
+    Case(STATUS, "of one", V1, None, {"model_version_status": AVAILABLE[1:]}),
     Case(
+        STATUS,
         "the status ignores labels",
         f"{MODEL}/labels/stable",
         None,
@@ -193,211 +238,89 @@ ROWS = [
 ]
 BAD = "/v1/models/other"
 ERRORS = [
-    Case("nothing", f"{V1}:predict", "", "JSON Parse error: The document is empty", 400),
-    Case("no JSON", f"{V1}:predict", "instances = [1, 2]", "JSON Parse error: Invalid value", 400),
-    Case("half of it", f"{V1}:predict", '{"inputs": [1', "JSON Parse error", 400),
-    Case("no object", f"{V1}:predict", [1], "Is not object", 400),
-    Case("neither key", f"{V1}:predict", {}, "Missing 'inputs' or 'instances' key", 400),
-    Case("another key", f"{V1}:predict", {"rows": [1]}, "Missing 'inputs' or 'instances' key", 400),
-    Case("both", f"{V1}:predict", {"inputs": [1], "instances": [1]}, "expecting only one of", 400),
-    Case("no rows", f"{V1}:predict", {"instances": []}, "No values in 'instances'", 400),
-    Case("no list", f"{V1}:predict", {"instances": 1.0}, "to be an list/array", 400),
-    Case("words", f"{V1}:predict", {"instances": ["x"]}, "not of expected type: float", 400),
-    Case("null", f"{V1}:predict", {"inputs": [None]}, "not of expected type: float", 400),
-    Case("truth", f"{V1}:predict", {"inputs": [True]}, "not of expected type: float", 400),
-    Case("an object", f"{V1}:predict", {"inputs": [{"a": 1}]}, "not of expected type: float", 400),
+    Case(PREDICT, "a wrong rank", f"{V1}:predict", {"inputs": {"x": [[[1.0]]]}}, "", 400),
     Case(
-        "a fraction for a whole number",
+        HANDLER,
+        "no such signature",
         f"{V1}:predict",
-        ask("named", inputs={"a": [[1, 2]], "b": [1.5]}),
-        "not of expected type: int32",
+        ask("no", inputs=[1]),
+        "not found in signature",
         400,
     ),
     Case(
-        "a number for words", f"{V1}:predict", ask("echo", inputs=[3]), "expected type: string", 400
-    ),
-    Case(
-        "a float that is too large",
-        f"{V1}:predict",
-        {"inputs": [1e300]},
-        "without loss of precision",
-        400,
-    ),
-    Case(
-        "a whole number that a float cannot hold",
-        f"{V1}:predict",
-        {"inputs": [16777217]},
-        "without loss of precision",
-        400,
-    ),
-    Case(
-        "a whole number of 64 bits that a float cannot hold",
-        f"{V1}:predict",
-        {"inputs": [-(2**63)]},
-        "without loss of precision",
-        400,
-    ),
-    Case(
-        "a whole number that a double cannot hold", f"{V1}:predict", {"inputs": [10**400]}, "", 400
-    ),
-    Case(
-        "half of a surrogate pair",
-        f"{V1}:predict",
-        '{"inputs": ["\\ud800"]}',
-        "JSON Parse error: The surrogate pair in string is invalid",
-        400,
-    ),
-    Case(
-        "lists in lists in lists",
-        f"{V1}:predict",
-        f'{{"inputs": {"[" * 100}1{"]" * 100}}}',
-        "",
-        400,
-    ),
-    Case(
-        "rows unlike each other",
-        f"{V1}:predict",
-        {"instances": [1.0, [1.0]]},
-        "Failed to process element: 1",
-        400,
-    ),
-    Case(
-        "lists unlike each other",
-        f"{V1}:predict",
-        {"inputs": [[1, 2], [3]]},
-        "unexpected size",
-        400,
-    ),
-    Case("a value among lists", f"{V1}:predict", {"inputs": [[1], 2]}, "incorrect level", 400),
-    Case("a list among values", f"{V1}:predict", {"inputs": [1, [2]]}, "unexpected level", 400),
-    Case("a wrong rank", f"{V1}:predict", {"inputs": {"x": [[[1.0]]]}}, "", 400),
-    Case("a signature of no name", f"{V1}:predict", {"signature_name": 1}, "string value.", 400),
-    Case(
-        "no such signature", f"{V1}:predict", ask("no", inputs=[1]), "not found in signature", 400
-    ),
-    Case(
-        "a plain list for two inputs",
-        f"{V1}:predict",
-        ask("named", instances=[1]),
-        "expecting list of objects",
-        400,
-    ),
-    Case(
-        "a plain value for two inputs",
-        f"{V1}:predict",
-        ask("named", inputs=[1]),
-        "expecting an object",
-        400,
-    ),
-    Case(
-        "an input left out",
-        f"{V1}:predict",
-        ask("named", inputs={"a": [[1, 2]]}),
-        "Missing named input: b",
-        400,
-    ),
-    Case(
-        "an input left out of a row",
-        f"{V1}:predict",
-        ask("named", instances=[{"a": [1, 2]}]),
-        "must only have keys: a,b",
-        400,
-    ),
-    Case(
-        "an unknown name in a row",
-        f"{V1}:predict",
-        ask("named", instances=[{"a": [1, 2], "b": 1, "c": 1}]),
-        "does not have named input: c",
-        400,
-    ),
-    Case(
-        "a value among objects",
-        f"{V1}:predict",
-        ask("named", instances=[{"a": [1, 2], "b": 1}, 3]),
-        "Expecting object but got list at item 1",
-        400,
-    ),
-    Case(
-        "an object among values",
-        f"{V1}:predict",
-        {"instances": [1, {"x": 1}]},
-        "Expecting value/list but got object at item 1",
-        400,
-    ),
-    Case(
+        PREDICT,
         "inputs of unequal first dimensions",
         f"{V1}:predict",
         ask("named", inputs={"a": [[1, 2], [3, 4]], "b": [1, 2, 3]}),
         "",
         400,
     ),
-    Case("bad base64", f"{V1}:predict", ask("echo", inputs=[{"b64": "*"}]), "base64 decode", 400),
     Case(
-        "no base64",
+        PREDICT,
+        "what the model refuses",
         f"{V1}:predict",
-        ask("echo", inputs=[{"b32": "AA"}]),
-        "not formatted correctly for base64",
+        ask("root", inputs=[-1]),
+        "negative number",
+        400,
+    ),
+    Case(CORE, "no such model", f"{BAD}:predict", {"inputs": [1]}, "Servable not found", 404),
+    Case(CORE, "no such version", f"{MODEL}/versions/9:predict", {"inputs": [1]}, "not found", 404),
+    Case(CORE, "no such label", f"{MODEL}/labels/no:predict", {"inputs": [1]}, "Unrecognized", 400),
+    Case(TENSORS, "bad JSON comes before no model", f"{BAD}:predict", "{", "JSON Parse error", 400),
+    Case(STATUS, "the status of no model", BAD, None, "Could not find any versions of model", 404),
+    Case(STATUS, "of no version", f"{MODEL}/versions/9", None, "Could not find version 9", 404),
+    Case(CORE, "metadata of no model", f"{BAD}/metadata", None, "Servable not found", 404),
+    Case(CORE, "metadata of no label", f"{MODEL}/labels/no/metadata", None, "Unrecognized", 400),
+    Case(HANDLER, "all models", "/v1/models", None, "Missing model name", 400),
+    Case(HANDLER, "no path", "/v1/foo", None, "Malformed request: GET /v1/foo", 400),
+    Case(HANDLER, "get for post", f"{MODEL}:predict", None, "Malformed request", 400),
+    Case(HANDLER, "post for get", f"{MODEL}/metadata", {}, "Malformed request", 400),
+    Case(HANDLER, "post to all models", "/v1/models", {}, "Malformed request", 400),
+    Case(HANDLER, "another method", f"{MODEL}:predict", {}, "Malformed request", 400, method="PUT"),
+    Case(
+        HANDLER, "a verb in capitals", f"{MODEL}:PREDICT", {"inputs": [1]}, "Malformed request", 400
+    ),
+    Case(HANDLER, "another verb", f"{MODEL}:explain", {"inputs": [1]}, "Malformed request", 400),
+    Case(HANDLER, "a query is a part of the name", f"{MODEL}?a=1", None, "half_plus_two?a=1", 404),
+    Case(
+        HANDLER, "or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400
+    ),
+    Case(HANDLER, "a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
+    Case(HANDLER, "two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
+    Case(
+        HANDLER,
+        "a version of letters",
+        f"{MODEL}/versions/no:regress",
+        {},
+        "Malformed request",
         400,
     ),
     Case(
-        "what the model refuses", f"{V1}:predict", ask("root", inputs=[-1]), "negative number", 400
-    ),
-    Case(
-        "an output without rows in row format",
-        f"{V1}:predict",
-        ask("total", instances=[1]),
-        "has no shape information",
-        400,
-    ),
-    Case(
-        "a type that JSON has no place for",
-        f"{V1}:predict",
-        ask("kinds", inputs={"on": [True], "n": [1]}),
-        "Failed to write JSON value",
-        400,
-    ),
-    Case("no such model", f"{BAD}:predict", {"inputs": [1]}, "Servable not found", 404),
-    Case("no such version", f"{MODEL}/versions/9:predict", {"inputs": [1]}, "not found", 404),
-    Case("no such label", f"{MODEL}/labels/no:predict", {"inputs": [1]}, "Unrecognized", 400),
-    Case("bad JSON comes before no model", f"{BAD}:predict", "{", "JSON Parse error", 400),
-    Case("the status of no model", BAD, None, "Could not find any versions of model", 404),
-    Case("of no version", f"{MODEL}/versions/9", None, "Could not find version 9", 404),
-    Case("metadata of no model", f"{BAD}/metadata", None, "Servable not found", 404),
-    Case("metadata of no label", f"{MODEL}/labels/no/metadata", None, "Unrecognized", 400),
-    Case("all models", "/v1/models", None, "Missing model name", 400),
-    Case("no path", "/v1/foo", None, "Malformed request: GET /v1/foo", 400),
-    Case("get for post", f"{MODEL}:predict", None, "Malformed request", 400),
-    Case("post for get", f"{MODEL}/metadata", {}, "Malformed request", 400),
-    Case("post to all models", "/v1/models", {}, "Malformed request", 400),
-    Case("another method", f"{MODEL}:predict", {}, "Malformed request", 400, method="PUT"),
-    Case("a verb in capitals", f"{MODEL}:PREDICT", {"inputs": [1]}, "Malformed request", 400),
-    Case("another verb", f"{MODEL}:explain", {"inputs": [1]}, "Malformed request", 400),
-    Case("a query is a part of the name", f"{MODEL}?a=1", None, "half_plus_two?a=1", 404),
-    Case("or of nothing", f"{MODEL}:predict?a=1", {"inputs": [1]}, "Malformed request", 400),
-    Case("a misspelt path", f"{MODEL}/version/5:regress", {}, "Malformed request", 400),
-    Case("two versions", f"{V1}/labels/stable:regress", {}, "Malformed request", 400),
-    Case("a version of digits", f"{MODEL}/versions/{'9' * 5000}", None, "Failed to convert", 400),
-    Case("a version of letters", f"{MODEL}/versions/no:regress", {}, "Malformed request", 400),
-    Case(
+        PATHS,
         "a version beyond 64 bits",
         f"{MODEL}/versions/{2**64 - 1}:regress",
         {},
         "Failed to convert version",
         400,
     ),
-    Case("classify without examples", f"{V1}:classify", {}, "'examples' is expected", 400),
-    Case("no examples", f"{V1}:classify", {"examples": []}, "is an empty array", 400),
-    Case("examples of no list", f"{V1}:classify", {"examples": 1}, "list/array", 400),
     Case(
-        "an example of no object", f"{V1}:classify", {"examples": [1]}, "must be JSON object", 400
+        CLASSIFY,
+        "classify by a predict signature",
+        f"{V1}:classify",
+        {"examples": [{"x": 1.0}]},
+        "",
+        400,
     ),
-    Case("features of two types", f"{V1}:classify", {"examples": [{"x": [1, "a"]}]}, "type", 400),
     Case(
-        "null for a feature", f"{V1}:classify", {"examples": [{"x": None}]}, "JSON type: Null", 400
+        REGRESS,
+        "regress by a predict signature",
+        f"{V1}:regress",
+        {"examples": [{"x": 1.0}]},
+        "",
+        400,
     ),
-    Case("classify by a predict signature", f"{V1}:classify", {"examples": [{"x": 1.0}]}, "", 400),
-    Case("regress by a predict signature", f"{V1}:regress", {"examples": [{"x": 1.0}]}, "", 400),
     Case(
+        CLASSIFY,
         "classify by no signature",
         f"{V1}:classify",
         ask("no", examples=[{"x": 1.0}]),
@@ -405,6 +328,7 @@ ERRORS = [
         400,
     ),
     Case(
+        REGRESS,
         "regress in place of classify",
         f"{V1}:regress",
         ask("classify", examples=[{"x": 1.0}]),
@@ -447,6 +371,70 @@ def test_a_refused_request_gets_the_documented_status_and_an_error(http, case):
     assert case.answer in answer["error"]
 
 
+JSON_CASES = [
+    *json_cases.NUMBERS,
+    *json_cases.SHAPES,
+    *json_document_cases.DOCUMENTS,
+    *json_document_cases.BASE64S,
+    *json_document_cases.EXAMPLES,
+]
+
+
+@pytest.mark.parametrize("case", JSON_CASES, ids=lambda case: case.name)
+def test_json_is_read_and_answered_as_by_the_sources_of_the_table(http, case):
+    response = http.post(f"{json_cases.ECHO}:{case.api}", content=case.body)
+    assert response.status_code == case.status, response.text
+    answer = json.loads(response.text)
+    assert same(answer, case.answer if case.status == 200 else {"error": case.answer})
+
+
+@pytest.mark.parametrize(("body", "api", "answer"), json_document_cases.FORMS)
+def test_answers_have_the_form_of_rapidjson_to_the_byte(http, body, api, answer):
+    response = http.post(f"{json_cases.ECHO}:{api}", content=body)
+    assert response.content == (answer if isinstance(answer, bytes) else answer.encode())
+
+
+def test_an_error_of_the_model_may_quote_bytes_that_are_no_utf_8(http):
+    body = b'{"signature_name":"values","instances":["\xff"]}'  # no serialized example
+    response = http.post(f"{json_cases.ECHO}:predict", content=body)
+    assert response.status_code == 400 and "parse example" in json.loads(response.text)["error"]
+
+
+def _echo(predictions, signature, tensor):
+    """What comes back over gRPC; the field that AsProtoField in predict_util.cc fills."""
+    request = predict_pb2.PredictRequest(inputs={"x": tensor})
+    request.model_spec.name, request.model_spec.signature_name = "echo", signature
+    return predictions.Predict(request, 10).outputs["y"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "value", "field", "written"),
+    [
+        ("string", b"\xff", "string_val", [b"\xff"]),
+        ("half", 1.5, "half_val", [0x3E00]),
+        ("bfloat16", [1.5, -2.0], "half_val", [0x3FC0, 0xC000]),
+        ("complex64", [1 + 2j], "scomplex_val", [1.0, 2.0]),
+        ("complex128", [[1 - 2j]], "dcomplex_val", [1.0, -2.0]),
+        ("uint16", [65535], "int_val", [65535]),
+    ],
+)
+def test_a_tensor_comes_back_in_the_field_of_its_type(
+    predictions, signature, value, field, written
+):
+    given = tf.make_tensor_proto(value, tf.dtypes.as_dtype(signature))
+    answer = _echo(predictions, signature, given)
+    assert answer.dtype == given.dtype and answer.tensor_shape == given.tensor_shape
+    assert not answer.tensor_content and list(getattr(answer, field)) == written
+
+
+def test_values_beyond_the_shape_are_left_out_and_bits_beyond_the_type(predictions):
+    """FromProtoField in tensor.cc of TensorFlow 2.20."""
+    given = tf.make_tensor_proto([1, 2], tf.int8)
+    given.ClearField("tensor_content")
+    given.int_val[:] = [300, -1, 7]
+    assert list(_echo(predictions, "int8", given).int_val) == [44, -1]
+
+
 def test_metadata_is_the_signature_map_of_the_saved_model(http):
     answer = http.get(f"{V1}/metadata").json()
     assert set(answer) == {"model_spec", "metadata"}
@@ -477,24 +465,6 @@ def test_floats_are_written_as_short_as_gets_the_same_float_back(http, value, te
 
 
 # gRPC: the generated stubs.
-
-
-@pytest.fixture(scope="module")
-def channel(target):
-    if not target.grpc:
-        pytest.skip("--target-grpc is not given")
-    with grpc.insecure_channel(target.grpc) as channel:
-        yield channel
-
-
-@pytest.fixture(scope="module")
-def predictions(channel):
-    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-@pytest.fixture(scope="module")
-def states(channel):
-    return model_service_pb2_grpc.ModelServiceStub(channel)
 
 
 def predict_request(x=(1.0, 2.0), signature="", outputs=(), dtype=tf.float32, **spec):
@@ -555,7 +525,7 @@ def shaped(*sizes):
         (predict_request(outputs=["no"]), INVALID, "output tensor alias not found"),
         (predict_request(outputs=["y", "y"]), INVALID, "duplicate output tensor alias"),
         (predict_request(x=(-1.0,), signature="root", version=1), INVALID, "negative number"),
-        (predict_pb2.PredictRequest(), INVALID, ""),
+        (predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec"),
         (shaped(-1), INVALID, "tensor parsing error: x"),
         (shaped(10**13), INVALID, "tensor parsing error: x"),
     ],
