@@ -80,6 +80,7 @@ def test_the_curve_is_drawn_as_a_picture(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_trainings_from_scratch_and_from_a_run_become_a_curve(
     sample_shards, trained_run, tmp_path, monkeypatch
 ):

@@ -52,6 +52,7 @@ def test_what_cannot_be_left_out_is_refused_before_any_training(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_each_method_of_the_sample_set_is_left_out_in_turn(sample_shards, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [SCRIPT, str(sample_shards), str(tmp_path), *TINY])
     runpy.run_path(SCRIPT, run_name="__main__")

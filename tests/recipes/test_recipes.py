@@ -49,6 +49,7 @@ def check(recipe: str, trees: Path, out: Path, rows: dict[str, str]) -> None:
 
 
 @pytest.mark.pages
+@pytest.mark.timeout(1800)
 def test_self_blends_are_trained_without_a_fake_and_tested_on_all_data_sets(trees, tmp_path):
     rows = {"Celeb-DF v2": "3 + 3", "DFD": "4 + 4", "DFDC": "4 + 4", "FF++ c23": "2 + 8"}
     check("sbi", trees, tmp_path / "out", rows)
@@ -57,6 +58,7 @@ def test_self_blends_are_trained_without_a_fake_and_tested_on_all_data_sets(tree
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_four_methods_are_trained_on_and_tested_across_data_sets(trees, tmp_path):
     rows = {"FF++ c23": "2 + 8", "DFD": "4 + 4", "DFDC": "4 + 4"}
     rows |= dict.fromkeys(("Celeb-DF v1", "Celeb-DF v2"), "3 + 3")
@@ -64,6 +66,7 @@ def test_four_methods_are_trained_on_and_tested_across_data_sets(trees, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_each_method_is_left_out_of_a_training_and_tested_on(trees, tmp_path):
     check("leave_one_out", trees, tmp_path / "out", dict.fromkeys(table.METHODS, "2 + 2"))
 
