@@ -149,9 +149,9 @@ def count_labels(dataset: ClipDataset, split: str, without: Sequence[str] = ()) 
     if not (without and counts[FAKE]):
         return counts
     records = leave_out(read_records([str(shard.path) for shard in dataset.shards(split)]), without)
-    labels = records.map(lambda record: label_of(record)[0], num_parallel_calls=tf.data.AUTOTUNE)
-    fakes = sum(int(label == FAKE) for label in readable(labels, dataset.folder))
-    return {REAL: counts[REAL], FAKE: fakes}
+    fakes = records.map(lambda record: label_of(record)[0] == FAKE, tf.data.AUTOTUNE).batch(1024)
+    count = sum(int(tf.math.count_nonzero(batch)) for batch in readable(fakes, dataset.folder))
+    return {REAL: counts[REAL], FAKE: count}
 
 
 def read_clips(dataset: ClipDataset, split: str, without: Sequence[str] = ()) -> tf.data.Dataset:
