@@ -33,7 +33,9 @@ def train(data: Path, out: Path, flags: Sequence[str]) -> None:
     if (out / MODEL_NAME).is_file():
         print(f"{out}: kept", flush=True)
         return
-    command = [sys.executable, "-m", "dfdetect", "train", "--data", str(data), "--out", str(out)]
+    # -P: the code beside this file, and not what lies in the current folder.
+    command = [sys.executable, "-P", "-m", "dfdetect", "train"]
+    command += ["--data", str(data), "--out", str(out)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     subprocess.run([*command, *flags], check=True, env={**os.environ, "PYTHONPATH": path})
 
