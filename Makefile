@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks examples
+CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmarks examples recipes
 
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements.lock)
 

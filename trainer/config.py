@@ -20,6 +20,11 @@ class TrainConfig(ModelConfig):
         "themselves, or both",
         choices=("dataset", "self-blend", "both"),
     )
+    without_methods: str = option(
+        "",
+        "manipulations to leave out of training and validation, separated by commas, such as one "
+        "to test on",
+    )
     balance: str = option(
         "weights",
         "class balance: by weights in the loss, by showing clips of the rarer label more often, "
@@ -88,6 +93,11 @@ class TrainConfig(ModelConfig):
             )
         if self.shuffle_labels and self.fakes != "dataset":
             raise ValueError("--shuffle-labels permutes the data set's labels: --fakes dataset.")
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Names of the methods to leave out, as they were given."""
+        return tuple(word.strip() for word in self.without_methods.split(",") if word.strip())
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

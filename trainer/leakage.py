@@ -18,7 +18,7 @@ from pipelines.atomic import write_json
 from pipelines.clip import Video
 from pipelines.shards import schema
 from pipelines.shards.open import ClipDataset
-from trainer.input.clips import read_records, readable
+from trainer.input.clips import leave_out, read_records, readable
 
 SEEN_NAME = "seen.json"
 
@@ -64,8 +64,8 @@ class Seen:
         return cls(*(frozenset(values[field.name]) for field in dataclasses.fields(cls)))
 
 
-def collect(dataset: ClipDataset, split: str = "train") -> Seen:
-    """What a split's records hold; nothing where it is empty.
+def collect(dataset: ClipDataset, split: str = "train", without: Sequence[str] = ()) -> Seen:
+    """What a split's records hold, but for the fakes of some methods; nothing where it is empty.
 
     The records decide and not manifest.csv, which names rejected videos too and is not there
     for every folder of shards. Of a fake without a known source, none is noted. Only the context
@@ -81,7 +81,8 @@ def collect(dataset: ClipDataset, split: str = "train") -> Seen:
 
     videos, sources, identities = set(), set(), set()
     paths = [str(shard.path) for shard in dataset.shards(split)]
-    contexts = read_records(paths).batch(64).map(parse, tf.data.AUTOTUNE) if paths else ()
+    records = leave_out(read_records(paths), without) if paths else None
+    contexts = records.batch(64).map(parse, tf.data.AUTOTUNE) if records else ()
     for ids, datasets, source_ids, people in readable(contexts, dataset.folder):
         rows = (ids.numpy(), datasets.numpy(), source_ids.numpy(), people.to_list())
         for video, name, source, persons in zip(*rows, strict=True):

@@ -45,6 +45,12 @@ def keys(kind, *names):
     return {leakage.hash_key(kind, dataset, name) for dataset, name in names}
 
 
+def test_fakes_of_a_method_that_was_left_out_are_not_seen_but_their_originals_are(data):
+    seen = leakage.collect(data, without=("Swap",))
+    assert seen.videos == keys("video", ("set", "a"), ("other", "a"))
+    assert seen.identities == keys("identity", ("set", "ann"), ("other", "ann"))
+
+
 def test_a_hash_is_the_first_16_digits_of_a_sha256():
     expected = hashlib.sha256(b'["video", "set", "a"]').hexdigest()[:16]
     assert leakage.hash_key("video", "set", "a") == expected

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import tensorflow as tf
 
+from pipelines.clip import FAKE, ORIGINAL, REAL
 from pipelines.shards import schema
 from pipelines.shards.open import ClipDataset
 
@@ -105,8 +106,57 @@ def read_records(paths: Sequence[str] | tf.Tensor) -> tf.data.Dataset:
     )
 
 
-def read_clips(dataset: ClipDataset, split: str) -> tf.data.Dataset:
-    """All clips of a split, one by one, always in the same order: dicts as `parse_clip` gives.
+def label_of(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The label, int64, and the method of a serialized record, without a look at its frames."""
+    names = ("label", "video/method")
+    context, _ = tf.io.parse_single_sequence_example(
+        record, {name: schema.feature_spec()[0][name] for name in names}
+    )
+    return context["label"], context["video/method"]
+
+
+def leave_out(records: tf.data.Dataset, methods: Sequence[str]) -> tf.data.Dataset:
+    """Serialized records without the fakes of these methods, in any letter case."""
+    if not methods:
+        return records
+    names = tf.constant([method.lower() for method in methods])
+
+    def is_kept(record: tf.Tensor) -> tf.Tensor:
+        label, method = label_of(record)
+        return (label != FAKE) | tf.reduce_all(tf.strings.lower(method) != names)
+
+    return records.filter(is_kept)
+
+
+def check_methods(dataset: ClipDataset, methods: Sequence[str]) -> None:
+    """Raises ValueError for a method that has no fake in the splits that training reads."""
+    there = {name for split in ("train", "val") for name in dataset.splits[split]["methods"]} - {
+        ORIGINAL
+    }
+    for method in methods:
+        if method.lower() not in {name.lower() for name in there}:
+            names = ", ".join(sorted(filter(None, there))) or "none named"
+            raise ValueError(
+                f"--without-methods: no training or validation video of {dataset.folder} has the "
+                f"method {method!r}; there are: {names}."
+            )
+
+
+def count_labels(dataset: ClipDataset, split: str, without: Sequence[str] = ()) -> dict[int, int]:
+    """Clips of each label in a split, without the fakes of some methods, for which its records
+    are read."""
+    counts = dataset.label_counts(split)
+    if not (without and counts[FAKE]):
+        return counts
+    records = leave_out(read_records([str(shard.path) for shard in dataset.shards(split)]), without)
+    fakes = records.map(lambda record: label_of(record)[0] == FAKE, tf.data.AUTOTUNE).batch(1024)
+    count = sum(int(tf.math.count_nonzero(batch)) for batch in readable(fakes, dataset.folder))
+    return {REAL: counts[REAL], FAKE: count}
+
+
+def read_clips(dataset: ClipDataset, split: str, without: Sequence[str] = ()) -> tf.data.Dataset:
+    """All clips of a split, one by one, always in the same order: dicts as `parse_clip` gives;
+    without the fakes of some methods.
 
     Raises ValueError where there are none.
     """
@@ -114,10 +164,12 @@ def read_clips(dataset: ClipDataset, split: str) -> tf.data.Dataset:
     if not shards:
         raise ValueError(f"{dataset.folder} has no {split} clips.")
     side, frames = dataset.config.crop_size, dataset.config.frames_per_clip
-    clips = read_records([str(shard.path) for shard in shards]).map(
+    count = sum(shard.records for shard in shards)
+    records = read_records([str(shard.path) for shard in shards]).apply(
+        tf.data.experimental.assert_cardinality(count)
+    )
+    return leave_out(records, without).map(
         lambda record: parse_clip(record, side, frames),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    records = sum(shard.records for shard in shards)
-    return clips.apply(tf.data.experimental.assert_cardinality(records))

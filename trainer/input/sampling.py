@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pipelines.clip import FAKE, REAL
-from pipelines.shards import schema
 from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input.augment import augment_clip
-from trainer.input.clips import parse_clip, read_clips, read_records
+from trainer.input.clips import (
+    check_methods,
+    count_labels,
+    label_of,
+    leave_out,
+    parse_clip,
+    read_clips,
+    read_records,
+)
 from trainer.input.self_blend import blend_target, self_blend
 
 SHUFFLE_BYTES = 512 << 20  # of encoded clips that are mixed at a time
@@ -69,10 +76,11 @@ def plan_sampling(config: TrainConfig, counts: Mapping[int, int]) -> SamplingPla
     )
 
 
-def permuted_labels(paths: list[str], seed: int) -> dict[str, int]:
-    """Labels of the shards' videos, permuted at random: video -> label."""
+def permuted_labels(paths: list[str], seed: int, without: Sequence[str] = ()) -> dict[str, int]:
+    """Labels of the shards' videos, but for fakes of some methods, permuted at random: video ->
+    label."""
     labels: dict[str, int] = {}
-    for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
+    for record in leave_out(tf.data.TFRecordDataset(paths), without).as_numpy_iterator():
         context = tf.train.SequenceExample.FromString(record).context.feature
         dataset, video = (
             context[name].bytes_list.value[0].decode() for name in ("video/dataset", "video/id")
@@ -102,10 +110,15 @@ class TrainingClips:
         self._paths = [str(shard.path) for shard in self._shards]
         self._crops = dataset.config
         self._config = config
-        self.plan = plan_sampling(config, dataset.label_counts("train"))
+        check_methods(dataset, config.held_out)
+        self.plan = plan_sampling(config, count_labels(dataset, "train", config.held_out))
         self.batch_size = min(config.batch_size, self.plan.clips)
         self.steps_per_epoch = config.epoch_steps or self.plan.clips // self.batch_size
-        self._labels = permuted_labels(self._paths, config.seed) if config.shuffle_labels else None
+        self._labels = (
+            permuted_labels(self._paths, config.seed, config.held_out)
+            if config.shuffle_labels
+            else None
+        )
 
     def batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Full batches without end, from a step on, in what `Model.fit` takes (see `to_fit`)."""
@@ -146,7 +159,7 @@ class TrainingClips:
         """
         shards = tf.random.experimental.stateless_shuffle(self._paths, seed)
         copies = (
-            read_records(shards)
+            leave_out(read_records(shards), self._config.held_out)
             .enumerate()
             .flat_map(lambda i, record: self._copies(_fold(seed, i), record))
         )
@@ -155,10 +168,7 @@ class TrainingClips:
 
     def _copies(self, seed: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
         """(record, (as it is?, blended?)), (2,) bool, as often as the plan says: both if it can."""
-        context, _ = tf.io.parse_single_sequence_example(
-            record, {"label": schema.feature_spec()[0]["label"]}
-        )
-        real = context["label"] == REAL
+        real = label_of(record)[0] == REAL
         original = tf.where(real, self.plan.real, self.plan.fake)
         blended = tf.where(real, self.plan.blended, 0.0)
         drawn = tf.random.stateless_uniform([2], seed)
@@ -225,8 +235,8 @@ def validation_batches(
     stand for it, the same ones every time. Several devices want full batches: a last one that
     is not full is left out. Raises ValueError where there are no clips, or not enough.
     """
-    counts = dataset.label_counts("val")
-    clips = read_clips(dataset, "val")
+    counts = count_labels(dataset, "val", config.held_out)
+    clips = read_clips(dataset, "val", config.held_out)
     if config.fakes != "dataset" and not counts[FAKE]:
         numbered = clips.enumerate()
         targets, blends = (

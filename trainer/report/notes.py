@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer.evaluation.bootstrap import Interval
-from trainer.evaluation.result import EvaluationResult
+from trainer.evaluation.result import EvaluationResult, ModelProvenance
 from trainer.leakage import Leakage
 
 SAMPLE_NOTE = (
@@ -50,6 +50,8 @@ def notes(result: EvaluationResult) -> list[str]:
     """What must be known before any metric is read."""
     sentences = [SHUFFLED_NOTE] if result.shuffled_labels else []
     sentences += data_notes(result.sample_data, result.split, result.video.not_defined)
+    if result.model.train.get("without_methods"):
+        sentences.append(left_out_note(result.model))
     if not result.fingerprint_checked:
         sentences.append(
             "The model does not say how its crops were made; whether these were made alike was "
@@ -62,6 +64,12 @@ def notes(result: EvaluationResult) -> list[str]:
             f"at lasts {result.as_served.largest_gap_s:.0f} s."
         )
     return sentences
+
+
+def left_out_note(model: ModelProvenance) -> str:
+    """Which methods a training left out."""
+    methods = model.train["without_methods"]
+    return f"Fakes of these methods were left out of the training: {methods}."
 
 
 def data_notes(sample_data: bool, split: str, not_defined: str | None) -> list[str]:

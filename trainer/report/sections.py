@@ -10,6 +10,7 @@ from trainer.evaluation.metrics import ECE, METRICS
 from trainer.evaluation.result import EvaluationResult, Robustness, RobustnessRow
 from trainer.evaluation.slices import SMALL
 from trainer.report.formatting import YES_NO, datasets, estimate, share, with_interval
+from trainer.report.notes import left_out_note
 
 SLICES = {
     "dataset": "data set",
@@ -253,6 +254,8 @@ def _model_section(result: EvaluationResult) -> Section:
             f"Trained on {datasets(model.trained_on, model.sample_data)}: "
             f"{split.get('videos', '?')} videos, {', '.join(methods)}."
         )
+    if model.train.get("without_methods"):
+        text += f" {left_out_note(model)}"
     rows = [(name, str(value)) for name, value in model.train.items()]
     rows += [(f"crops: {name}", str(value)) for name, value in model.preprocess.items()]
     rows += [("crops: fingerprint", result.fingerprint)]

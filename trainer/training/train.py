@@ -42,7 +42,7 @@ def train(
         write_json(out / run.CONFIG_NAME, {**record, **training.describe()})
         write_json(out / run.VERSIONS_NAME, run.versions())
         write_text(out / run.SETTINGS_NAME, settings_text(config, os.path.abspath(data)))
-        write_seen(out, collect(dataset))
+        write_seen(out, collect(dataset, without=config.held_out))
     remove_unfinished(out)
     training.run()
     return out

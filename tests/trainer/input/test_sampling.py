@@ -17,7 +17,7 @@ from pipelines.clip import FAKE, REAL
 from pipelines.shards.open import ClipDataset
 from trainer.config import TrainConfig
 from trainer.input import sampling
-from trainer.input.clips import read_clips
+from trainer.input.clips import count_labels, read_clips
 from trainer.input.sampling import (
     TrainingClips,
     nearest_frame,
@@ -197,6 +197,64 @@ def test_shuffled_labels_keep_the_balance_and_follow_the_seed(sample_shards):
     }
     drawn = batches(sample_shards, config, 0, len(by_pixels))
     assert all(label[0] == a[by_pixels[pixels.tobytes()]] for pixels, label, _ in drawn)
+
+
+def methods_of(data, split: str, without: tuple[str, ...]) -> Counter:
+    clips = read_clips(ClipDataset.open(data), split, without).as_numpy_iterator()
+    return Counter(clip["method"].decode() for clip in clips)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("name", ["FaceSwap", "faceswap"])
+def test_fakes_of_a_method_that_is_left_out_are_not_read_and_all_else_is(
+    sample_shards, split, name
+):
+    whole = methods_of(sample_shards, split, ())
+    assert whole["FaceSwap"] and methods_of(sample_shards, split, (name,)) == Counter(
+        {method: count for method, count in whole.items() if method != "FaceSwap"}
+    )
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampling"])
+def test_an_epoch_shows_no_fake_of_a_method_that_is_left_out(sample_shards, balance):
+    config = dataclasses.replace(PLAIN, batch_size=1, balance=balance, without_methods="FaceSwap")
+    dataset = ClipDataset.open(sample_shards)
+    clips = TrainingClips(dataset, config)
+    drawn = batches(sample_shards, config, 0, clips.steps_per_epoch)
+    there = {
+        c["clips"].tobytes()
+        for c in read_clips(dataset, "train", ("FaceSwap",)).as_numpy_iterator()
+    }
+    assert {pixels.tobytes() for pixels, _, _ in drawn} == there
+    counts = count_labels(dataset, "train", ("FaceSwap",))
+    assert clips.plan == plan_sampling(config, counts) and 0 < counts[FAKE] < sum(
+        dataset.label_counts("train").values()
+    )
+
+
+def test_without_any_fake_left_validation_is_on_pairs_of_blends(sample_shards):
+    config = dataclasses.replace(
+        PLAIN, fakes="self-blend", batch_size=1, without_methods="FaceSwap, SelfBlend"
+    )
+    dataset = ClipDataset.open(sample_shards)
+    real = dataset.label_counts("val")[REAL]
+    labels = [
+        y["logit"][0] for _, y, _ in validation_batches(dataset, config, 1).as_numpy_iterator()
+    ]
+    assert sorted(labels) == [REAL] * real + [FAKE] * real
+
+
+def test_a_method_that_no_fake_has_is_refused_with_those_that_are_there(sample_shards):
+    dataset = ClipDataset.open(sample_shards)
+    for name in ("Face2Face", "original"):
+        with pytest.raises(ValueError, match=f"'{name}'; there are: FaceSwap, SelfBlend"):
+            TrainingClips(dataset, dataclasses.replace(PLAIN, without_methods=name))
+
+
+def test_shuffled_labels_are_those_of_the_videos_that_are_shown(sample_shards):
+    paths = [str(shard.path) for shard in ClipDataset.open(sample_shards).shards("train")]
+    labels = sampling.permuted_labels(paths, 0, ("FaceSwap",))
+    assert labels and not any("/FaceSwap/" in video for video in labels)
 
 
 def test_validation_shows_the_split_as_it_is(sample_shards):

@@ -51,6 +51,13 @@ def test_a_generated_set_never_goes_by_the_name_of_a_published_one_alone(tmp_pat
     assert "Trained on ff (generated): 9 videos" in text
 
 
+def test_methods_that_the_training_left_out_are_named_where_the_figures_are(tmp_path):
+    held_out = {"train": {"without_methods": "Swap"}}
+    sentence = "Fakes of these methods were left out of the training: Swap."
+    for config, times in ((trained_on("ff"), 0), ({**trained_on("ff"), **held_out}, 2)):
+        assert rendered("report.md", evaluated(tmp_path, **config)).count(sentence) == times
+
+
 def test_data_that_the_model_was_trained_on_alone_are_said_to_tell_nothing_of_others(tmp_path):
     clips = [clip(video("a"), 0.1), clip(video("b", "Swap"), 0.9)]
     sentence = "how it does on them was not measured"
