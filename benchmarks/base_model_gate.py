@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 SWAPS = "faceswap"  # methods that hold this word
-RESAMPLES = 2000
+RESAMPLES = 1000
 
 
 class Video:
