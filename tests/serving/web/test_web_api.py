@@ -639,7 +639,7 @@ def token_settings(base):
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     token_file = str(base / "token")
-    return Settings(model_server=address, folder=str(base), token_file=token_file, results=1)
+    return Settings(model_server=(address,), folder=str(base), token_file=token_file, results=1)
 
 
 @pytest.fixture(scope="module")
@@ -882,7 +882,7 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     from serving.client import RestClient
     from serving.model_server.server import start_in_thread
 
-    settings = Settings(model_server="http://127.0.0.1:9", folder=str(base))
+    settings = Settings(model_server=("http://127.0.0.1:9",), folder=str(base))
     with running(settings) as (client, app), start_in_thread(exported) as url:
         is_problem(client.get("/readyz"), 503, "model-server-down")
         app.state.jobs._open_model = lambda: RestClient(url)
