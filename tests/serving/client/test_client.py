@@ -410,8 +410,8 @@ def test_grpc_without_its_packages_names_the_extra(monkeypatch):
 
 def test_rest_loads_neither_tensorflow_nor_grpc(url):
     code = (
-        "import sys; from serving.client import connect\n"
-        f"with connect({url!r}) as model:\n"
+        "import sys; from serving.client import connect_all\n"
+        f"with connect_all([{url!r}]) as model:\n"
         "    assert model.predict([[b'xx']])[0].probability_fake > 0\n"
         "    model.wait_ready(1); model.config(); model.explain([[b'x']])\n"
         "unwanted = {'tensorflow', 'keras', 'grpc', 'tensorflow_serving', 'apache_beam'}\n"

@@ -894,6 +894,8 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     [
         [],
         ["--model", "a", "--model-server", "http://b"],
+        ["--model-server", "b:8501"],
+        ["--model-server", "http://b", "--model-server", "http://b"],
         ["--model", "a", "--queue", "-1"],
         ["--model", "a", "--every", "0"],
         ["-x"],
