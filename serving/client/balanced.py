@@ -161,9 +161,9 @@ class BalancedModel(SignatureModel):
                 if isinstance(error, NotFound | Disagreement):
                     pinned.set_apart(server, self._servers.clock())
             else:
-                for failed, error in errors.items():
-                    if _of_itself(error):  # what another answered was no fault of the request
-                        self._servers.eject(failed, error)
+                for failed, why in errors.items():
+                    if _of_itself(why):  # what another answered was no fault of the request
+                        self._servers.eject(failed, why)
                 return outputs
             finally:
                 self._servers.give_back(server)
