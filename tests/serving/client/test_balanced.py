@@ -217,6 +217,8 @@ def test_one_that_gets_the_version_later_is_asked_from_then_on():
     with serving(Replica({2: STRICTER}, 2), Replica({2: STRICTER}, 2), late) as place:
         model = place.model()
         assert {ask(model) for _ in range(6)} == {0.2} and late.predictions == 0
+        asked = len(late.requests)
+        assert {ask(model) for _ in range(6)} == {0.2} and len(late.requests) == asked
         late.versions, late.named = {2: STRICTER}, 2
         place.clock.now += APART_S
         assert {ask(model) for _ in range(6)} == {0.2} and late.predictions == 2
