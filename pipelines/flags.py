@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def option(default: Any, help: str, choices: Collection[str] | None = None) -> Any:
-    """A dataclass field that also becomes a command-line flag with this help text."""
+    """A dataclass field that also becomes a command-line flag with this help text.
+
+    A field of type tuple[str, ...] becomes a flag that may be given several times.
+    """
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
@@ -29,6 +32,8 @@ def add_flags(parser: argparse._ActionsContainer, config_class: type) -> None:
             parser.add_argument(
                 name, action=argparse.BooleanOptionalAction, default=field.default, help=help_text
             )
+        elif kind == tuple[str, ...]:
+            parser.add_argument(name, action=_Collect, default=field.default, help=help_text)
         else:
             parser.add_argument(
                 name,
@@ -37,6 +42,13 @@ def add_flags(parser: argparse._ActionsContainer, config_class: type) -> None:
                 choices=field.metadata["choices"],
                 help=help_text,
             )
+
+
+class _Collect(argparse.Action):
+    """A tuple of what the flag was given, in order; "append" would make a list."""
+
+    def __call__(self, parser: Any, namespace: Any, value: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), value))
 
 
 def from_flags(config_class: type[T], args: argparse.Namespace) -> T:

@@ -23,8 +23,11 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--model-server",
+        action="append",
+        default=[],
         metavar="URL",
-        help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT",
+        help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT; give "
+        "it several times for servers that share the work",
     )
     source.add_argument(
         "--model-dir",
@@ -65,13 +68,13 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
 
-    from serving.client import ModelSpec, is_server
+    from serving.client import ModelSpec, check_addresses
     from serving.predict.predict_files import open_model, predict_files
 
-    if args.model_server and not is_server(args.model_server):
-        parser.error(
-            f"--model-server is {args.model_server!r}; give http://HOST:PORT or grpc://HOST:PORT."
-        )
+    try:
+        check_addresses(args.model_server)
+    except ValueError as error:
+        parser.error(f"--model-server: {error}")
     try:
         settings = from_flags(ScanSettings, args)
     except ValueError as error:

@@ -25,7 +25,11 @@ def main(argv: list[str]) -> int:
         help="files, folders, or patterns such as 'gs://archive/**.mp4' (in quotes)",
     )
     parser.add_argument(
-        "--model", required=True, metavar="DIR|URL", help="an exported model or a model server"
+        "--model",
+        required=True,
+        action="append",
+        metavar="DIR|URL",
+        help="an exported model, or a model server; give several servers to share the work",
     )
     parser.add_argument("--output", required=True, help="folder for the results")
     add_flags(parser.add_argument_group("how to run"), ScoreSettings)

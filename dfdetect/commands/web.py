@@ -22,9 +22,13 @@ def main(argv: list[str]) -> int:
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
     args = parser.parse_args(argv)
+
+    from serving.client import check_addresses
+
     try:
         scan = from_flags(ScanSettings, args)
         settings = dataclasses.replace(from_flags(Settings, args), scan=scan)
+        check_addresses(settings.model_server)
     except ValueError as error:
         parser.error(str(error))
 

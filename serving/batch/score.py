@@ -46,17 +46,23 @@ MOMENTS_FORMAT = 1  # raise when the files of moments of earlier versions cannot
 class ScoringModel:
     """The model that scores, as the launcher learns of it before any work.
 
-    address: its folder, or that of a model server. version: NAME/VERSION.
+    places: its folder, or the addresses of model servers. version: NAME/VERSION.
     """
 
-    address: str
+    places: tuple[str, ...]
     version: str
     config: ModelConfig
+
+    @property
+    def pinned_name(self) -> str:
+        """For workers, who ask servers for this version whatever is rolled out meanwhile."""
+        name, _, number = self.version.rpartition("/")
+        return f"{name}/versions/{number}"
 
 
 def score(
     inputs: Sequence[str],
-    model: str,
+    model: str | Sequence[str],
     output: str,
     settings: ScoreSettings | None = None,
     beam_flags: Sequence[str] = ("@direct",),
@@ -67,7 +73,8 @@ def score(
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
-    versions, or the address of a model server, http(s):// or grpc://. scan: how closely to look.
+    versions, or the address of a model server, http(s):// or grpc://, or of several that share the
+    work. scan: how closely to look.
 
     Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder
@@ -75,10 +82,12 @@ def score(
     """
     settings, scan = settings or ScoreSettings(), scan or ScanSettings()
     options = engine.parse(beam_flags)
+    models = (model,) if isinstance(model, str) else tuple(model)
     places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
-    engine.require_reachable(options, {**places, "--model": model})
+    for place in models:
+        engine.require_reachable(options, {**places, "--model": place})
     files = find_files(inputs)
-    scoring_model = _describe(model, settings.model_name)
+    scoring_model = _describe(models, settings.model_name)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, output, scoring_model, settings, scan)
     if engine.is_dry_run(options):
@@ -95,10 +104,11 @@ def score(
     return _finish(output, {task.moments for task in tasks})
 
 
-def _describe(address: str, name: str) -> ScoringModel:
+def _describe(places: tuple[str, ...], name: str) -> ScoringModel:
     try:
-        with contextlib.closing(open_model(address, name)) as opened:
-            return ScoringModel(address, opened.version(), opened.config())
+        with contextlib.closing(open_model(places, name)) as opened:
+            config = opened.config()
+            return ScoringModel(places, opened.version(), config)
     except ModelServerError as error:
         raise JobError(str(error)) from error
 
@@ -115,8 +125,8 @@ def build(
     step = beam.ParDo(
         ScoreVideos(
             output,
-            model.address,
-            settings.model_name,
+            model.places,
+            model.pinned_name,
             model.version,
             config,
             scan,
@@ -184,7 +194,7 @@ def _plan(
 ) -> list[ScoreTask]:
     """The tasks of the job, with what is left of earlier runs."""
     config = model.config
-    scores = [MOMENTS_FORMAT, model.version, _identity(model.address), config.preprocess.to_dict()]
+    scores = [MOMENTS_FORMAT, model.version, _identity(model.places), config.preprocess.to_dict()]
     verdicts: list[Any] = [dataclasses.asdict(config.thresholds), scan.to_dict()]
     if config.provenance.sample_data:
         verdicts.append(DEMO)  # earlier versions gave verdicts, which are not kept
@@ -209,11 +219,11 @@ def _name(made_from: list[Any]) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _identity(model: str) -> list[Any]:
+def _identity(places: Sequence[str]) -> list[Any]:
     """What a model's folder is identified by, among those of the same name and version."""
-    if is_server(model):
+    if is_server(places[0]):
         return []
-    root = model.rstrip("/") + "/"
+    root = places[0].rstrip("/") + "/"
     files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
     prints = [name for name, _ in files if os.path.basename(name) == "fingerprint.pb"]
     digests = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from apache_beam.io.components.adaptive_throttler import ReactiveThrottler
 from apache_beam.utils import retry
@@ -15,7 +16,7 @@ from serving.client import (
     Model,
     NotFound,
     Prediction,
-    connect,
+    connect_all,
     is_server,
 )
 
@@ -23,23 +24,23 @@ RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
 PERMANENT = (InvalidRequest, NotFound, ValueError)  # what asking again does not mend
 
 
-def open_model(address: str, name: str) -> Model:
-    """The model in a folder, or behind a server's address. Raises OSError where a folder holds
-    none."""
-    if is_server(address):
-        return connect(address, name, retries=0)  # see PatientModel
-    with storage.local_folder(address) as folder:
+def open_model(places: Sequence[str], name: str) -> Model:
+    """The model in a folder, or behind the addresses of one or several servers. Raises OSError
+    where a folder holds none, and ValueError where there are several places and one is a folder."""
+    if len(places) > 1 or is_server(places[0]):
+        return connect_all(places, name, retries=0)  # see PatientModel
+    with storage.local_folder(places[0]) as folder:
         return InProcessModel(folder)
 
 
-def open_patiently(address: str, name: str) -> Model | PatientModel:
-    """The same for a worker, which asks a server again."""
-    model = open_model(address, name)
-    return PatientModel(model) if is_server(address) else model
+def open_patiently(places: Sequence[str], name: str) -> Model | PatientModel:
+    """The same for a worker, which asks servers again."""
+    model = open_model(places, name)
+    return PatientModel(model) if is_server(places[0]) else model
 
 
 class PatientModel:
-    """A model behind a server, asked again after a while when it fails.
+    """A model behind servers, asked again after a while when it fails.
 
     Not asked again where the request itself is wrong. A worker slows down while the server fails:
     Beam's throttling, as its own handlers of remote models have it (RemoteModelHandler in

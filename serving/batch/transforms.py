@@ -10,7 +10,7 @@ import dataclasses
 import io
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -148,7 +148,7 @@ class ScoreVideos(FaceStep):
     def __init__(
         self,
         output: str,
-        model: str,
+        places: Sequence[str],
         model_name: str,
         version: str,
         config: ModelConfig,
@@ -158,13 +158,13 @@ class ScoreVideos(FaceStep):
     ):
         super().__init__(config.preprocess, threads, time_limit_s)
         self._output, self._version = output, version
-        self._address = model, model_name
+        self._places = places, model_name
         self._model_config, self._settings = config, settings
         self._shared_model = Shared()
 
     def setup(self) -> None:
         super().setup()
-        self._model = self._shared_model.acquire(lambda: open_patiently(*self._address))
+        self._model = self._shared_model.acquire(lambda: open_patiently(*self._places))
 
     def process(self, task: ScoreTask) -> Iterator[Any]:
         watch, started = Stopwatch(), time.monotonic()

@@ -4,9 +4,11 @@ Importing this loads neither TensorFlow nor gRPC; a RestClient never does.
 """
 
 from pipelines.model_contract import BATCH, ModelProvenance, ReliabilityBin
+from serving.client.balanced import BalancedModel
 from serving.client.config import ModelConfig
-from serving.client.connect import connect, is_server
+from serving.client.connect import check_addresses, connect, connect_all, is_server, open_servers
 from serving.client.errors import (
+    Disagreement,
     FingerprintMismatch,
     InvalidRequest,
     ModelServerError,
@@ -23,7 +25,9 @@ from serving.client.spec import ModelSpec
 
 __all__ = [
     "BATCH",
+    "BalancedModel",
     "Clips",
+    "Disagreement",
     "FingerprintMismatch",
     "GrpcClient",
     "InProcessModel",
@@ -40,6 +44,9 @@ __all__ = [
     "RestClient",
     "Timeout",
     "Unreachable",
+    "check_addresses",
     "connect",
+    "connect_all",
     "is_server",
+    "open_servers",
 ]

@@ -38,3 +38,7 @@ class Overloaded(ModelServerError):
 
 class FingerprintMismatch(ModelServerError, ValueError):
     """This package would make other crops than those that the model was trained on."""
+
+
+class Disagreement(ModelServerError):
+    """A server that should have the same version of a model as others describes another."""

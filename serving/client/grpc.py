@@ -19,7 +19,7 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.remote import RemoteModel, VersionState
-from serving.client.retry import persist
+from serving.client.spec import ModelSpec
 
 INT32_MAX = 2**31 - 1  # bytes of a message, as the stock server; gRPC's own default is 4 MB
 
@@ -84,37 +84,27 @@ class GrpcClient(RemoteModel):
             for entry in response.model_version_status
         ]
 
-    def _version(self, left_s: float) -> int:
+    def ask_version(self, spec: ModelSpec, left_s: float) -> int:
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._address_to(request.model_spec)
+        _address_to(spec, request.model_spec)
         response = self._call(self._predictions.GetModelMetadata, request, left_s)
         return response.model_spec.version.value
 
-    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+    def ask_outputs(
+        self, spec: ModelSpec, signature: Signature, strings: Sequence, left_s: float
+    ) -> Mapping[str, Any]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
-        self._address_to(request.model_spec)
+        _address_to(spec, request.model_spec)
         request.model_spec.signature_name = signature.name
         (name,) = signature.inputs
         request.inputs[name].CopyFrom(tf.make_tensor_proto(strings, tf.string))
-        response = persist(
-            lambda left_s: self._call(self._predictions.Predict, request, left_s),
-            self._timeout_s,
-            self._retries,
-        )
+        response = self._call(self._predictions.Predict, request, left_s)
         return {key: tf.make_ndarray(value) for key, value in response.outputs.items()}
-
-    def _address_to(self, model_spec: Any) -> None:
-        """Fills a request's ModelSpec, of which version and label are alternatives."""
-        model_spec.name = self._spec.name
-        if self._spec.label:
-            model_spec.version_label = self._spec.label
-        elif self._spec.version is not None:
-            model_spec.version.value = self._spec.version
 
     def _call(self, method: Callable, request: Any, left_s: float) -> Any:
         import grpc
@@ -133,3 +123,12 @@ class GrpcClient(RemoteModel):
             kind = InvalidRequest
         hint = " Start a server with `dfdetect serve`." if kind is Unreachable else ""
         return kind(f"{self._address}: {code}: {details[:500]}.{hint}")
+
+
+def _address_to(spec: ModelSpec, model_spec: Any) -> None:
+    """Fills a request's ModelSpec, of which version and label are alternatives."""
+    model_spec.name = spec.name
+    if spec.label:
+        model_spec.version_label = spec.label
+    elif spec.version is not None:
+        model_spec.version.value = spec.version

@@ -74,11 +74,7 @@ class SignatureModel(abc.ABC):
     def config(self) -> ModelConfig:
         version = self.version()  # another one may have been rolled out since
         if not self._config or self._config[0] != version:
-            outputs = self._run(CONFIG, [b""])
-            # Earlier exports do not tell of their provenance.
-            names = [n for n in CONFIG.outputs if n != "facts_json" or n in outputs]
-            texts = [_text(_output(outputs, name, 1)[0]) for name in names]
-            self._config = version, ModelConfig.from_json(*texts)
+            self._config = version, config_of(self._run(CONFIG, [b""]))
         return self._config[1]
 
     def predict(self, clips: Clips) -> list[Prediction]:
@@ -111,6 +107,17 @@ class SignatureModel(abc.ABC):
             batch = clips[start : start + self._batch]
             padded = [[*clip, *[b""] * (length - len(clip))] for clip in batch]
             yield batch, self._run(signature, padded)
+
+
+def config_of(outputs: Mapping[str, Any]) -> ModelConfig:
+    """The model's configuration, from the outputs of its signature "config" for one query.
+
+    Raises FingerprintMismatch, ModelServerError.
+    """
+    # Earlier exports do not tell of their provenance.
+    names = [n for n in CONFIG.outputs if n != "facts_json" or n in outputs]
+    texts = [_text(_output(outputs, name, 1)[0]) for name in names]
+    return ModelConfig.from_json(*texts)
 
 
 def _output(outputs: Mapping[str, Any], name: str, rows: int) -> Any:

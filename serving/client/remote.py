@@ -1,13 +1,14 @@
-"""A model on a server, over REST or gRPC: states of its versions, and waiting for one."""
+"""A model on a server, over REST or gRPC: what is asked once, and again; waiting for a version."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from pipelines.model_contract import BATCH
+from pipelines.model_contract import BATCH, Signature
 from serving.client.errors import (
     InvalidRequest,
     ModelServerError,
@@ -64,17 +65,45 @@ class RemoteModel(SignatureModel):
     def _open(self) -> None:
         """Makes ready to ask `self._address`; nothing is sent yet."""
 
+    @property
+    def address(self) -> str:
+        return self._address
+
     @abc.abstractmethod
     def _states(self, left_s: float) -> Sequence[VersionState]:
         """Of all versions of the model that the server knows; asks once."""
 
     @abc.abstractmethod
-    def _version(self, left_s: float) -> int:
-        """Of the version that answers, by the model's metadata; asks once."""
+    def ask_version(self, spec: ModelSpec, left_s: float) -> int:
+        """The number of the version that `spec` stands for, by its metadata; asks once."""
+
+    @abc.abstractmethod
+    def ask_outputs(
+        self, spec: ModelSpec, signature: Signature, strings: Sequence, left_s: float
+    ) -> Mapping[str, Any]:
+        """The outputs of a signature, as `_run`, of the version that `spec` stands for; asks once.
+
+        left_s: for the answer to come.
+        """
 
     def version(self) -> str:
-        number = persist(self._version, self._timeout_s, self._retries)
+        number = persist(
+            lambda left_s: self.ask_version(self._spec, left_s), self._timeout_s, self._retries
+        )
         return f"{self._spec.name}/{number}"
+
+    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+        return persist(
+            lambda left_s: self.ask_outputs(self._spec, signature, strings, left_s),
+            self._timeout_s,
+            self._retries,
+        )
+
+    def require_ready(self, left_s: float) -> None:
+        """Raises one of WAITED_FOR where the version that is asked for is not AVAILABLE yet, and
+        ModelServerError where the server has given up on loading every version; asks once."""
+        self._require_available(self._states(left_s))
+        self.ask_version(self._spec, left_s)
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
         """Returns when the version that is asked for is AVAILABLE; servers answer long before.
@@ -82,17 +111,7 @@ class RemoteModel(SignatureModel):
         Raises the last error when the deadline is over, and ModelServerError at once where the
         server has given up on loading every version.
         """
-        end = time.monotonic() + deadline_s
-        while True:
-            left_s = min(max(end - time.monotonic(), POLL_S), self._timeout_s)
-            try:
-                self._require_available(self._states(left_s))
-                self._version(left_s)
-                return
-            except WAITED_FOR:
-                if time.monotonic() + POLL_S > end:
-                    raise
-            time.sleep(POLL_S)
+        poll(self.require_ready, deadline_s, self._timeout_s)
 
     def _require_available(self, states: Sequence[VersionState]) -> None:
         if any(state.state == "AVAILABLE" for state in states):
@@ -103,3 +122,18 @@ class RemoteModel(SignatureModel):
         if states and all(state.state == "END" and state.problem for state in states):
             raise ModelServerError(f"{listed}. The server could load none of them.")
         raise NotFound(f"{listed}. None is AVAILABLE yet.")
+
+
+def poll(require: Callable[[float], None], deadline_s: float, timeout_s: float) -> None:
+    """Calls `require`, with the seconds that it may take, until it raises none of WAITED_FOR.
+
+    timeout_s: for a call at most. Raises the last error when the deadline is over.
+    """
+    end = time.monotonic() + deadline_s
+    while True:
+        try:
+            return require(min(max(end - time.monotonic(), POLL_S), timeout_s))
+        except WAITED_FOR:
+            if time.monotonic() + POLL_S > end:
+                raise
+        time.sleep(POLL_S)

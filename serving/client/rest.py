@@ -27,7 +27,7 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.remote import RemoteModel, VersionState
-from serving.client.retry import persist
+from serving.client.spec import ModelSpec
 
 CONNECT_S = 5.0  # a server that is there takes a connection at once
 
@@ -61,22 +61,20 @@ class RestClient(RemoteModel):
                 for v in body["model_version_status"]
             ]
 
-    def _version(self, left_s: float) -> int:
-        body = self._send("GET", f"{self._models}/{self._spec}/metadata", None, left_s)
+    def ask_version(self, spec: ModelSpec, left_s: float) -> int:
+        body = self._send("GET", f"{self._models}/{spec}/metadata", None, left_s)
         with self._expecting(body):
             return int(body["model_spec"]["version"])
 
-    def _run(self, signature: Signature, strings: Sequence) -> Mapping[str, Any]:
+    def ask_outputs(
+        self, spec: ModelSpec, signature: Signature, strings: Sequence, left_s: float
+    ) -> Mapping[str, Any]:
         (name,) = signature.inputs
         request: dict[str, Any] = {"inputs": {name: _encoded(strings)}}
         if signature != SERVING_DEFAULT:  # which it is when it is left out
             request["signature_name"] = signature.name
-        content, address = json.dumps(request).encode(), f"{self._models}/{self._spec}:predict"
-        body = persist(
-            lambda left_s: self._send("POST", address, content, left_s),
-            self._timeout_s,
-            self._retries,
-        )
+        content = json.dumps(request).encode()
+        body = self._send("POST", f"{self._models}/{spec}:predict", content, left_s)
         with self._expecting(body):
             return dict(body["outputs"])
 

@@ -17,22 +17,22 @@ from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
 from serving.analysis.video_result import DEMO, VideoResult, verdict_words
-from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect
+from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect_all
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
 
 
-def open_model(server: str | None, folder: Path, spec: ModelSpec, wait_s: float) -> Model:
-    """The model at a server's address or, where none is given, in a folder.
+def open_model(servers: Sequence[str], folder: Path, spec: ModelSpec, wait_s: float) -> Model:
+    """The model at servers' addresses or, where none is given, in a folder.
 
     wait_s: how long to wait for a server that is still starting. Raises FileNotFoundError,
     ModelServerError.
     """
-    if not server:
+    if not servers:
         return InProcessModel(model_folder(folder, spec.name))
-    model = connect(server, str(spec))
+    model = connect_all(servers, str(spec))
     if wait_s > 0:
         model.wait_ready(wait_s)
     return model

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 
 from pipelines.exported_model import ExportedModel
-from serving.client import InProcessModel, Model, RestClient
+from serving.client import BalancedModel, InProcessModel, Model, open_servers
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
@@ -62,13 +62,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _model_opener(settings: Settings) -> Callable[[], Model]:
-    """How a job gets its model: a connection of its own, or the one that is loaded here.
+    """How a job gets its model: one of its own, so that each keeps to one version, at servers that
+    all share, or the one that is loaded here.
 
     Raises OSError, ModelServerError.
     """
     if settings.model_server:
-        server, name, timeout_s = settings.model_server, settings.model_name, settings.model_timeout
-        return lambda: RestClient(server, name, timeout_s)
+        name, timeout_s = settings.model_name, settings.model_timeout
+        servers = open_servers(settings.model_server, name)
+        return lambda: BalancedModel(servers, name, timeout_s, keep_open=True)
     model = InProcessModel(ExportedModel.open(settings.model), name=settings.model_name)
     model.warm_up()
     return lambda: model

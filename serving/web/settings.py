@@ -18,7 +18,9 @@ class Settings:
     """scan: how closely videos are looked at. Raises ValueError for a value that cannot work."""
 
     model: str = option("", "folder of an exported model, to load in this process")
-    model_server: str = option("", "address of a model server to ask instead of --model")
+    model_server: tuple[str, ...] = option(
+        (), "address of a model server to ask instead of --model; give several to share the work"
+    )
     model_name: str = option("dfdetect", "the model's name on the model server")
     host: str = option("127.0.0.1", "address to listen at")
     port: int = option(8080, "port to listen at; 0: a free one")

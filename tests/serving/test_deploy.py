@@ -1,9 +1,13 @@
 """What deploys the model and the web application: every file is read by what will read it."""
 
+import contextlib
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 import pytest
 import yaml
@@ -11,10 +15,11 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from dfdetect.__main__ import main
-from serving.client import BATCH, ModelSpec
+from serving.client import BATCH, ModelSpec, connect_all
 from serving.model_server.config_files import METRICS_PATH, read_batching, read_metrics_path
 from serving.model_server.server import start_in_thread
 from tests.fixtures import ROOT
+from tests.fixtures.described_model import Replica
 from tests.fixtures.model_servers import Script, scripted
 
 DEPLOY = ROOT / "serving" / "deploy"
@@ -111,8 +116,9 @@ def test_a_service_has_a_health_check_limits_and_no_privileges(name):
 
 
 def test_the_model_is_mounted_read_only_and_reached_by_the_web_application_alone():
-    assert all(volume["read_only"] for volume in SERVICES["model"]["volumes"])
-    assert SERVICES["model"]["networks"] == ["inside"] and "ports" not in SERVICES["model"]
+    for name in ("model", "balancer"):
+        assert all(volume["read_only"] for volume in SERVICES[name]["volumes"])
+        assert SERVICES[name]["networks"] == ["inside"] and "ports" not in SERVICES[name]
     networks = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["networks"]
     assert networks["inside"] == {"internal": True}
 
@@ -120,7 +126,7 @@ def test_the_model_is_mounted_read_only_and_reached_by_the_web_application_alone
 def healthy(service: str, url: str) -> bool:
     """What the service's own health check says of a server at another port."""
     _, *command = SERVICES[service]["healthcheck"]["test"]
-    port = {"model": "8501", "web": "8080"}[service]
+    port = {"model": "8501", "balancer": "8404", "web": "8080"}[service]
     command[-1] = command[-1].replace(port, url.rpartition(":")[2])
     command[0] = sys.executable if command[0] == "python" else command[0]
     return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
@@ -133,6 +139,66 @@ def test_the_models_health_check_waits_for_a_model_that_is_loading(exported):
     assert not healthy("model", url)  # nobody is there any more
     with start_in_thread(exported.parent) as url:
         assert healthy("model", url)
+
+
+def test_the_load_balancers_health_check_asks_for_its_health():
+    script = Script((200, "ok"), (503, "no server"))
+    with scripted(script) as url:
+        assert healthy("balancer", url) and not healthy("balancer", url)
+    assert script.paths == ["/healthz"] * 2
+
+
+BALANCER = (DEPLOY / "haproxy.cfg").read_text()
+
+
+def test_the_load_balancer_has_room_for_the_replicas_and_is_asked_where_it_listens():
+    (room,) = set(re.findall(r"server-template model (\d+) model:", BALANCER))
+    assert int(room) >= 16 and SERVICES["model"]["deploy"]["replicas"] == "${REPLICAS:-1}"
+    listening = set(re.findall(r"bind :(\d+)", BALANCER))
+    assert listening == {"8501", "8500", "8404"}
+    assert flags("web")["model-server"] == "http://balancer:8501"
+    (mounted,) = SERVICES["balancer"]["volumes"]
+    assert (DEPLOY / mounted["source"]).read_text() == BALANCER
+
+
+def test_the_load_balancer_asks_for_the_version_that_the_web_application_asks_for():
+    name = flags("web")["model-name"]
+    assert re.findall(r"http-check send meth GET uri (\S+)", BALANCER) == [
+        f"/v1/models/{name}/metadata"
+    ]
+
+
+def balanced(urls: Sequence[str], sockets: Mapping[str, socket.socket]) -> str:
+    """The load balancer's configuration for servers at other addresses, at sockets that are open;
+    REST alone."""
+    servers = "".join(f"    server s{n} {url[7:]}\n" for n, url in enumerate(urls))
+    text = re.sub(r" *server-template model 16 model:8501\n", servers, BALANCER)
+    text = re.sub(r"(?ms)^frontend grpc.*(?=^frontend health)", "", text)
+    return re.sub(r"bind :(\d+)", lambda bind: f"bind fd@{sockets[bind[1]].fileno()}", text)
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="needs haproxy")
+def test_the_load_balancer_takes_its_file_and_shares_the_requests(tmp_path):
+    command = ["haproxy", "-q", "-c", "-f", str(DEPLOY / "haproxy.cfg")]
+    assert subprocess.run(command, capture_output=True).stderr == b""
+    replicas = [Replica(), Replica()]
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(scripted(replica)) for replica in replicas]
+        ports = ("8501", "8404")
+        sockets = {p: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for p in ports}
+        rest, health = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in sockets.values())
+        (tmp_path / "haproxy.cfg").write_text(balanced(urls, sockets))
+        process = subprocess.Popen(
+            ["haproxy", "-f", str(tmp_path / "haproxy.cfg")],
+            stdout=subprocess.DEVNULL,
+            pass_fds=[one.fileno() for one in sockets.values()],
+        )
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        model = stack.enter_context(connect_all([rest]))
+        assert [model.predict([[b"x"]])[0].probability_fake for _ in range(20)] == [0.1] * 20
+        assert healthy("balancer", health)
+    assert min(replica.predictions for replica in replicas) >= 5
 
 
 def test_the_web_applications_health_check_asks_for_its_health():

@@ -360,7 +360,7 @@ def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
     """Or crops would travel between the two."""
     pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
     config = ModelConfig(PreprocessConfig(), Thresholds())
-    model = score.ScoringModel("gs://bucket/model", "dfdetect/1", config)
+    model = score.ScoringModel(("gs://bucket/model",), "dfdetect/1", config)
     score.build(pipeline, "gs://bucket/scores", model, ScoreSettings(), ScanSettings())
     job = engine.rehearse(pipeline)
     environments = job.proto_pipeline.components.environments

@@ -307,7 +307,7 @@ def flaky(exported, monkeypatch):
 
     def overloaded(self, head, call, body, deadline):
         if b"serving_default" not in body and b'"config"' not in body:
-            answered.append(call.name)
+            answered.append((call.name, call.number))
             if len(answered) <= 2:
                 raise StatusError(StatusCode.UNAVAILABLE, "overloaded")
         return ask(self, head, call, body, deadline)
@@ -317,24 +317,32 @@ def flaky(exported, monkeypatch):
         yield url, answered
 
 
-def test_a_model_server_gives_the_same_results_and_is_asked_again_when_overloaded(
+def test_model_servers_give_the_same_results_and_are_asked_again_when_overloaded(
     scored, archive, flaky, tmp_path, monkeypatch
 ):
+    """Of two, one is not there. All are asked for the version that the job began with."""
     url, answered = flaky
     waited = []
     monkeypatch.setattr(retry.Clock, "sleep", lambda self, seconds: waited.append(seconds))
     monkeypatch.setattr(adaptive_throttler.time, "sleep", lambda seconds: None)
-    assert run(archive, url, tmp_path / "out") == 0
+    assert run(archive, url, tmp_path / "out", "--model", "http://127.0.0.1:9") == 0
     ours, theirs = results(tmp_path / "out"), results(scored)
     for line in (*ours, *theirs):
         line.pop("key")  # which knows the folder of a model, and only the name of a served one
     assert_same(ours, theirs)
     assert len(waited) == 2 and waited[1] > waited[0] > 1 and len(answered) > 2
+    assert set(answered) == {("dfdetect", 1)}
 
 
 def test_a_model_server_that_is_not_there_shows_before_any_work(archive, tmp_path, capsys):
     assert run(archive, "http://127.0.0.1:9", tmp_path / "out") == 1
     assert "no model server answers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_beside_a_server_is_refused_before_any_work(archive, exported, tmp_path, capsys):
+    assert run(archive, "http://127.0.0.1:9", tmp_path / "out", "--model", str(exported)) == 1
+    assert f"'{exported}' is no address of a model server" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

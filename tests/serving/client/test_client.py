@@ -12,7 +12,6 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.config import PreprocessConfig
 from pipelines.model_contract import Signature
 from pipelines.verdict import Thresholds
 from serving.client import (
@@ -34,64 +33,8 @@ from serving.client import (
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import Settings
 from serving.model_server.version_policy import one_model
+from tests.fixtures.described_model import PREPROCESS, answer, described, metadata
 from tests.fixtures.model_servers import Script, grpc_failures, scripted
-
-PREPROCESS = PreprocessConfig(frames_per_clip=4)
-VERDICT = {"real_below": 0.2, "fake_above": 0.7, "calibration": {"temperature": 1.5}}
-FACTS = {
-    "trained_on": ["sample"],
-    "tested_on": ["sample", "other"],
-    "test_videos": 18,
-    "false_alarm_rate": 0.25,
-    "reliability": [{"low": 0.0, "high": 0.5, "videos": 10, "fake": 1}],
-}
-
-
-def described(preprocess=PREPROCESS, **changes) -> dict[str, str]:
-    stored = {"config": preprocess.to_dict(), "fingerprint": preprocess.fingerprint, **changes}
-    return {
-        "preprocess_json": json.dumps(stored),
-        "verdict_json": json.dumps(VERDICT),
-        "facts_json": json.dumps(FACTS),
-    }
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A SavedModel with a detector's signatures whose numbers are known: a frame of n bytes has
-    P(fake) = n / 100, a clip the mean over its frames, and the heat map of a frame is full of n."""
-    import tensorflow as tf
-
-    texts = described()
-    strings = tf.TensorSpec([None, None], tf.string, name="frames")
-
-    def lengths(frames):
-        bad = tf.reduce_any(tf.equal(frames, b"no image"))
-        with tf.control_dependencies([tf.debugging.Assert(~bad, ["not an image"])]):
-            return tf.cast(tf.strings.length(frames), tf.float32)
-
-    @tf.function(input_signature=[strings])
-    def detect(frames):
-        sizes = lengths(frames)
-        shown = tf.reduce_sum(tf.cast(sizes > 0, tf.float32), axis=1)
-        return {
-            "probability_fake": tf.reduce_sum(sizes, axis=1) / shown / 100,
-            "frame_probability": sizes / 100,
-        }
-
-    @tf.function(input_signature=[strings])
-    def explain(frames):
-        heat_map = tf.tile(lengths(frames)[..., None, None], [1, 1, 2, 3])
-        return {"heat_map": heat_map, "probability_fake": lengths(frames)[:, 0]}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="query")])
-    def config(query):
-        return {name: tf.fill(tf.shape(query), text) for name, text in texts.items()}
-
-    version = tmp_path_factory.mktemp("saved") / "dfdetect" / "3"
-    signatures = {"serving_default": detect, "explain": explain, "config": config}
-    tf.saved_model.save(tf.Module(), str(version), signatures=signatures)
-    return version
 
 
 @pytest.fixture(scope="module")
@@ -234,15 +177,6 @@ def status(*versions: tuple[int, str, str]) -> tuple:
         for v, s, m in versions
     ]
     return 200, {"model_version_status": entries}
-
-
-def metadata(version: int) -> tuple:
-    """The answer of a server of which this version answers."""
-    return 200, {"model_spec": {"name": "dfdetect", "version": str(version)}}
-
-
-def answer(**outputs) -> tuple:
-    return 200, {"outputs": outputs}
 
 
 CONFIG = answer(**{name: [text] for name, text in described().items()})
@@ -476,8 +410,8 @@ def test_grpc_without_its_packages_names_the_extra(monkeypatch):
 
 def test_rest_loads_neither_tensorflow_nor_grpc(url):
     code = (
-        "import sys; from serving.client import connect\n"
-        f"with connect({url!r}) as model:\n"
+        "import sys; from serving.client import connect_all\n"
+        f"with connect_all([{url!r}]) as model:\n"
         "    assert model.predict([[b'xx']])[0].probability_fake > 0\n"
         "    model.wait_ready(1); model.config(); model.explain([[b'x']])\n"
         "unwanted = {'tensorflow', 'keras', 'grpc', 'tensorflow_serving', 'apache_beam'}\n"

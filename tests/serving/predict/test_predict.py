@@ -73,6 +73,20 @@ def test_every_way_to_the_model_gives_the_same_verdicts(servers, exported, video
             assert result["frames_with_face"] == result["frames_sampled"] > 0
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_servers_share_the_work_and_one_that_is_not_there_is_left_out(
+    servers, videos, capsys, protocol
+):
+    with socket.socket() as nobody:  # bound, not listening: connections are refused
+        nobody.bind(("127.0.0.1", 0))
+        dead = f"{protocol}://127.0.0.1:{nobody.getsockname()[1]}"
+        (alive,) = [url for url in servers if url.startswith(protocol)]
+        where = ("--model-server", dead, "--model-server", alive)
+        assert run(videos / "take10.mp4", *where, "--json") == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["verdict"] == "DEMO" and result["model"] == "dfdetect/1"
+
+
 def test_one_bad_file_does_not_stop_the_rest_of_a_folder(exported, videos, tmp_path, capsys):
     table = tmp_path / "table.csv"
     missing = tmp_path / "none.mp4"
@@ -324,6 +338,8 @@ def test_on_a_terminal_progress_is_shown_and_what_is_piped_on_stays_clean():
         ["a.mp4"],
         ["a.mp4", "--model-dir", "x", "--model-server", "http://y"],
         ["a.mp4", "--model-server", "127.0.0.1:8500"],
+        ["a.mp4", "--model-server", "http://y", "--model-server", "y:8500"],
+        ["a.mp4", "--model-server", "http://y", "--model-server", "http://y/"],
         ["a.mp4", "--model-server", "http://y", "--model-name", "dfdetect/label/stable"],
         ["a.mp4", "--guess"],
         ["a.mp4", "--model-dir", "x", "--every", "0"],

@@ -108,7 +108,7 @@ def dead_site(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("dead")
     (folder / "token").write_text(TOKEN)
     settings = Settings(
-        model_server="http://127.0.0.1:9",
+        model_server=("http://127.0.0.1:9",),
         token_file=str(folder / "token"),
         folder=str(folder / "uploads"),
     )

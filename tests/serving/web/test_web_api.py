@@ -37,6 +37,8 @@ from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
 from serving.web.wire import look_of, opened_of, pack_look, pack_opened, unpack
 from serving.web.worker import FaceWorker, WorkerFaces
+from tests.fixtures.described_model import Replica
+from tests.fixtures.model_servers import scripted
 
 JOBS = "/api/v1/jobs"
 LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
@@ -639,7 +641,7 @@ def token_settings(base):
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     token_file = str(base / "token")
-    return Settings(model_server=address, folder=str(base), token_file=token_file, results=1)
+    return Settings(model_server=(address,), folder=str(base), token_file=token_file, results=1)
 
 
 @pytest.fixture(scope="module")
@@ -705,6 +707,17 @@ def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict(token_clien
     assert job["state"] == "failed"
     body = is_problem(token_client.get(job["links"]["report_json"]), 503, "model-server-down")
     assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
+
+
+def test_jobs_share_what_is_known_of_model_servers(base):
+    """One that is down is left alone by all, also where each job has a model of its own."""
+    alive, down = Replica(), Replica()
+    down.down = True
+    with scripted(alive) as one, scripted(down) as other:
+        settings = Settings(model_server=(one, other), folder=str(base / "shared"))
+        with running(settings) as (_, app):
+            assert {app.state.jobs.ask_version() for _ in range(20)} == {"dfdetect/1"}
+    assert len(alive.requests) >= 20 and len(down.requests) <= 2  # a worker may ask meanwhile
 
 
 def test_results_end_with_their_time_and_the_oldest_when_there_are_too_many(
@@ -882,7 +895,7 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     from serving.client import RestClient
     from serving.model_server.server import start_in_thread
 
-    settings = Settings(model_server="http://127.0.0.1:9", folder=str(base))
+    settings = Settings(model_server=("http://127.0.0.1:9",), folder=str(base))
     with running(settings) as (client, app), start_in_thread(exported) as url:
         is_problem(client.get("/readyz"), 503, "model-server-down")
         app.state.jobs._open_model = lambda: RestClient(url)
@@ -894,6 +907,8 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     [
         [],
         ["--model", "a", "--model-server", "http://b"],
+        ["--model-server", "b:8501"],
+        ["--model-server", "http://b", "--model-server", "http://b"],
         ["--model", "a", "--queue", "-1"],
         ["--model", "a", "--every", "0"],
         ["-x"],
