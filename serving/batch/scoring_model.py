@@ -1,4 +1,4 @@
-"""The model of a scoring job: a SavedModel in the worker, or a server that is asked again."""
+"""The model of a scoring job: an exported model in the worker, or a server that is asked again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from apache_beam.utils import retry
 from pipelines import storage
 from serving.client import (
     Clips,
-    InProcessModel,
     InvalidRequest,
     Model,
     NotFound,
     Prediction,
     connect,
     is_server,
+    load_model,
 )
 
 RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
@@ -29,7 +29,7 @@ def open_model(address: str, name: str) -> Model:
     if is_server(address):
         return connect(address, name, retries=0)  # see PatientModel
     with storage.local_folder(address) as folder:
-        return InProcessModel(folder)
+        return load_model(folder)
 
 
 def open_patiently(address: str, name: str) -> Model | PatientModel:

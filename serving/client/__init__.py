@@ -16,7 +16,7 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.grpc import GrpcClient
-from serving.client.in_process import InProcessModel
+from serving.client.in_process import InProcessModel, load_model
 from serving.client.model import Clips, Model, Prediction
 from serving.client.rest import RestClient
 from serving.client.spec import ModelSpec
@@ -42,4 +42,5 @@ __all__ = [
     "Unreachable",
     "connect",
     "is_server",
+    "load_model",
 ]

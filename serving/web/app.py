@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from pipelines.exported_model import ExportedModel
-from serving.client import InProcessModel, Model, RestClient
+from serving.client import Model, RestClient, load_model
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
@@ -69,7 +68,7 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
     if settings.model_server:
         server, name, timeout_s = settings.model_server, settings.model_name, settings.model_timeout
         return lambda: RestClient(server, name, timeout_s)
-    model = InProcessModel(ExportedModel.open(settings.model), name=settings.model_name)
+    model = load_model(settings.model, name=settings.model_name)
     model.warm_up()
     return lambda: model
 
