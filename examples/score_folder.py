@@ -12,13 +12,13 @@ from pipelines.clip import VideoError
 from pipelines.datasets.scan import uri, video_files
 from pipelines.faces.extract import FaceExtractor
 from serving.analysis.video_result import verdict_words
-from serving.client import InProcessModel
+from serving.client import load_model
 from serving.predict.predict import predict_video
 
 
 def score_folder(model_folder: Path, folder: Path) -> None:
     """Prints a line for each video; one that cannot be read does not stop the rest."""
-    model = InProcessModel(model_folder)
+    model = load_model(model_folder)
     # The model says how its crops are made, so they cannot differ from those of its training.
     extractor = FaceExtractor(model.config().preprocess)
     videos = [uri(folder, file) for file in video_files(folder)]

@@ -1,4 +1,4 @@
-"""An exported model, opened once: a version's folder, what lies in it, and its TensorFlow graph."""
+"""An exported model, opened once: a version's folder, what lies in it, and what runs it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipelines.inference_engines import InferenceEngine, load_engine
 from pipelines.model_contract import (
     EXTRA_FOLDER,
     FACTS_NAME,
     PREPROCESS_NAME,
+    TENSORS,
     TRAINING_NAME,
     VERDICT_NAME,
     ModelContractError,
     ModelDescription,
+    engine_format,
     newest_version,
 )
 
@@ -46,6 +51,11 @@ class ExportedModel:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
+    def format(self) -> str:
+        """ "saved-model", "openvino" or "onnx"."""
+        return engine_format(self.folder) or "saved-model"
+
+    @property
     def extra(self) -> Path:
         """The folder of what goes along with the graph."""
         return self.folder / EXTRA_FOLDER
@@ -54,7 +64,7 @@ class ExportedModel:
     def description(self) -> ModelDescription:
         """What the model says of itself in its folder.
 
-        Raises FileNotFoundError where the folder holds a SavedModel of another maker, and
+        Raises FileNotFoundError where the folder holds a model of another maker, and
         ModelContractError where the files are damaged.
         """
         texts = []
@@ -85,3 +95,22 @@ class ExportedModel:
         import tensorflow as tf  # takes seconds, and who reads descriptions needs none
 
         return tf.saved_model.load(str(self.folder))
+
+    @functools.cached_property
+    def tensors(self) -> InferenceEngine:
+        """The signature "tensors" on arrays, run by the engine that the export is for: TensorFlow
+        where it is a SavedModel. Takes seconds to load.
+
+        Raises InferenceEngineError or OSError where it cannot be loaded.
+        """
+        if self.format != "saved-model":
+            return load_engine(self.format, self.folder)
+        import tensorflow as tf  # as above
+
+        signature = self.graph.signatures[TENSORS.name]
+
+        def run(clips: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+            outputs = signature(clips=tf.convert_to_tensor(clips), mask=tf.convert_to_tensor(mask))
+            return {name: value.numpy() for name, value in outputs.items()}
+
+        return run

@@ -28,6 +28,11 @@ SEEN_NAME = "seen.json"  # hashes of the videos and people that the model was tr
 CARD_NAME = "model_card.md"
 WARMUP_NAME = "tf_serving_warmup_requests"
 
+# Exports for other engines than TensorFlow, in NAME/FORMAT-NUMBER/: the format -> the file that the
+# engine opens.
+ENGINE_FILES = {"openvino": "model.xml", "onnx": "model.onnx"}
+DIGESTS_NAME = "sha256.json"  # file -> SHA-256 of such an export
+
 BATCH = 8  # clips in a request of our clients at most; `serving/deploy/batching.pbtxt` allows it
 
 
@@ -200,16 +205,39 @@ def numbered_versions(base: Path) -> dict[int, Path]:
     return {number: folders[number] for number in sorted(folders, reverse=True)}
 
 
+def engine_format(folder: Path) -> str | None:
+    """The format of an export for another engine than TensorFlow; None where it is no such."""
+    for name, file in ENGINE_FILES.items():
+        if (folder / file).is_file():
+            return name
+    return None
+
+
+def _engine_exports(base: Path) -> list[Path]:
+    """The exports for other engines in `base`, by the order of ENGINE_FILES, the newest first."""
+    found = []
+    for order, name in enumerate(ENGINE_FILES):
+        for path in base.glob(f"{name}-*"):
+            number = version_number(path.name.removeprefix(f"{name}-"))
+            if number is not None and engine_format(path) == name:
+                found.append((order, -number, path))
+    return [path for _, _, path in sorted(found)]
+
+
 def newest_version(base: Path) -> Path:
     """`base` itself if it is a version of a model, else that of its versions with the highest
-    number that holds a SavedModel.
+    number that holds a SavedModel; where none does, its newest export for OpenVINO, else for ONNX.
 
     Raises FileNotFoundError where there is none.
     """
+    if engine_format(base) and not (base / SAVED_MODEL_NAME).is_file():
+        return base
     versions = numbered_versions(base) if base.is_dir() else {}
     for path in versions.values():
         if (path / SAVED_MODEL_NAME).is_file():
             return path
+    for path in _engine_exports(base):
+        return path
     names = _models_in(base)
     advice = (
         f"Models of other names are there: {', '.join(names)}. Give one of them, by --model-name "
@@ -225,9 +253,11 @@ def newest_version(base: Path) -> Path:
 def _models_in(base: Path) -> list[str]:
     """The names of the folders in `base` that are models."""
     folders = sorted(base.iterdir()) if base.is_dir() else []
-    return [
-        folder.name
-        for folder in folders
-        if folder.is_dir()
-        and any((path / SAVED_MODEL_NAME).is_file() for path in numbered_versions(folder).values())
-    ]
+    return [folder.name for folder in folders if folder.is_dir() and _is_model(folder)]
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether it is, or holds, a SavedModel or an export for another engine."""
+    versions = numbered_versions(folder).values()
+    served = any((path / SAVED_MODEL_NAME).is_file() for path in versions)
+    return served or engine_format(folder) is not None or bool(_engine_exports(folder))

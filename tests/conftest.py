@@ -171,6 +171,21 @@ def exported(made_once, trained_run) -> Path:
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
 
 
+@pytest.fixture(scope="session", params=["openvino", "onnx"])
+def engine_export(request, made_once, trained_run) -> Path:
+    """The tiny model for another engine, where its extra is installed: .../dfdetect/FORMAT-1."""
+    from pipelines.inference_engines import InferenceEngineError, require_packages
+    from trainer.exporting.inference_engines import EXPORTS, export_for_engine
+
+    name = request.param
+    try:
+        require_packages(name, EXPORTS[name].packages)
+    except InferenceEngineError as error:
+        pytest.skip(str(error))
+    made = made_once(f"{name}-models", lambda out: export_for_engine(trained_run, out, name))
+    return made / "dfdetect" / f"{name}-1"
+
+
 @pytest.fixture(scope="session")
 def exported_judge(made_once, trained_run) -> Path:
     """The same as if its videos were not generated: `exported` gives no verdicts."""

@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": "a trained model on a split -> metrics and report",
     "compare": "two trained models on the same data",
     "calibrate": "fits a model's probabilities and thresholds",
-    "export": "a trained model -> SavedModel for TensorFlow Serving",
+    "export": "a trained model -> SavedModel, OpenVINO, ONNX or LiteRT",
     "serve": "serve models as TensorFlow Serving does",
     "score": "an archive of videos -> verdicts, as a Beam job",
     "web": "upload a video in the browser and get a report",

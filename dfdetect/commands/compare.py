@@ -10,7 +10,7 @@ from dfdetect.commands.evaluate import add_data_flags, parse
 
 def main(argv: list[str]) -> int:
     parser = make_parser("compare", "Compares two models on the same videos by a paired bootstrap.")
-    parser.add_argument("a", help="a run folder, a .keras file or a SavedModel")
+    parser.add_argument("a", help="a run folder, a .keras file or an exported model")
     parser.add_argument("b", help="the other model")
     add_data_flags(parser)
     parser.add_argument("--out", type=local, required=True, help="folder for the comparison")

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=local, help="run folder from `dfdetect train`")
     source.add_argument(
-        "--model", help="a run folder, a .keras file or a SavedModel of `dfdetect export`"
+        "--model", help="a run folder, a .keras file or what `dfdetect export` wrote"
     )
     add_data_flags(parser)
     parser.add_argument("--out", type=local, required=True, help="folder for the report")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dfdetect.commands import local, make_parser
 
-FORMATS = ("saved-model", "litert")
+FORMATS = ("saved-model", "litert", "openvino", "onnx")
 PRECISIONS = ("float32", "bfloat16")
 
 
 def main(argv: list[str]) -> int:
-    parser = make_parser("export", "Writes a trained model as a SavedModel for TensorFlow Serving.")
+    parser = make_parser(
+        "export",
+        "Writes a trained model as a SavedModel for TensorFlow Serving, or for another engine.",
+    )
     parser.add_argument("--run", type=local, required=True, help="run folder from `dfdetect train`")
     parser.add_argument("--out", type=local, required=True, help="base folder of the served models")
     parser.add_argument(
@@ -23,7 +26,8 @@ def main(argv: list[str]) -> int:
         "--format",
         choices=FORMATS,
         default=FORMATS[0],
-        help="a SavedModel, or a LiteRT file for use at the edge (default: %(default)s)",
+        help="a SavedModel; a LiteRT file for use at the edge; or a model for OpenVINO or ONNX "
+        "Runtime, which `predict`, `score`, `web` and `evaluate` run too (default: %(default)s)",
     )
     parser.add_argument(
         "--precision",
@@ -35,12 +39,19 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if not args.name or "/" in args.name or args.name.startswith("."):
         parser.error(f"--name is {args.name!r}; use a plain folder name.")
-    if args.format == "litert" and args.precision != "float32":
-        parser.error("--format litert computes in float32; leave --precision out.")
+    if args.format != "saved-model" and args.precision != "float32":
+        parser.error(f"--format {args.format} computes in float32; leave --precision out.")
     if args.format == "litert":
         from trainer.exporting.litert import export_litert
 
         print(export_litert(args.run, args.out, args.name, args.metrics))
+        return 0
+    if args.format != "saved-model":
+        from trainer.exporting.inference_engines import export_for_engine
+
+        print(
+            f"wrote {export_for_engine(args.run, args.out, args.format, args.name, args.metrics)}"
+        )
         return 0
 
     from pipelines.model_contract import EXTRA_FOLDER, WARMUP_NAME

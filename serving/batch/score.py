@@ -23,6 +23,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
 from pipelines.errors import JobError
+from pipelines.model_contract import DIGESTS_NAME
 from pipelines.shards.layout import REJECTS_NAME
 from serving.analysis.video_result import DEMO, DEMO_REASON, verdict_words
 from serving.batch.scoring_model import open_model
@@ -39,6 +40,8 @@ from serving.batch.transforms import (
 )
 from serving.client import ModelConfig, ModelServerError, is_server
 
+# A few bytes in an export that tell its graph and its weights: SavedModel's own, and ours.
+_PRINTS = ("fingerprint.pb", DIGESTS_NAME)
 MOMENTS_FORMAT = 1  # raise when the files of moments of earlier versions cannot be used
 
 
@@ -225,9 +228,9 @@ def _identity(places: Sequence[str]) -> list[Any]:
         return []
     root = places[0].rstrip("/") + "/"
     files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
-    prints = [name for name, _ in files if os.path.basename(name) == "fingerprint.pb"]
+    prints = [name for name, _ in files if os.path.basename(name) in _PRINTS]
     digests = []
-    for name in prints:  # SavedModel's own: a few bytes that tell its graph and its weights
+    for name in prints:
         with storage.open_file(storage.join(root, name)) as handle:
             digests.append(hashlib.sha256(handle.read()).hexdigest())
     return [files, digests]

@@ -1,4 +1,4 @@
-"""The model of a scoring job: a SavedModel in the worker, or a server that is asked again."""
+"""The model of a scoring job: an exported model in the worker, or a server that is asked again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from apache_beam.utils import retry
 from pipelines import storage
 from serving.client import (
     Clips,
-    InProcessModel,
     InvalidRequest,
     Model,
     NotFound,
     Prediction,
     connect_all,
     is_server,
+    load_model,
 )
 
 RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
@@ -30,7 +30,7 @@ def open_model(places: Sequence[str], name: str) -> Model:
     if len(places) > 1 or is_server(places[0]):
         return connect_all(places, name, retries=0)  # see PatientModel
     with storage.local_folder(places[0]) as folder:
-        return InProcessModel(folder)
+        return load_model(folder)
 
 
 def open_patiently(places: Sequence[str], name: str) -> Model | PatientModel:

@@ -18,7 +18,7 @@ from serving.client.errors import (
     Unreachable,
 )
 from serving.client.grpc import GrpcClient
-from serving.client.in_process import InProcessModel
+from serving.client.in_process import InProcessModel, load_model
 from serving.client.model import Clips, Model, Prediction
 from serving.client.rest import RestClient
 from serving.client.spec import ModelSpec
@@ -48,5 +48,6 @@ __all__ = [
     "connect",
     "connect_all",
     "is_server",
+    "load_model",
     "open_servers",
 ]

@@ -1,16 +1,35 @@
-"""In-process inference: an exported model loaded by TensorFlow, without a server."""
+"""In-process inference: an exported model loaded here, without a server."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.exported_model import ExportedModel
 from pipelines.model_contract import BATCH, Signature
 from serving.client.errors import InvalidRequest, ModelServerError
 from serving.client.model import SignatureModel
+
+if TYPE_CHECKING:
+    from serving.client.engine_model import EngineModel
+
+
+def load_model(
+    model: ExportedModel | str | Path, batch: int = BATCH, name: str = ""
+) -> InProcessModel | EngineModel:
+    """An exported model in this process, by the engine that it was exported for.
+
+    The arguments are those of InProcessModel. Raises FileNotFoundError where there is none, and
+    ModelServerError where its engine is not installed.
+    """
+    opened = model if isinstance(model, ExportedModel) else ExportedModel.open(model)
+    if opened.format == "saved-model":
+        return InProcessModel(opened, batch, name)
+    from serving.client.engine_model import EngineModel  # loads OpenCV: not for who asks a server
+
+    return EngineModel(opened, batch, name)
 
 
 class InProcessModel(SignatureModel):

@@ -17,7 +17,7 @@ from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
 from serving.analysis.video_result import DEMO, VideoResult, verdict_words
-from serving.client import InProcessModel, Model, ModelConfig, ModelSpec, connect_all
+from serving.client import Model, ModelConfig, ModelSpec, connect_all, load_model
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
@@ -31,7 +31,7 @@ def open_model(servers: Sequence[str], folder: Path, spec: ModelSpec, wait_s: fl
     ModelServerError.
     """
     if not servers:
-        return InProcessModel(model_folder(folder, spec.name))
+        return load_model(model_folder(folder, spec.name))
     model = connect_all(servers, str(spec))
     if wait_s > 0:
         model.wait_ready(wait_s)

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from pipelines.exported_model import ExportedModel
-from serving.client import BalancedModel, InProcessModel, Model, open_servers
+from serving.client import BalancedModel, Model, load_model, open_servers
 from serving.web import api, pages, problems
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
@@ -71,7 +70,7 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
         name, timeout_s = settings.model_name, settings.model_timeout
         servers = open_servers(settings.model_server, name)
         return lambda: BalancedModel(servers, name, timeout_s, keep_open=True)
-    model = InProcessModel(ExportedModel.open(settings.model), name=settings.model_name)
+    model = load_model(settings.model, name=settings.model_name)
     model.warm_up()
     return lambda: model
 

@@ -21,7 +21,7 @@ FOLDERS = "dfdetect|pipelines|trainer|serving|beam_options|tests|docs|benchmarks
 # A path from the root; not the rest of a longer one or of an address.
 PATH = re.compile(rf"(?<![\w/.:$-])((?:{FOLDERS}|\.github|\.ci)/[\w./*-]*)")
 # An exported model is called dfdetect too, and so is the image's repository.
-OF_A_MODEL = re.compile(r"dfdetect/(\d+|labels|versions|litert-\d+|worker)?(/|$)")
+OF_A_MODEL = re.compile(r"dfdetect/(\d+|labels|versions|(?:litert|openvino|onnx)-\d+|worker)?(/|$)")
 DOTTED = re.compile(rf"`((?:{FOLDERS})(?:\.\w+)+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 WORDS = "models? of time|(?:gone|goes) on (?:with|from)|told by|key frames?"

@@ -17,6 +17,7 @@ from pipelines.model_contract import (
     ModelDescription,
     ModelProvenance,
     ReliabilityBin,
+    engine_format,
     newest_version,
     numbered_versions,
     version_number,
@@ -80,6 +81,44 @@ def test_a_numbered_folder_without_a_saved_model_is_a_version_but_none_to_open(t
     (tmp_path / "2").mkdir()
     assert list(numbered_versions(tmp_path)) == [2, 1]
     assert newest_version(tmp_path) == tmp_path / "1"
+
+
+def make_for_engines(base: Path, *names: str) -> Path:
+    """Exports for other engines, empty ones, of these names."""
+    for name in names:
+        (base / name).mkdir()
+        (base / name / ("model.onnx" if name.startswith("onnx") else "model.xml")).touch()
+    return base
+
+
+def test_an_export_for_another_engine_is_opened_where_it_is_named(tmp_path):
+    make_for_engines(make(tmp_path, "1"), "openvino-1", "onnx-1")
+    for name in ("openvino", "onnx"):
+        assert newest_version(tmp_path / f"{name}-1") == tmp_path / f"{name}-1"
+        assert engine_format(tmp_path / f"{name}-1") == name
+        assert ExportedModel.open(tmp_path / f"{name}-1").format == name
+    assert ExportedModel.open(tmp_path).format == "saved-model"
+
+
+def test_without_a_saved_model_the_newest_export_for_another_engine_is_opened(tmp_path):
+    make_for_engines(tmp_path, "onnx-30", "onnx-4", "openvino-9", "openvino-10", "openvino-x")
+    assert newest_version(tmp_path).name == "openvino-10"
+    for name in ("openvino-9", "openvino-10", "openvino-x"):
+        (tmp_path / name / "model.xml").unlink()
+    assert newest_version(tmp_path).name == "onnx-30"
+    assert numbered_versions(tmp_path) == {}, "no server takes them for versions"
+
+
+def test_an_export_for_another_engine_does_not_hide_a_saved_model(tmp_path):
+    make_for_engines(make(tmp_path, "1"), "openvino-7")
+    assert newest_version(tmp_path) == tmp_path / "1"
+
+
+def test_a_folder_of_exports_for_other_engines_is_named_as_a_model(tmp_path):
+    (tmp_path / "mine").mkdir()
+    make_for_engines(tmp_path / "mine", "onnx-1")
+    with pytest.raises(FileNotFoundError, match="of other names are there: mine"):
+        newest_version(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "number"), [("5", 5), ("model", 1), (BEYOND, 1), ("²", 1)])

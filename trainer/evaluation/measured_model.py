@@ -1,4 +1,4 @@
-"""A detector for evaluation, from a training run, a .keras file or an exported SavedModel."""
+"""A detector for evaluation, from a training run, a .keras file or an exported model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.exported_model import ExportedModel
-from pipelines.model_contract import TENSORS
 from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration, apply
 from trainer.model.detector import load_model
@@ -50,7 +49,7 @@ class Detector:
 
 
 def load_detector(model: str | os.PathLike) -> Detector:
-    """A detector from a run folder, a .keras file or an exported SavedModel.
+    """A detector from a run folder, a .keras file or an exported model.
 
     Of a folder of numbered SavedModels the newest is taken. Raises FileNotFoundError where there
     is none of these.
@@ -108,13 +107,13 @@ def _of_keras(
 
 def _of_exported(exported: ExportedModel) -> Detector:
     description = exported.description
-    signature = exported.graph.signatures[TENSORS.name]
+    tensors = exported.tensors
 
     def predict(clips, mask):
+        clips, mask = np.asarray(clips), np.asarray(mask)
         # The signature refuses a clip without a frame; its score is not used.
-        mask = mask | ~tf.reduce_any(mask, axis=1, keepdims=True)
-        outputs = signature(clips=clips, mask=mask)
-        return ClipScores(*(outputs[name].numpy() for name in ClipScores._fields))
+        outputs = tensors(clips, mask | ~mask.any(axis=1, keepdims=True))
+        return ClipScores(*(outputs[name] for name in ClipScores._fields))
 
     crops = description.preprocess
     return Detector(

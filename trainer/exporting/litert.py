@@ -21,8 +21,8 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from pipelines.model_contract import TENSORS
 from trainer.errors import ExportError
+from trainer.exporting.portable import tensors_function
 from trainer.exporting.serving_model import Network
-from trainer.exporting.signatures import Scoring
 from trainer.exporting.source import Source
 from trainer.exporting.verify import TOLERANCES, check_close, example_inputs
 from trainer.exporting.versions import write_version
@@ -84,25 +84,7 @@ def convert(network: Network, temperature: float) -> bytes:
 
     Raises ExportError where it holds others.
     """
-    # Steps instead of a loop: its lists of tensors are none of LiteRT's own operations.
-    for layer in network.head._flatten_layers():
-        if isinstance(layer, keras.layers.RNN):
-            layer.unroll = True
-            # Keras 3.15 puts these zeros where the mask read forwards has them, backwards too.
-            # Nothing needs them: what stands in a frame without a face is never used.
-            layer.zero_output_for_mask = False
-    folded = network.folded()
-    frames, side = network.frames, network.side_px
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([1, frames, side, side, 3], tf.uint8, name="clips"),
-            tf.TensorSpec([1, frames], tf.bool, name="mask"),
-        ]
-    )
-    def tensors(clips, mask):
-        return Scoring(folded, temperature).full_scores(clips, mask)
-
+    tensors = tensors_function(network, temperature, clips=1)
     with tempfile.TemporaryDirectory() as saved:
         archive = keras.export.ExportArchive()
         archive.add_endpoint(TENSORS.name, tensors)

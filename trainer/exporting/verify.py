@@ -101,7 +101,7 @@ def check_outputs(
     inputs, expected: arrays by signature and name. Raises ExportError where the model does not
     load, or where an output is off by more than TOLERANCES allow for the precision.
     """
-    outputs = _run_apart(folder, inputs)
+    outputs = run_apart(folder, inputs)
     for signature, arrays in expected.items():
         for name, value in arrays.items():
             check_close(
@@ -112,8 +112,14 @@ def check_outputs(
             )
 
 
-def _run_apart(folder: Path, inputs: Mapping[str, Arrays]) -> dict[str, np.ndarray]:
-    """The SavedModel's outputs in a process of its own, by SIGNATURE/OUTPUT."""
+def run_apart(
+    folder: Path, inputs: Mapping[str, Arrays], program: str = CLEAN_PROCESS
+) -> dict[str, np.ndarray]:
+    """The outputs of an export in a process of its own, by SIGNATURE/OUTPUT.
+
+    program: Python that is given the folder and two .npz files, as CLEAN_PROCESS reads and writes
+    them. Raises ExportError where it fails.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         given, answers = f"{temporary}/given.npz", f"{temporary}/answers.npz"
         arrays: dict[str, Any] = {  # its stub has a flag among them
@@ -122,7 +128,7 @@ def _run_apart(folder: Path, inputs: Mapping[str, Arrays]) -> dict[str, np.ndarr
             for name, value in values.items()
         }
         np.savez(given, **arrays)
-        command = [sys.executable, "-c", CLEAN_PROCESS, str(folder), given, answers]
+        command = [sys.executable, "-c", program, str(folder), given, answers]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise ExportError(

@@ -163,7 +163,7 @@ def test_a_process_loads_the_model_once(archive, exported, tmp_path, monkeypatch
     monkeypatch.setattr(
         InProcessModel,
         "__init__",
-        lambda self, folder: loaded.append(folder) or original(self, folder),
+        lambda self, *given: loaded.append(given) or original(self, *given),
     )
     assert run(archive, exported, tmp_path / "out") == 0
     assert len(loaded) == 2  # by the launcher, to learn its settings, and by the worker

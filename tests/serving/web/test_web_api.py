@@ -188,6 +188,24 @@ def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extr
     assert got["probability_fake"] == pytest.approx(expected["probability_fake"], abs=1e-4)
 
 
+def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
+    engine_export, client, tmp_path, video
+):
+    expected = finished(client, send(client, video))
+    settings = Settings(model=str(engine_export), folder=str(tmp_path), **LIMITS)
+    with running(settings) as (other, _):
+        wait_until(lambda: other.get("/readyz").status_code == 200, 120)
+        job = finished(other, send(other, video))
+        document = other.get(job["links"]["report_json"]).json()
+        assert document["model"]["version"].endswith(engine_export.name)
+        assert [face["heat_map"] for face in document["faces"]] == [False] * len(document["faces"])
+        address = f"{job['links']['self']}/faces/0/heat.png"
+        is_problem(other.get(address), 404, "not-found")
+        assert other.get(job["links"]["report_html"]).status_code == 200
+    theirs = client.get(expected["links"]["report_json"]).json()
+    assert document["probability_fake"] == pytest.approx(theirs["probability_fake"], abs=1e-4)
+
+
 def test_a_deleted_result_is_gone(client, video):
     job = finished(client, send(client, video))
     address = job["links"]["self"]

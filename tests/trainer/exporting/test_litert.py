@@ -66,6 +66,8 @@ def test_every_model_of_time_converts_to_literts_own_operations(temporal):
         np.testing.assert_allclose(
             found["logit"], expected["logit"][number : number + 1], atol=1e-4
         )
+    none = run(clips=CLIPS["clips"][:1], mask=np.zeros((1, T), bool))
+    assert all(np.isnan(values).all() for values in none.values()), "no frame, so no number"
 
 
 def test_a_file_that_says_something_else_is_no_export(trained_run, tmp_path, monkeypatch):

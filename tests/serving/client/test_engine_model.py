@@ -1,0 +1,124 @@
+"""Exports for other engines in this process: the verdicts are those of the SavedModel."""
+
+import csv
+import importlib.util
+import json
+import shutil
+
+import pytest
+
+from dfdetect.__main__ import main
+from pipelines.exported_model import ExportedModel
+from serving.batch.score import _identity
+from serving.client import InProcessModel, InvalidRequest, ModelServerError, load_model
+from trainer.exporting.verify import encoded, example_inputs
+
+
+@pytest.fixture(scope="module")
+def model(engine_export):
+    return load_model(engine_export)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[list[bytes]]:
+    (frames,) = encoded(example_inputs(4, 48)).values()
+    return [clip.tolist() for clip in frames] * 5  # of two batches
+
+
+def test_the_same_probabilities_as_the_saved_model(model, exported, clips):
+    for found, expected in zip(
+        model.predict(clips), InProcessModel(exported).predict(clips), strict=True
+    ):
+        assert found.probability_fake == pytest.approx(expected.probability_fake, abs=1e-4)
+        assert found.frame_probability == pytest.approx(expected.frame_probability, abs=1e-4)
+
+
+def test_it_says_of_itself_what_the_saved_model_says(model, exported, engine_export):
+    assert model.config() == InProcessModel(exported).config()
+    assert model.version() == f"dfdetect/{engine_export.name}"
+    assert load_model(engine_export, name="mine").version() == f"mine/{engine_export.name}"
+
+
+def test_a_clip_shorter_than_the_models_is_filled_up(model, exported, clips):
+    short = [clips[0][:2]]
+    (found,), (expected,) = model.predict(short), InProcessModel(exported).predict(short)
+    assert found.probability_fake == pytest.approx(expected.probability_fake, abs=1e-4)
+    assert len(found.frame_probability) == 2
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        ([b"", b"", b"", b""], "A clip holds no frame at all"),
+        ([b"no image"], "no JPEG or PNG image"),
+        ([b""] * 5, "has 5 frames; the model takes up to 4"),
+    ],
+)
+def test_what_the_saved_model_refuses_is_refused(model, exported, clip, message):
+    with pytest.raises(InvalidRequest, match=message):
+        model.predict([clip])
+    with pytest.raises(InvalidRequest):
+        InProcessModel(exported).predict([clip])
+
+
+def test_heat_maps_are_the_saved_models(model, clips):
+    with pytest.raises(InvalidRequest, match="'explain'; only the SavedModel has it"):
+        model.explain(clips[:1])
+
+
+def test_warming_up_needs_no_clip(model):
+    model.warm_up()
+
+
+def test_predict_gives_the_verdict_of_the_saved_model(
+    engine_export, exported_judge, sample, tmp_path, capsys
+):
+    video = next(sample.rglob("*.mp4"))
+    judge = shutil.copytree(engine_export, tmp_path / "dfdetect" / engine_export.name)
+    facts = judge / "assets.extra" / "facts.json"
+    facts.write_text(json.dumps({**json.loads(facts.read_text()), "sample_data": False}))
+    rows = []
+    for folder in (judge, exported_judge):
+        table, reports = tmp_path / "a.csv", tmp_path / f"reports-{folder.name}"
+        argv = [str(video), "--model-dir", str(folder), "--csv", str(table)]
+        assert main(["predict", *argv, "--out-report", str(reports)]) == 0
+        rows += csv.DictReader(table.read_text().splitlines())
+        assert len(list(reports.glob("*.html"))) == 1
+    found, expected = rows
+    assert found.pop("model") == f"dfdetect/{engine_export.name}"
+    assert expected.pop("model") == "dfdetect/1"
+    score, theirs = (float(row.pop("probability_fake")) for row in (found, expected))
+    assert score == pytest.approx(theirs, abs=1e-4)
+    assert found["verdict"] == expected["verdict"] != "DEMO"
+    assert found["fingerprint"] == expected["fingerprint"]
+
+
+def test_score_gives_the_score_of_the_saved_model(engine_export, exported, sample, tmp_path):
+    video = next(sample.rglob("*.mp4"))
+    scores = []
+    for folder in (engine_export, exported):
+        out = tmp_path / folder.name
+        argv = ["--input", str(video), "--model", str(folder), "--output", str(out)]
+        assert main(["score", *argv]) == 0
+        (line,) = next(out.glob("scores-*.jsonl")).read_text().splitlines()
+        scores.append(json.loads(line)["probability_fake"])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_two_exports_of_the_same_size_are_told_apart(engine_export, tmp_path):
+    """Or `score` would go on with what another model scored."""
+    other = shutil.copytree(engine_export, tmp_path / engine_export.name)
+    assert _identity(str(other)) == _identity(str(engine_export))
+    digests = other / "assets.extra" / "sha256.json"
+    text = digests.read_text()
+    changed = text.replace(text[-5], "0" if text[-5] != "0" else "1")
+    digests.write_text(changed)
+    assert len(changed) == len(text)
+    assert _identity(str(other)) != _identity(str(engine_export))
+
+
+def test_without_the_engine_it_says_what_to_install(engine_export, monkeypatch):
+    name = ExportedModel(engine_export).format
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelServerError, match=rf"pip install 'dfdetect\[{name}\]'"):
+        load_model(engine_export)
