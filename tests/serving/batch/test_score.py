@@ -271,9 +271,9 @@ def test_another_model_of_the_same_name_and_version_scores_everything_again(
 ):
     other = tmp_path / "dfdetect" / "1"
     shutil.copytree(exported, other)
-    assert score._identity(str(other)) == score._identity(str(exported))
+    assert score._identity([str(other)]) == score._identity([str(exported)])
     (other / "fingerprint.pb").write_bytes(b"other weights")
-    assert score._identity(str(other)) != score._identity(str(exported))
+    assert score._identity([str(other)]) != score._identity([str(exported)])
 
 
 def test_videos_of_any_name_are_scored_each_once(archive, exported, tmp_path):

@@ -108,13 +108,13 @@ def test_score_gives_the_score_of_the_saved_model(engine_export, exported, sampl
 def test_two_exports_of_the_same_size_are_told_apart(engine_export, tmp_path):
     """Or `score` would go on with what another model scored."""
     other = shutil.copytree(engine_export, tmp_path / engine_export.name)
-    assert _identity(str(other)) == _identity(str(engine_export))
+    assert _identity([str(other)]) == _identity([str(engine_export)])
     digests = other / "assets.extra" / "sha256.json"
     text = digests.read_text()
     changed = text.replace(text[-5], "0" if text[-5] != "0" else "1")
     digests.write_text(changed)
     assert len(changed) == len(text)
-    assert _identity(str(other)) != _identity(str(engine_export))
+    assert _identity([str(other)]) != _identity([str(engine_export)])
 
 
 def test_without_the_engine_it_says_what_to_install(engine_export, monkeypatch):
