@@ -78,7 +78,9 @@ def test_callers_at_the_same_time_share_a_batch_and_get_their_own_rows(batcher, 
 
 
 def test_a_batch_that_is_not_full_is_computed_after_the_timeout_and_padded(batcher, servable):
-    batcher = batcher(max_batch_size=8, batch_timeout_micros=20_000, allowed_batch_sizes=(2, 4, 8))
+    batcher = batcher(
+        max_batch_size=8, batch_timeout_micros=1_000_000, allowed_batch_sizes=(2, 4, 8)
+    )
     assert together([half(batcher, servable, 1), half(batcher, servable, 2, 3)]) == [
         [2.5],
         [3.0, 3.5],
@@ -95,7 +97,7 @@ def words(batcher, servable, *rows):
 def test_rows_of_other_lengths_are_batched_apart_unless_padding_is_on(batcher, servable, pad):
     batcher = batcher(
         max_batch_size=4,
-        batch_timeout_micros=200_000,
+        batch_timeout_micros=1_000_000,
         pad_variable_length_inputs=pad,
     )
     calls = [
