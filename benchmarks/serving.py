@@ -16,7 +16,6 @@ import base64
 import contextlib
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ import cv2  # noqa: E402
 import httpx  # noqa: E402
 import numpy as np  # noqa: E402
 
+from benchmarks.served import serving  # noqa: E402
 from benchmarks.turns import ratio  # noqa: E402
 
 CALLERS = 8
@@ -72,24 +72,11 @@ def make_clip(frames: int, side: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def serving(version: Path, *flags: str) -> Iterator[str]:
-    """`dfdetect serve` in a process of its own -> the URL to ask."""
-    command = [sys.executable, "-m", "dfdetect", "serve", "--model-base", str(version)]
-    ports = ["--rest-port", "0", "--grpc-port", "-1", "--rest-timeout-ms", "600000"]
-    process = subprocess.Popen(
-        [*command, *ports, *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout
-    try:
-        url = process.stdout.readline().split()[2].removesuffix(",")
-        yield f"{url}/dfdetect:predict"
-    finally:
-        process.terminate()
-        process.communicate()
+def asked(version: Path, *flags: str) -> Iterator[str]:
+    """The URL to ask of a server with this model."""
+    ports = ("--grpc-port", "-1", "--rest-timeout-ms", "600000")
+    with serving("--model-base", str(version), *ports, *flags) as served:
+        yield f"{served.rest}/v1/models/dfdetect:predict"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -136,7 +123,7 @@ def main() -> None:
         batching = folder / "batching.pbtxt"
         batching.write_text(BATCHING)
         with httpx.Client(trust_env=False, timeout=600) as http:
-            with serving(version) as url:
+            with asked(version) as url:
                 rest, alone = in_turn(lambda: ask(url), lambda: bare(1), args.rounds)
             print(
                 f"one clip of {len(clip)} frames of {config.crop_size} px, "
@@ -147,7 +134,7 @@ def main() -> None:
                 flush=True,
             )
             with (
-                serving(version, "--batching-parameters-file", str(batching)) as url,
+                asked(version, "--batching-parameters-file", str(batching)) as url,
                 ThreadPoolExecutor(CALLERS) as pool,
             ):
 

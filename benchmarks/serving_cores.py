@@ -15,11 +15,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -29,35 +27,16 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+from benchmarks.served import serving  # noqa: E402
 from benchmarks.serving import export_untrained, make_clip  # noqa: E402
 from benchmarks.turns import ratio  # noqa: E402
 from serving.client import BATCH, InProcessModel, Model, connect_all  # noqa: E402
 
 CALLERS = 2
 FLAGS = (
-    "--rest-port 0 --grpc-port 0 --rest-timeout-ms 600000 --batching-parameters-file "
-    "serving/deploy/batching.pbtxt"
+    *("--rest-timeout-ms", "600000"),
+    *("--batching-parameters-file", "serving/deploy/batching.pbtxt"),
 )
-
-
-@contextlib.contextmanager
-def serving(version: Path) -> Iterator[tuple[int, str, str]]:
-    """`dfdetect serve` in a process of its own -> (its id, REST address, gRPC address)."""
-    command = [sys.executable, "-m", "dfdetect", "serve", "--model-base", str(version)]
-    with subprocess.Popen(
-        [*command, *FLAGS.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    ) as process:
-        assert process.stdout
-        said = process.stdout.readline()  # "REST at URL/v1/models, gRPC at HOST:PORT"
-        rest, grpc = said.strip().removeprefix("REST at ").split("/v1/models, gRPC at ")
-        try:
-            yield process.pid, rest, f"grpc://{grpc}"
-        finally:
-            process.terminate()
 
 
 def core_s(pid: int) -> float:
@@ -91,9 +70,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         version = args.model or export_untrained(Path(folder), args.frames, args.side)
-        pid, rest, grpc = stack.enter_context(serving(version))
+        served = stack.enter_context(serving("--model-base", str(version), *FLAGS))
         models: dict[str, Model] = {"bare": InProcessModel(version)}
-        for name, address in {"REST": rest, "gRPC": grpc}.items():
+        for name, address in {"REST": served.rest, "gRPC": f"grpc://{served.grpc}"}.items():
             models[name] = connect_all([address], version.parent.name, timeout_s=600)
         crops = models["bare"].config().preprocess
         clips = [make_clip(crops.frames_per_clip, crops.crop_size)] * BATCH
@@ -102,7 +81,7 @@ def main() -> None:
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
         for _ in range(args.rounds):
             for name, model in models.items():
-                spent[name].append(measure(model, clips, args.each, pid))
+                spent[name].append(measure(model, clips, args.each, served.pid))
         for name in ("REST", "gRPC"):
             stack.callback(models[name].close)
     report(spent, sum(map(len, clips[0])), crops.frames_per_clip, crops.crop_size)

@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -34,6 +33,7 @@ import httpx  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
 
+from benchmarks.served import Served, serving  # noqa: E402
 from benchmarks.serving import make_clip  # noqa: E402
 
 MODEL = """config {{ name: "{0}" base_path: "{1}/{0}" model_platform: "tensorflow" }}"""
@@ -57,8 +57,8 @@ class Brightness(tf.Module):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[tuple[str, str]]:
-    """`dfdetect serve` with the models `clips` and `half` -> its REST URL, its gRPC address."""
+def serving_both() -> Iterator[Served]:
+    """A server with the models `clips` and `half`."""
     with tempfile.TemporaryDirectory() as name:
         model = Brightness()
         for key, function in (("clips", model.of_clips), ("half", model.half)):
@@ -66,21 +66,8 @@ def serving() -> Iterator[tuple[str, str]]:
         models = " ".join(MODEL.format(key, name) for key in ("clips", "half"))
         config = Path(name) / "models.config"
         config.write_text(f"model_config_list {{ {models} }}")
-        command = [sys.executable, "-m", "dfdetect", "serve", "--model-config-file", str(config)]
-        process = subprocess.Popen(
-            [*command, "--rest-port", "0", "--grpc-port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-        assert process.stdout
-        try:
-            words = process.stdout.readline().split()
-            yield words[2].removesuffix("/v1/models,"), words[-1]
-        finally:
-            process.terminate()
-            process.communicate()
+        with serving("--model-config-file", str(config)) as served:
+            yield served
 
 
 def measure(url: str, address: str, callers: int, duration_s: float) -> dict[str, list[float]]:
@@ -128,9 +115,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     ratios = []
-    with serving() as (url, address):
+    with serving_both() as served:
         for _ in range(args.rounds):
-            times = measure(url, address, args.callers, args.seconds)
+            times = measure(served.rest, served.grpc, args.callers, args.seconds)
             middle = {kind: statistics.median(values) for kind, values in times.items()}
             ratios.append(middle["REST"] / middle["gRPC"])
             print(
