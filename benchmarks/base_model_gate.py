@@ -22,6 +22,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from trainer.evaluation.bootstrap import Interval, percentile_interval  # noqa: E402
+
 SWAPS = "faceswap"  # methods that hold this word
 RESAMPLES = 1000
 
@@ -67,8 +72,8 @@ def share(verdict: str) -> Callable[[list[Video]], float]:
     return lambda videos: float(np.mean([v.verdict == verdict for v in videos] or [np.nan]))
 
 
-def interval(videos: list[Video], figure: Callable[[list[Video]], float]) -> tuple[float, float]:
-    """By the bootstrap over people."""
+def interval(videos: list[Video], figure: Callable[[list[Video]], float]) -> Interval | None:
+    """By the bootstrap over people; None where most resamples have no such figure."""
     people: dict[str, list[Video]] = {}
     for video in videos:
         people.setdefault(video.people, []).append(video)
@@ -77,8 +82,7 @@ def interval(videos: list[Video], figure: Callable[[list[Video]], float]) -> tup
         figure([v for i in rng.integers(len(groups), size=len(groups)) for v in groups[i]])
         for _ in range(RESAMPLES)
     ]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
+    return percentile_interval(np.array(drawn))
 
 
 def figures(videos: list[Video]) -> list[tuple[str, list[Video], Callable, float, int]]:
@@ -113,13 +117,14 @@ def main() -> int:
     ]
     passed = True
     for name, chosen, figure, bound, sign in figures(videos):
-        value, (low, high) = figure(chosen), interval(chosen, figure)
+        value, bounds = figure(chosen), interval(chosen, figure)
+        around = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
         goal = ""
         if np.isfinite(bound):
             reached = bool(sign * value >= sign * bound)
             passed &= reached
             goal = f"  {'>=' if sign > 0 else '<='} {bound:.2f}: {'yes' if reached else 'NO'}"
-        print(f"{name:32s} {value:.3f} [{low:.3f}, {high:.3f}] of {len(chosen)} videos{goal}")
+        print(f"{name:32s} {value:.3f}{around} of {len(chosen)} videos{goal}")
     print("The gate is passed." if passed else "The gate is NOT passed.")
     return 0 if passed else 1
 
