@@ -97,9 +97,9 @@ async function watch(id, file) {
   work = null;
   if (job.state !== "done") throw new Problem(job.problem);
   const { showResult } = await import("./result.js");
-  await showResult($("#result"), id, file);
+  const name = await showResult($("#result"), id, file);
   show("result", "another");
-  document.title = `${$("#result h1").textContent} – dfdetect`;
+  document.title = `${$("#result h1").textContent}: ${name} – dfdetect`;
   $("#result h1").focus();
 }
 
