@@ -49,6 +49,11 @@ function playerOf(part, place, video, report, timeline) {
   place.append(screen);
   if (!timeline) return videoPlayer(video, 1, () => {});
   const boxes = drawBoxes(video, report, timeline.shown);
+  const full = part.querySelector("[data-full]");
+  full.hidden = !document.fullscreenEnabled;
+  full.addEventListener("click", () => screen.requestFullscreen());
+  // The player's own would leave the boxes behind.
+  if (!full.hidden) video.setAttribute("controlslist", "nofullscreen");
   const choice = part.querySelector("#boxes-switch");
   choice.parentElement.hidden = !boxes;
   choice.addEventListener("change", () => boxes.visible(choice.checked));

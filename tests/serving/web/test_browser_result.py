@@ -100,6 +100,21 @@ def test_boxes_lie_on_the_picture_and_can_be_put_away(played):
     expect(page.locator(".boxes")).to_be_visible()
 
 
+def test_boxes_are_there_on_the_full_screen_and_keys_too(played):
+    page, _ = played
+    page.get_by_role("button", name="Full screen").click()
+    page.wait_for_function("() => document.fullscreenElement")
+    go_to(page, 5 * FRAME_S)
+    screen = page.evaluate("[innerWidth, innerHeight]")
+    for name in (".screen video", ".boxes"):
+        shown = page.locator(name).bounding_box()
+        assert [shown["width"], shown["height"]] == pytest.approx(screen, abs=1)
+    page.keyboard.press(".")
+    assert current_frame(page) == 6
+    page.evaluate("document.exitFullscreen()")
+    page.wait_for_function("() => !document.fullscreenElement")
+
+
 def test_keys_and_buttons_step_by_a_frame(played):
     page, _ = played
     go_to(page, 5 * FRAME_S)
