@@ -1,9 +1,10 @@
 // The visitor's own copy of the video, which is stepped through by frames, or stills of it.
 
 const PLAYABLE_MS = 5000; // by then a browser knows what is in a file on its own disk
+const FIRST_FRAME_MS = 1000;
 const ROUNDED_S = 0.001; // times are rounded to milliseconds: a frame begins up to so much later
 
-// A player of the file, or null where this browser cannot play it.
+// A video element of the file, or null where this browser cannot play it.
 export function playable(file) {
   const video = document.createElement("video");
   video.controls = true;
@@ -23,14 +24,24 @@ export function playable(file) {
   });
 }
 
-// fps: frames a second. onFrame gets the seconds of each frame that is shown.
-export function videoPlayer(video, fps, onFrame) {
+// When the first frame is shown, s on the browser's clock, which may begin with the sound: the
+// server counts from that frame. 0 where the browser does not tell.
+export function firstFrame(video) {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(0), FIRST_FRAME_MS);
+    video.requestVideoFrameCallback?.((_, { mediaTime }) => resolve(mediaTime));
+  });
+}
+
+// start: of the first frame on the browser's clock. fps: frames a second. onFrame gets the seconds
+// from the first frame of each that is shown, as all else here.
+export function videoPlayer(video, start, fps, onFrame) {
   let shown = 0; // when the frame on the screen begins
   let aim = null; // the same of the one that is sought
-  const frame = (seconds) => {
-    shown = seconds;
+  const frame = (clock) => {
+    shown = clock - start;
     if (!video.seeking) aim = null;
-    onFrame(seconds);
+    onFrame(shown);
   };
   if (video.requestVideoFrameCallback) {
     const next = (_, { mediaTime }) => {
@@ -47,19 +58,20 @@ export function videoPlayer(video, fps, onFrame) {
     video.addEventListener("play", next);
     video.addEventListener("seeked", now);
   }
-  const clamp = (seconds) => Math.min(Math.max(0, seconds), video.duration || seconds);
+  const length = () => (video.duration || Infinity) - start;
   return {
     seek(seconds) {
-      aim = seconds;
-      video.currentTime = clamp(seconds + ROUNDED_S);
+      aim = Math.min(Math.max(0, seconds), length());
+      video.currentTime = start + aim + ROUNDED_S;
     },
     // To the middle of the frame before or after, where rounding leads to no other one.
     step(by) {
       video.pause();
-      aim = clamp((aim ?? shown) + by / fps);
-      video.currentTime = clamp(aim + 0.5 / fps);
+      aim = Math.min(Math.max(0, (aim ?? shown) + by / fps), length());
+      video.currentTime = start + aim + 0.5 / fps;
     },
-    now: () => aim ?? video.currentTime,
+    now: () => Math.max(0, video.currentTime - start),
+    aim: () => aim ?? Math.max(0, video.currentTime - start),
   };
 }
 

@@ -3,7 +3,7 @@
 import { request } from "./api.js";
 import { openLarge } from "./enlarge.js";
 import { drawBoxes } from "./overlay.js";
-import { playable, stillsOf, videoPlayer } from "./player.js";
+import { firstFrame, playable, stillsOf, videoPlayer } from "./player.js";
 import { drawTimeline } from "./timeline.js";
 
 // Puts the result of a job into a part of the page. file: the visitor's video, if it is at hand.
@@ -11,6 +11,7 @@ import { drawTimeline } from "./timeline.js";
 export async function showResult(part, id, file) {
   const job = encodeURIComponent(id);
   const own = file && playable(file);
+  const start = own?.then((video) => video && firstFrame(video));
   // Where the faces are, which only a player shows.
   const places = own?.then((video) => video && request(`/api/v1/jobs/${job}/report.json`));
   places?.catch(() => {}); // told of where it is awaited
@@ -22,7 +23,7 @@ export async function showResult(part, id, file) {
   const timeline = figure && (await drawTimeline(figure, (seconds) => seek(seconds)));
   const video = await own;
   const report = await (await places)?.json();
-  const player = video ? playerOf(part, place, video, report, timeline) : stillsOf(part);
+  const player = video ? playerOf(part, place, video, await start, report, timeline) : stillsOf(part);
   if (!video && player) place.append(note(file), player.figure);
 
   function seek(seconds) {
@@ -42,12 +43,12 @@ export async function showResult(part, id, file) {
 }
 
 // The player with boxes over it.
-function playerOf(part, place, video, report, timeline) {
+function playerOf(part, place, video, start, report, timeline) {
   const screen = document.createElement("div");
   screen.className = "screen";
   screen.append(video);
   place.append(screen);
-  if (!timeline) return videoPlayer(video, 1, () => {});
+  if (!timeline) return videoPlayer(video, start, report.file.fps || 25, () => {});
   const boxes = drawBoxes(video, report, timeline.shown);
   const full = part.querySelector("[data-full]");
   full.hidden = !document.fullscreenEnabled;
@@ -57,9 +58,11 @@ function playerOf(part, place, video, report, timeline) {
   const choice = part.querySelector("#boxes-switch");
   choice.parentElement.hidden = !boxes;
   choice.addEventListener("change", () => boxes.visible(choice.checked));
-  const follow = () => timeline.moveTo(video.currentTime);
+  const show = (seconds) => boxes?.show(seconds);
+  const player = videoPlayer(video, start, report.file.fps || 25, show);
+  const follow = () => timeline.moveTo(player.now());
   for (const name of ["timeupdate", "seeking", "seeked"]) video.addEventListener(name, follow);
-  return videoPlayer(video, report.file.fps || 25, (seconds) => boxes?.show(seconds));
+  return player;
 }
 
 const KEYS = { ",": ["step", -1], ".": ["step", 1], p: ["jump", -1], n: ["jump", 1] };
@@ -67,7 +70,7 @@ const KEYS = { ",": ["step", -1], ".": ["step", 1], p: ["jump", -1], n: ["jump",
 // Buttons and keys for the frame and the part before and after.
 function steps(part, player, timeline, seek) {
   const starts = JSON.parse(part.querySelector("[data-jumps]").dataset.jumps);
-  const now = () => player?.now?.() ?? timeline.now();
+  const now = () => player?.aim?.() ?? timeline.now();
   const move = {
     step(by) {
       if (player?.step) return player.step(by);

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright.sync_api")
-pdfium = pytest.importorskip("pypdfium2")
 
 from playwright.sync_api import Page, expect  # noqa: E402
 
-from serving.analysis.report_html import PageOf, render, render_part  # noqa: E402
+from serving.analysis.report_html import PageOf, moment, render, render_part  # noqa: E402
 from tests.fixtures.report_documents import (  # noqa: E402
     many_faces,
     pictures_of,
@@ -185,6 +184,37 @@ def test_boxes_fit_a_video_that_is_shown_turned_and_in_other_pixels(
     assert box(page) == pytest.approx(played[1]["tracks"][0]["boxes"][0], abs=8)
 
 
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+def test_boxes_keep_step_where_the_picture_begins_after_the_sound(
+    open_page, astronaut, tmp_path, name
+):
+    page, late_frames = open_page(), 10
+    with av.open(str(tmp_path / name), "w") as container:
+        stream, sound = (
+            container.add_stream("libx264", rate=25),
+            container.add_stream("aac", 16_000),
+        )
+        stream.height, stream.width = astronaut.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 32_000), np.float32), "fltp", "mono")
+        silence.sample_rate = 16_000
+        for packet in [*sound.encode(silence), *sound.encode()]:
+            container.mux(packet)
+        for i in range(30):
+            frame = av.VideoFrame.from_ndarray(np.roll(astronaut, 2 * i, axis=1), format="rgb24")
+            frame.pts, frame.time_base = i + late_frames, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    report = result_of(page, tmp_path / name)
+    (track,) = report["tracks"]
+    for index in (2, len(track["times_s"]) - 2):
+        go_to(page, track["times_s"][index] + late_frames * FRAME_S)
+        assert box(page) == pytest.approx(track["boxes"][index], abs=1)
+        expect(page.locator(".readout")).to_contain_text(moment(track["times_s"][index]))
+    page.locator(".strip button").last.click()
+    assert current_frame(page) == late_frames + round(report["strip"][-1]["time_s"] / FRAME_S)
+
+
 def press_until(page: Page, key: str, said: str) -> None:
     page.keyboard.press(key)
     expect(page.locator(".readout")).to_contain_text(said)
@@ -295,6 +325,7 @@ def test_what_has_the_focus_is_seen(played):
 
 def texts(pdf: bytes) -> list[str]:
     """The text of each page, with ordinary spaces only."""
+    pdfium = pytest.importorskip("pypdfium2")
     return [
         " ".join(page.get_textpage().get_text_bounded().replace("\ufffe", "").split())
         for page in pdfium.PdfDocument(pdf)
