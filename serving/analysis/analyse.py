@@ -8,7 +8,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,10 +19,12 @@ from pipelines.names import escape
 from pipelines.video.moments import Moments
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.crops import Crop, CropSelection, Face, Strip
-from serving.analysis.report_document import MAX_TRACKS, ReportInputs, build
+from serving.analysis.report_document import MAX_TRACKS, Box, ReportInputs, build
 from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import BATCH, InvalidRequest, Model, Prediction
+
+T = TypeVar("T")
 
 # Called with the stage (decode, faces, model or report), the share of it that is done where that
 # can be told, 0 to 1, and a word on it.
@@ -54,17 +56,23 @@ class _Pictures:
     def __init__(self, row: Moments):
         self._row = row
         self.crops, self.strip = CropSelection(), Strip()
-        # By face: time of each frame with it -> P(fake) of that frame.
+        # By face: time of each frame with it -> P(fake) of that frame, and where it is there.
         self.frames: dict[Face, dict[float, float]] = {}
+        self.boxes: dict[Face, dict[float, Box]] = {}
+        self.size: tuple[int, int] | None = None  # of the picture that the boxes are in
 
     def add(self, look: Look, predictions: Sequence[Prediction]) -> None:
         self.crops.add(look, predictions)
         self.strip.add(look, self._row)
         for clip, prediction in zip(look.clips, predictions, strict=True):
-            self.frames[clip.index, clip.track] = {
-                round(float(clip.times_s[frame]), 3): prediction.frame_probability[frame]
-                for frame in clip.has_crop.nonzero()[0].tolist()
-            }
+            frames = clip.has_crop.nonzero()[0].tolist()
+            times_s = [round(float(clip.times_s[frame]), 3) for frame in frames]
+            values = (prediction.frame_probability[frame] for frame in frames)
+            self.frames[clip.index, clip.track] = dict(zip(times_s, values, strict=True))
+            boxes = map(tuple, clip.boxes[frames].round().astype(int).tolist())
+            self.boxes[clip.index, clip.track] = dict(zip(times_s, boxes, strict=True))
+            assert clip.sighting is not None  # as in every clip of a look
+            self.size = clip.sighting.size
 
 
 def analyse(
@@ -120,6 +128,8 @@ def analyse(
         ReportInputs(
             result=judged,
             frames=_by_track(pictures.frames, scanned.tracks),
+            boxes=_by_track(pictures.boxes, scanned.tracks),
+            size=pictures.size,
             sampled=[
                 _times_s(row, moment.moment) for moment in scanned.moments if not moment.damaged
             ],
@@ -142,9 +152,9 @@ def analyse(
 
 
 def _by_track(
-    frames: Mapping[Face, Mapping[float, float]], tracks: Mapping[Face, int]
-) -> dict[int, dict[float, float]]:
-    by_track: dict[int, dict[float, float]] = {}
+    frames: Mapping[Face, Mapping[float, T]], tracks: Mapping[Face, int]
+) -> dict[int, dict[float, T]]:
+    by_track: dict[int, dict[float, T]] = {}
     for face, of_frames in frames.items():
         by_track.setdefault(tracks[face], {}).update(of_frames)
     return by_track

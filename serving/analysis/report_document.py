@@ -30,6 +30,7 @@ LIMITS = (
     "missed.",
     "A score is evidence, not proof; never decide about a person by it alone.",
 )
+Box = tuple[int, ...]  # x1 y1 x2 y2, px of the picture
 DEMO_LIMITS = (
     "Anything about real people: a score of a demo model is no evidence for or against anyone.",
 )
@@ -41,6 +42,8 @@ class ReportInputs:
 
     result: VideoResult
     frames: Mapping[int, Mapping[float, float]]  # track -> time of a frame with it -> P(fake)
+    boxes: Mapping[int, Mapping[float, Box]]  # the same -> where the face is
+    size: tuple[int, int] | None  # (W, H) of the picture that they are in; None without a face
     sampled: Sequence[Sequence[float]]  # times of the frames of each moment that was looked at
     crops: Sequence[tuple[Kind, int, Crop]]  # with the track
     heat_maps: Sequence[np.ndarray | None]
@@ -73,6 +76,10 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "frames_with_face": len(with_face),
         "median_face_px": result.median_face_px,
         "coverage": result.coverage.to_dict() if result.coverage else None,
+        # As a player shows it: upright and in square pixels, unlike the file's width and height.
+        "picture": dict(zip(("width", "height"), inputs.size, strict=True))
+        if inputs.size
+        else None,
         "tracks": list(_tracks(inputs, times_s)),
         "peaks": peaks(frames, inputs.sampled, thresholds.fake_above),
         "faces": [
@@ -160,13 +167,14 @@ def _tracks(inputs: ReportInputs, times_s: Sequence[float]) -> Iterator[dict[str
     pictures = {track: n for n, (kind, track, _) in enumerate(inputs.crops) if kind == "best"}
     by_number = {track.track: track for track in inputs.result.tracks}
     for number, face in pictures.items():
-        seen = inputs.frames[number]
+        seen, boxes = inputs.frames[number], inputs.boxes[number]
         yield {
             **by_number[number].to_dict(),
             "decides": number == inputs.result.decides,
             "face": face,
             "times_s": list(times_s),
             "frame_probability": [seen.get(time) for time in times_s],
+            "boxes": [list(boxes[time]) if time in boxes else None for time in times_s],
         }
 
 

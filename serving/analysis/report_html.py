@@ -17,8 +17,8 @@ import numpy as np
 
 from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
-from serving.analysis.sentences import clock, fake_parts, looked_at
-from serving.analysis.timeline import SHAPES, timeline
+from serving.analysis.sentences import clock, fake_parts, file_format, looked_at
+from serving.analysis.timeline import SHAPES, Timeline, dash_of, style_of, timeline
 from serving.analysis.video_result import DEMO, DEMO_REASON, DEMO_WORDS
 
 WEB = Path(__file__).parents[1] / "web"
@@ -40,6 +40,7 @@ UNCALIBRATED = (
 )
 NBSP = "\N{NO-BREAK SPACE}"
 TENTHS_UP_TO_S = 60.0  # of videos up to this length a timeline tells tenths of seconds
+UNFOLDED = 8  # faces whose cards are shown at once
 # The overlay at its hottest spot still lets the face show through.
 HEAT_OPACITY = 0.8
 
@@ -85,7 +86,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=moment, percent=percent, exact=exact, size=size)
-    made.globals.update(shapes=SHAPES)
+    made.globals.update(shapes=SHAPES, dash_of=dash_of, style_of=style_of, unfolded=UNFOLDED)
     return made
 
 
@@ -150,9 +151,13 @@ def _view(
         )
         for face, crop, heat_map in zip(document["faces"], crops, heat_maps, strict=True)
     }
+    drawn = timeline(document) if document["tracks"] else None
     return {
         "document": document,
         "demo": demo,
+        "running": css_string(_running(document)),
+        "format": file_format(document["file"]["container"], document["file"]["codec"]),
+        "heat_scale": heat_scale(),
         "why_none": DEMO_REASON if demo else "",
         "reasons": [reason for reason in document["reasons"] if reason != DEMO_REASON],
         "word": word,
@@ -166,7 +171,8 @@ def _view(
         "faces": faces,
         "extremes": _extremes(faces, DEMO_KINDS if demo else KINDS),
         "title": _title(document),
-        "timeline": timeline(document) if document["tracks"] else None,
+        "timeline": drawn,
+        "jumps": _jumps(document, drawn),
         "strip": [
             Thumbnail(moment_of["time_s"], _data_url(image, "jpeg"))
             for moment_of, image in zip(document["strip"], strip, strict=True)
@@ -175,6 +181,18 @@ def _view(
         "words": WORDS,
         "false_alarms": "" if demo else _false_alarms(document["model"]),
     }
+
+
+def _jumps(document: Mapping[str, Any], drawn: Timeline | None) -> tuple[str, list[float]]:
+    """(what they are called, seconds in order): where what to look at first begins."""
+    if drawn and drawn.bands:
+        return "suspicious part", sorted({band.start_s for band in drawn.bands})
+    return "peak", sorted({peak["start_s"] for peak in document["peaks"]})
+
+
+def _running(document: Mapping[str, Any]) -> str:
+    """What stands at the foot of each printed page."""
+    return f"{document['file']['name']} · SHA-256 {document['file']['sha256'][:16]}…"
 
 
 def _looked_at(document: Mapping[str, Any]) -> str:
@@ -324,6 +342,19 @@ def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:
     colour = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)  # BGR, as imencode takes it
     alpha = (level * HEAT_OPACITY).astype(np.uint8)[..., None]
     return cv2.imencode(".png", np.concatenate([colour, alpha], axis=2))[1].tobytes()
+
+
+def heat_scale() -> list[str]:
+    """Colours of a heat map's legend, from where the model looked least on, as #rrggbb."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)[None]
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[0]  # BGR
+    return [f"#{red:02x}{green:02x}{blue:02x}" for blue, green, red in colours.tolist()]
+
+
+def css_string(text: str) -> str:
+    """The text as a string of CSS, of which every character that could end it is escaped."""
+    kept = "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):x} " for c in text)
+    return f'"{kept}"'
 
 
 def _data_url(image: bytes, kind: str) -> str:

@@ -11,6 +11,46 @@ MAX_PARTS = 3  # that are named
 REST_S, REST_SHARE = 1.0, 0.05
 SHORT_S = 5.0  # of shorter parts and videos tenths of seconds are told
 
+# What people call FFmpeg's formats and codecs.
+CONTAINERS = {
+    "mov": "MP4 or QuickTime",
+    "matroska": "Matroska or WebM",
+    "avi": "AVI",
+    "asf": "Windows Media",
+    "flv": "Flash Video",
+    "mpegts": "MPEG transport stream",
+    "mpeg": "MPEG program stream",
+    "mpegvideo": "MPEG",
+    "ogg": "Ogg",
+    "gif": "GIF",
+    "mxf": "MXF",
+    "rm": "RealMedia",
+    "image2": "Still picture",
+}
+CODECS = {
+    "av1": "AV1",
+    "flv1": "Sorenson Spark",
+    "gif": "",  # has the name of its container
+    "h263": "H.263",
+    "h264": "H.264",
+    "hevc": "H.265 (HEVC)",
+    "mjpeg": "Motion JPEG",
+    "mpeg1video": "MPEG-1",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4 Part 2",
+    "prores": "Apple ProRes",
+    "theora": "Theora",
+    "vp8": "VP8",
+    "vp9": "VP9",
+}
+
+
+def file_format(container: str, codec: str) -> str:
+    """As "MP4 or QuickTime, video in H.264", from FFmpeg's names; "" where neither is known."""
+    first = container.partition(",")[0]
+    named, video = CONTAINERS.get(first, first), CODECS.get(codec, codec)
+    return ", ".join(part for part in (named, f"video in {video}" if video else "") if part)
+
 
 def clock(seconds: float, tenths: bool = False) -> str:
     """A time in the video as 4:12 or 1:04:12, with tenths as 4:12.3."""

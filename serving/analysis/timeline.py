@@ -21,8 +21,9 @@ MAX_TICKS = 6
 # A chart is about 900 px wide, so that more frames lie on one pixel.
 MAX_FRAMES = 3000
 NARROW = 0.01  # share of the axis under which a run is no line that can be seen: about 8 px
-# Marks of the faces, SVG paths around (0, 0): disc, square, diamond, triangles, hourglass. With
-# six colours, filled and hollow, and as many dashes of lines, twelve faces look different.
+# Marks of the faces, SVG paths around (0, 0): disc, square, diamond, triangles, hourglass, bow tie,
+# cross; filled, then hollow. With eight colours (style.css) each face that is listed looks unlike
+# all others by its mark, and by the dashes of its line.
 SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     "M-3.6-3.6h7.2v7.2h-7.2z",
@@ -30,8 +31,25 @@ SHAPES = (
     "M0-4.6 4.6 3.6H-4.6z",
     "M0 4.6 4.6-3.6H-4.6z",
     "M-4-4.5h8l-8 9h8z",
+    "M-4.5-4l9 8v-8l-9 8z",
+    "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
 )
-STYLES = 12
+DASHES: tuple[tuple[int, ...], ...] = (
+    (), (8, 4), (2, 3), (12, 3, 2, 3), (16, 6), (5, 2), (12, 3, 2, 3, 2, 3), (2, 7),
+    (20, 3), (8, 3, 8, 9), (1, 2), (14, 4, 5, 4), (3, 6), (8, 3, 2, 3, 2, 3, 2, 3), (24, 8),
+    (3, 3, 3, 9),
+)  # fmt: skip
+STYLES = len(DASHES)
+
+
+def style_of(number: int) -> int:
+    """Which of STYLES, from 1, the face of a number has."""
+    return (number - 1) % STYLES + 1
+
+
+def dash_of(number: int) -> str:
+    """The dashes of a face's line, px, as SVG and canvas have them; "" for a whole one."""
+    return " ".join(map(str, DASHES[style_of(number) - 1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +114,15 @@ class Timeline:
             "gaps": self.gaps,
             "bands": [(band.start_s, band.end_s) for band in self.bands],
             "shapes": SHAPES,
+            "dashes": DASHES,
             "times": times,
             "lines": [
-                {"number": line.number, "values": _column(line.runs, times), "marks": line.marks}
+                {
+                    "number": line.number,
+                    "style": style_of(line.number),
+                    "values": _column(line.runs, times),
+                    "marks": line.marks,
+                }
                 for line in self.lines
             ],
         }

@@ -46,6 +46,7 @@ REPORT: dict[str, Any] = {
     "frames_sampled": 4,
     "frames_with_face": 3,
     "median_face_px": 96.0,
+    "picture": {"width": 1280, "height": 720},
     "tracks": [
         {
             "track": 0,
@@ -59,6 +60,12 @@ REPORT: dict[str, Any] = {
             "face": 0,
             "times_s": [1.0, 1.08, 1.16, 1.24],
             "frame_probability": [0.81, None, 0.92, 0.88],
+            "boxes": [
+                [590, 210, 686, 330],
+                None,
+                [594, 211, 690, 331],
+                [597, 211, 693, 332],
+            ],
             "segments": [{"start_s": 1.0, "end_s": 1.24, "probability_fake": 0.87, "clips": 2}],
         }
     ],

@@ -1,7 +1,9 @@
 // What the page asks of the server. Where it wants a token, the browser asks for that itself and
 // sends it along.
 
-const RETRIES = 5; // of a lost connection, one after the other
+const [SHORTEST_MS, LONGEST_MS] = [200, 2000]; // between two questions for a job
+const [RETRIES, RETRY_MS] = [10, 3000]; // where it is not answered: a server that restarts
+const AGAIN = [0, 429, 502, 503, 504]; // statuses that may pass; 0: no connection
 
 // An RFC 9457 problem, from the server or of the connection.
 export class Problem extends Error {
@@ -63,25 +65,45 @@ export function upload(file, progress, signal) {
   });
 }
 
-// Tells of a job's progress until it has ended, also over a connection that breaks off.
-export function follow(id, progress, signal) {
+// Follows a job by asking for it again and again, and gives it once it has ended. A stream of
+// events for each tab would hold one of the six connections that a browser opens to a server
+// (HTTP/1.1): a seventh tab would wait for the others. progress gets what the server says of it.
+export async function follow(id, progress, signal) {
+  const begun = performance.now();
+  let last = { stage: "queued" };
+  for (let failures = 0; ; ) {
+    try {
+      const job = await (await request(`/api/v1/jobs/${encodeURIComponent(id)}`, { signal })).json();
+      if (job.state !== "queued" && job.state !== "running") return job;
+      failures = 0;
+      last = job.progress;
+      progress(last, job);
+    } catch (error) {
+      if (!AGAIN.includes(error.status) || ++failures > RETRIES) throw error;
+      progress({ ...last, detail: "The server does not answer. Asking again." });
+    }
+    await pause(failures ? RETRY_MS : between(performance.now() - begun), signal);
+  }
+}
+
+// A tenth of the wait so far: a result is shown at most so much later, and who waits long asks
+// seldom. What nobody looks at asks seldom too.
+function between(waitedMs) {
+  return Math.max(document.hidden ? LONGEST_MS : SHORTEST_MS, Math.min(LONGEST_MS, waitedMs / 10));
+}
+
+// Until the time is over, or the page comes into view.
+function pause(ms, signal) {
   return new Promise((resolve, reject) => {
-    const stream = new EventSource(`/api/v1/jobs/${id}/events`);
-    let failures = 0;
-    const close = (settle, value) => {
-      stream.close();
+    const over = new AbortController();
+    const end = (settle, value) => {
+      clearTimeout(timer);
+      over.abort();
       settle(value);
     };
-    stream.addEventListener("progress", (event) => {
-      failures = 0;
-      progress(JSON.parse(event.data));
-    });
-    stream.addEventListener("end", () => close(resolve));
-    stream.onerror = () => {
-      // Refused: the job is gone or has ended, which whoever asks for it is told.
-      if (stream.readyState === EventSource.CLOSED) close(resolve);
-      else if (++failures > RETRIES) close(reject, lost());
-    };
-    signal.addEventListener("abort", () => close(reject, aborted()));
+    const timer = setTimeout(() => end(resolve), ms);
+    const seen = () => document.hidden || end(resolve);
+    document.addEventListener("visibilitychange", seen, { signal: over.signal });
+    signal.addEventListener("abort", () => end(reject, aborted()), { signal: over.signal });
   });
 }

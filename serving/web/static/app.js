@@ -45,6 +45,18 @@ function progress({ stage, position, done, detail }) {
   $("#detail").textContent = queue + (detail ?? "");
 }
 
+// What the server says of a job that has not ended.
+function waiting(told, job) {
+  if (job) working(job.name);
+  progress(told);
+}
+
+function working(name) {
+  $("#work .file-name").textContent = name;
+  document.title = `Checking ${name} – dfdetect`;
+  show("work");
+}
+
 function chosen() {
   const [file] = input.files;
   const tooLarge = file?.size > limit;
@@ -68,8 +80,7 @@ async function guard(step) {
 async function check(file) {
   const stop = new AbortController();
   work = { stop };
-  $("#work .file-name").textContent = file.name;
-  show("work");
+  working(file.name);
   $("#work h1").focus();
   progress({ stage: "upload", done: 0 });
   const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
@@ -82,24 +93,14 @@ async function check(file) {
 async function watch(id, file) {
   work ??= { stop: new AbortController() };
   work.id = id;
-  const job = await ended(id, work.stop.signal);
+  const job = await follow(id, waiting, work.stop.signal);
   work = null;
   if (job.state !== "done") throw new Problem(job.problem);
   const { showResult } = await import("./result.js");
-  await showResult($("#result"), id, file);
+  const name = await showResult($("#result"), id, file);
   show("result", "another");
-  document.title = `${$("#result h1").textContent} – dfdetect`;
+  document.title = `${$("#result h1").textContent}: ${name} – dfdetect`;
   $("#result h1").focus();
-}
-
-async function ended(id, signal) {
-  const state = async () => (await request(`/api/v1/jobs/${id}`, { signal })).json();
-  const job = await state();
-  if (job.state !== "queued" && job.state !== "running") return job;
-  $("#work .file-name").textContent = job.name;
-  show("work");
-  await follow(id, progress, signal);
-  return state();
 }
 
 function cancelled() {

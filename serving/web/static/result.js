@@ -1,76 +1,99 @@
-// A result on the page: the player with the visitor's own copy, the timeline, deletion.
+// A result on the page: the player with the visitor's own copy, the timeline, pictures, deletion.
 
 import { request } from "./api.js";
+import { openLarge } from "./enlarge.js";
+import { drawBoxes } from "./overlay.js";
+import { firstFrame, playable, stillsOf, videoPlayer } from "./player.js";
 import { drawTimeline } from "./timeline.js";
 
 // Puts the result of a job into a part of the page. file: the visitor's video, if it is at hand.
+// Gives the name of the video.
 export async function showResult(part, id, file) {
-  part.innerHTML = await (await request(`/jobs/${id}/result`)).text();
-  const player = part.querySelector(".player");
-  const video = file ? await playable(file) : null;
-  const still = video ? null : stillOf(part);
-  if (video) player.append(video);
-  else if (still) player.append(note(file), still.figure);
-
+  const job = encodeURIComponent(id);
+  const own = file && playable(file);
+  const start = own?.then((video) => video && firstFrame(video));
+  // Where the faces are, which only a player shows.
+  const places = own?.then((video) => video && request(`/api/v1/jobs/${job}/report.json`));
+  places?.catch(() => {}); // told of where it is awaited
+  part.innerHTML = await (await request(`/jobs/${job}/result`)).text();
+  const { name, running } = part.querySelector("[data-running]").dataset;
+  document.documentElement.style.setProperty("--running", running); // at the foot of printed pages
+  const place = part.querySelector(".player");
   const figure = part.querySelector("[data-timeline]");
-  const timeline = figure && (await drawTimeline(figure, seek));
-  if (video && timeline) {
-    const follow = () => timeline.moveTo(video.currentTime);
-    for (const name of ["timeupdate", "seeking", "seeked"]) video.addEventListener(name, follow);
-  }
+  const timeline = figure && (await drawTimeline(figure, (seconds) => seek(seconds)));
+  const video = await own;
+  const report = await (await places)?.json();
+  const player = video ? playerOf(part, place, video, await start, report, timeline) : stillsOf(part);
+  if (!video && player) place.append(note(file), player.figure);
 
   function seek(seconds) {
-    if (video) video.currentTime = seconds;
-    else still?.show(seconds);
+    player?.seek(seconds);
     timeline?.moveTo(seconds);
   }
+  if (timeline) steps(part, player, timeline, seek);
   for (const button of part.querySelectorAll("[data-seek]"))
     button.addEventListener("click", () => {
       seek(Number(button.dataset.seek));
-      player.scrollIntoView({ block: "nearest" });
+      place.scrollIntoView({ block: "nearest" });
     });
-  part.querySelector("[data-delete]").addEventListener("click", () => remove(part, id));
+  for (const button of part.querySelectorAll("[data-large]"))
+    button.addEventListener("click", () => openLarge(part.querySelector("dialog"), button));
+  part.querySelector("[data-delete]").addEventListener("click", () => remove(part, job));
+  return name;
 }
 
-const PLAYABLE_MS = 5000; // by then a browser knows what is in a file on its own disk
-
-// A player of the file, or null where this browser cannot play it.
-function playable(file) {
-  const video = document.createElement("video");
-  video.controls = true;
-  video.playsInline = true;
-  video.preload = "auto";
-  video.setAttribute("aria-label", "Your copy of the video");
-  video.src = URL.createObjectURL(file);
-  return new Promise((resolve) => {
-    const give = (found) => {
-      if (!found) URL.revokeObjectURL(video.src);
-      resolve(found);
-    };
-    const sized = () => give(video.videoWidth ? video : null);
-    video.addEventListener("loadedmetadata", sized, { once: true });
-    video.addEventListener("error", () => give(null), { once: true });
-    setTimeout(() => video.readyState || give(null), PLAYABLE_MS);
-  });
+// The player with boxes over it.
+function playerOf(part, place, video, start, report, timeline) {
+  const screen = document.createElement("div");
+  screen.className = "screen";
+  screen.append(video);
+  place.append(screen);
+  if (!timeline) return videoPlayer(video, start, report.file.fps || 25, () => {});
+  const boxes = drawBoxes(video, report, timeline.shown);
+  const full = part.querySelector("[data-full]");
+  full.hidden = !document.fullscreenEnabled;
+  full.addEventListener("click", () => screen.requestFullscreen());
+  // The player's own would leave the boxes behind.
+  if (!full.hidden) video.setAttribute("controlslist", "nofullscreen");
+  const choice = part.querySelector("#boxes-switch");
+  choice.parentElement.hidden = !boxes;
+  choice.addEventListener("change", () => boxes.visible(choice.checked));
+  const show = (seconds) => boxes?.show(seconds);
+  const player = videoPlayer(video, start, report.file.fps || 25, show);
+  const follow = () => timeline.moveTo(player.now());
+  for (const name of ["timeupdate", "seeking", "seeked"]) video.addEventListener(name, follow);
+  return player;
 }
 
-// The picture that was taken nearest to a moment, instead of a player; of two, that of a face.
-function stillOf(part) {
-  const stills = [".picture", ".frame"].flatMap((kind) => [
-    ...part.querySelectorAll(`${kind} > [data-still]`),
-  ]);
-  if (!stills.length) return null;
-  const figure = document.createElement("figure");
-  figure.className = "still";
-  const show = (seconds) => {
-    const away = (image) => Math.abs(image.dataset.still - seconds);
-    const nearest = stills.reduce((best, image) => (away(image) < away(best) ? image : best));
-    const caption = document.createElement("figcaption");
-    caption.textContent = `Nearest still: ${nearest.alt}`;
-    figure.replaceChildren(nearest.parentElement.cloneNode(true), caption);
+const KEYS = { ",": ["step", -1], ".": ["step", 1], p: ["jump", -1], n: ["jump", 1] };
+
+// Buttons and keys for the frame and the part before and after.
+function steps(part, player, timeline, seek) {
+  const starts = JSON.parse(part.querySelector("[data-jumps]").dataset.jumps);
+  const now = () => player?.aim?.() ?? timeline.now();
+  const move = {
+    step(by) {
+      if (player?.step) return player.step(by);
+      const next = timeline.frameAfter(by);
+      if (next !== undefined) seek(next);
+    },
+    jump(by) {
+      const next =
+        by > 0 ? starts.find((t) => t > now() + 0.05) : starts.findLast((t) => t < now() - 0.05);
+      if (next !== undefined) seek(next);
+    },
   };
-  show(Number(stills[0].dataset.still));
-  return { figure, show };
+  for (const kind of ["step", "jump"])
+    for (const button of part.querySelectorAll(`[data-${kind}]`))
+      button.addEventListener("click", () => move[kind](Number(button.dataset[kind])));
+  const keys = part.querySelector("#keys-switch");
+  document.addEventListener("keydown", (event) => {
+    const [kind, by] = KEYS[event.key] ?? [];
+    if (!kind || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!keys.isConnected || !keys.checked || part.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    move[kind](by);
+  });
 }
 
 function note(file) {
@@ -82,10 +105,10 @@ function note(file) {
   return text;
 }
 
-async function remove(part, id) {
+async function remove(part, job) {
   const said = part.querySelector("[data-deleted]");
   try {
-    await request(`/api/v1/jobs/${id}`, { method: "DELETE" });
+    await request(`/api/v1/jobs/${job}`, { method: "DELETE" });
   } catch (problem) {
     if (problem.status === 404) return gone(part); // its time was over, or it was deleted before
     said.textContent = `Not deleted. ${problem.detail || problem.title}`;

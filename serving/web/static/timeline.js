@@ -1,4 +1,4 @@
-// The timeline by uPlot, in place of the drawing that the server sent. A click seeks; so do the
+// The timeline by uPlot, on screens in place of the drawing that the server sent. A click seeks; so do the
 // arrow keys, frame by frame, and PageUp and PageDown over what was not looked at.
 
 const VENDOR = "/static/vendor/uplot";
@@ -25,12 +25,14 @@ function uPlotLibrary() {
 }
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const faceColour = (number) => colour(`face-${((number - 1) % 6) + 1}`);
-const DASHES = [
-  [], [7, 3], [2, 3], [10, 3, 2, 3], [4, 4], [12, 4],
-  [1, 3], [7, 3, 1, 3], [14, 3, 3, 3], [2, 5], [16, 6], [5, 2, 1, 2],
-];
-const STYLES = DASHES.length;
+const COLOURS = 8; // in style.css; the faces after them have the same, and hollow marks
+const faceColour = (style) => colour(`face-${((style - 1) % COLOURS) + 1}`);
+
+// A share in whole percent, and never certainty.
+export function percent(share) {
+  if (share >= 0.995) return "over 99 %";
+  return share < 0.005 ? "under 1 %" : `${Math.round(100 * share)} %`;
+}
 
 export function clock(seconds, tenths = true) {
   const all = tenths ? Math.round(seconds * 10) : 10 * Math.round(seconds);
@@ -81,16 +83,16 @@ function background(plot, { noFace, gaps, bands, fakeAbove }) {
 // Over the lines: a mark for each moment that is too short to be seen as one.
 function marks(plot, { lines, shapes }) {
   const { ctx } = plot;
-  for (const { number, marks } of lines.toReversed()) {
-    const shape = new Path2D(shapes[(number - 1) % shapes.length]);
+  for (const { style, marks } of lines.toReversed()) {
+    const shape = new Path2D(shapes[(style - 1) % shapes.length]);
     for (const [time, value] of marks) {
       ctx.save();
       ctx.translate(plot.valToPos(time, "x", true), plot.valToPos(value, "y", true));
       ctx.scale(devicePixelRatio, devicePixelRatio);
       ctx.setLineDash([]); // the last line's is still set
       ctx.lineWidth = 1.5;
-      ctx.strokeStyle = faceColour(number);
-      ctx.fillStyle = (number - 1) % STYLES < 6 ? ctx.strokeStyle : colour("card");
+      ctx.strokeStyle = faceColour(style);
+      ctx.fillStyle = style <= COLOURS ? ctx.strokeStyle : colour("card");
       ctx.fill(shape);
       ctx.stroke(shape);
       ctx.restore();
@@ -130,12 +132,12 @@ function options(shown, width) {
     ],
     series: [
       {},
-      ...shown.lines.map(({ number }) => ({
+      ...shown.lines.map(({ number, style }) => ({
         label: `Face ${number}`,
-        stroke: () => faceColour(number),
+        stroke: () => faceColour(style),
         width: 2.5,
-        dash: DASHES[(number - 1) % STYLES],
-        points: { show: (plot) => apart(plot, shown), size: 4, fill: () => faceColour(number) },
+        dash: shown.dashes[style - 1],
+        points: { show: (plot) => apart(plot, shown), size: 4, fill: () => faceColour(style) },
       })),
     ],
     hooks: {
@@ -153,7 +155,9 @@ export async function drawTimeline(figure, seek) {
   place.className = "live";
   const readout = document.createElement("output");
   readout.className = "readout";
-  figure.querySelector(".chart").replaceWith(place);
+  const drawn = figure.querySelector(".chart");
+  drawn.classList.add("for-print"); // fits any width of paper
+  drawn.before(place);
   figure.querySelector("figcaption").before(readout);
 
   const columns = [shown.times, ...shown.lines.map(({ values }) => values)];
@@ -179,7 +183,7 @@ export async function drawTimeline(figure, seek) {
     if (away(nearest) > shown.step) return `${clock(seconds)}  no frame was looked at`;
     const faces = shown.lines.flatMap(({ number }, line) => {
       const value = columns[line + 1][indexOf.get(nearest)];
-      return typeof value === "number" ? [`Face ${number}: ${Math.round(100 * value)} %`] : [];
+      return typeof value === "number" ? [`Face ${number}: ${percent(value)}`] : [];
     });
     return `${clock(nearest)}  ${faces.join(", ") || "no face"}`;
   }
@@ -193,10 +197,13 @@ export async function drawTimeline(figure, seek) {
   plot.over.addEventListener("click", (event) => {
     seek(plot.posToVal(event.clientX - plot.over.getBoundingClientRect().left, "x"));
   });
+  // The frame after now, or before it, of those that were looked at.
+  const frameAfter = (by) =>
+    by > 0 ? sampled.find((time) => time > now + 1e-3) : sampled.findLast((time) => time < now - 1e-3);
   plot.over.addEventListener("keydown", (event) => {
     const next = {
-      ArrowRight: sampled.find((time) => time > now + 1e-3),
-      ArrowLeft: sampled.findLast((time) => time < now - 1e-3),
+      ArrowRight: frameAfter(1),
+      ArrowLeft: frameAfter(-1),
       PageDown: starts.find((time) => time > now + 1e-3),
       PageUp: starts.findLast((time) => time < now - 1e-3),
       Home: sampled[0],
@@ -208,7 +215,7 @@ export async function drawTimeline(figure, seek) {
   });
   plot.hooks.setSize = [() => moveTo(now)];
   moveTo(0);
-  return { moveTo };
+  return { shown, moveTo, frameAfter, now: () => now };
 }
 
 function slider(element, duration) {

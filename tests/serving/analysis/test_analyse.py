@@ -216,6 +216,16 @@ def test_a_track_shows_every_sampled_frame_and_null_where_its_face_was_not(path)
     assert document["frames_sampled"] == document["frames_with_face"] == 8
 
 
+def test_a_track_tells_where_its_face_is_in_each_frame_in_px_of_the_picture_shown(path):
+    clips = [clip(0, 0), clip(0, 1, missing=(0, 2)), clip(1, 0, start=1.5, size=50.4)]
+    scores = Scores([0.1] * 4, [0, 0.9, 0, 0.7], [0.2] * 4)
+    document = analyse(path, Faces(clips), scores).document
+    second, first = json.loads(json.dumps(document["tracks"]))
+    assert document["picture"] == {"width": 640, "height": 360}
+    assert first["boxes"] == [[0, 0, 100, 120]] * 4 + [[0, 0, 50, 70]] * 4
+    assert second["boxes"] == [None, [200, 0, 300, 120], None, [200, 0, 300, 120]] + [None] * 4
+
+
 def test_the_highest_scoring_face_decides_and_the_report_says_so(path):
     scores = Scores([0.1] * 4, [0.9] * 4)
     document = analyse(path, Faces([clip(0, 0), clip(0, 1, size=64)]), scores).document

@@ -10,9 +10,13 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.report_html import (
     PageOf,
+    css_string,
     exact,
     heat_png,
     moment,
@@ -22,7 +26,8 @@ from serving.analysis.report_html import (
     score_text,
     size,
 )
-from serving.analysis.timeline import timeline
+from serving.analysis.sentences import file_format
+from serving.analysis.timeline import dash_of, timeline
 from serving.analysis.video_result import DEMO_REASON
 from serving.web.examples import REPORT
 from tests.fixtures.report_documents import (
@@ -397,15 +402,84 @@ def test_moments_that_follow_each_other_have_a_mark_each():
     assert [value for _, value in timeline(document).lines[0].marks] == [0.1, 0.9]
 
 
-def test_twelve_faces_look_different(pictures):
-    document = many_faces(moments=3, faces=12)
+def test_every_face_that_is_listed_looks_different(pictures):
+    document = many_faces(moments=3, faces=MAX_TRACKS)
     page = Page(render(document, *pictures(document)))
     marks = {
         (found["class"], found["d"])
         for _, found in page.elements
         if found.get("class", "").startswith("mark ")
     }
-    assert len(marks) == 12
+    lines = {dash_of(number) for number in range(1, MAX_TRACKS + 1)}
+    assert len(marks) == len(lines) == MAX_TRACKS
+    assert lines - {""} <= set(page.attributes("stroke-dasharray"))
+
+
+@pytest.mark.parametrize(("faces", "more"), [(8, ""), (9, "1 more face,"), (16, "8 more faces,")])
+def test_beyond_eight_faces_the_rest_is_folded(pictures, faces, more):
+    document = many_faces(moments=3, faces=faces)
+    page = Page(render(document, *pictures(document)))
+    folds = [found for tag, found in page.elements if found.get("class") == "more"]
+    assert len(folds) == bool(more) and "open" not in page.attributes("open")
+    assert more in page.words and page.attributes("class").count("card") == faces
+
+
+def test_the_face_that_decides_is_not_folded_away(pictures):
+    document = many_faces(moments=3, faces=9)
+    for own in document["tracks"]:
+        own["decides"] = own["track"] == 8
+    page = Page(render(document, *pictures(document)))
+    assert [found for _, found in page.elements if found.get("class") == "more"] == [
+        {"class": "more", "open": None}
+    ]
+
+
+def test_a_file_is_told_of_in_words_and_what_identifies_it_apart(pictures):
+    document = report_document()
+    words = Page(render(document, *pictures(document))).words
+    assert "FormatMP4 or QuickTime, video in H.264" in words and "m4a" not in words
+    plain_part, technical = words.split("What identifies them")
+    assert document["file"]["sha256"] in technical
+    assert document["file"]["sha256"] not in plain_part.split("File and model")[1]
+
+
+def test_a_picture_that_is_shown_turned_is_told_as_it_is_shown(pictures):
+    document = report_document()
+    document["picture"] = {"width": 720, "height": 1280}
+    assert "Picture720 × 1280 px" in Page(render(document, *pictures(document))).words
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "said"),
+    [
+        ("matroska,webm", "vp9", "Matroska or WebM, video in VP9"),
+        ("avi", "msvideo1", "AVI, video in msvideo1"),
+        ("gif", "gif", "GIF"),
+        ("", "", ""),
+    ],
+)
+def test_formats_have_the_names_that_people_use(container, codec, said):
+    assert file_format(container, codec) == said
+
+
+def test_the_page_jumps_to_where_a_face_scores_fake_or_else_is_highest(pictures):
+    document = report_document()
+    page = Page(render_part(document, *pictures(document), PAGE))
+    assert page.attributes("data-jumps") == ["[6.0]"] and "Next suspicious part" in page.words
+    for own in document["tracks"]:
+        own["segments"] = []
+    page = Page(render_part(document, *pictures(document), PAGE))
+    assert page.attributes("data-jumps") == ["[0.4, 6.2]"] and "Next peak" in page.words
+    document["peaks"] = []
+    page = Page(render_part(document, *pictures(document), PAGE))
+    assert page.attributes("data-jumps") == ["[]"] and "Next peak" not in page.words
+
+
+@given(text=st.text())
+def test_a_string_of_css_ends_where_the_text_does(text):
+    inside = css_string(text)[1:-1]
+    assert re.fullmatch(r"(?:[0-9A-Za-z]|\\[0-9a-f]+ )*", inside)
+    assert re.sub(r"\\([0-9a-f]+) ", lambda m: chr(int(m[1], 16)), inside) == text
 
 
 def test_a_very_long_timeline_is_thinned_and_keeps_its_highest_values():
