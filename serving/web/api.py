@@ -16,6 +16,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
+from serving.web.arrivals import Arrivals
+from serving.web.clients import client_of
 from serving.web.examples import JOB, REPORT
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals
@@ -95,7 +97,7 @@ async def _events(job: AnalysisJob) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
-def router(jobs: JobQueue, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
     answers = refusals("unauthorized", "not-found")
@@ -128,11 +130,10 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
         body = Body(request)
         async with body.refusing():
-            with jobs.place():
-                upload = await receive(
-                    request, body, jobs.folder, settings.max_bytes, settings.upload_timeout
-                )
-                job = jobs.add(upload)
+            jobs.check_place()
+            async with arrivals.under_way(client_of(request)) as pace:
+                upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
+            job = jobs.add(upload)
         body_json = body_of(job)
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 
 from serving.client import BalancedModel, Model, load_model, open_servers
 from serving.web import api, pages, problems
+from serving.web.arrivals import Arrivals
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
 from serving.web.prometheus import Metrics
@@ -54,7 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     health, inner = api.operations(jobs, metrics)
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)
-    app.include_router(api.router(jobs, settings), dependencies=needs_token)
+    arrivals = Arrivals(settings, metrics.uploads)
+    app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
     app.include_router(pages.router(jobs, settings), dependencies=needs_token)
     app.add_middleware(Guard, metrics=metrics)
     return app

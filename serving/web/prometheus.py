@@ -36,5 +36,6 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.uploads = Gauge("dfdetect_web_uploads", "Uploads under way.", registry=self.registry)
         self.waiting = Gauge("dfdetect_web_waiting", "Jobs in the queue.", registry=self.registry)
         self.running = Gauge("dfdetect_web_running", "Jobs at work.", registry=self.registry)

@@ -34,6 +34,13 @@ class Settings:
     ttl: float = option(3600.0, "seconds that a result is kept")
     results: int = option(200, "results kept at a time; the oldest goes first")
     upload_timeout: float = option(900.0, "seconds that an upload may take")
+    upload_rate: float = option(10_000.0, "bytes per second that an upload must bring")
+    upload_grace: float = option(
+        10.0, "seconds in all that an upload may be behind its rate; being ahead makes up for it"
+    )
+    uploads: int = option(
+        0, "uploads that may come in at a time, half of them from one client; 0: from the queue"
+    )
     job_timeout: float = option(300.0, "seconds that the analysis of a video may take")
     worker_memory: int = option(
         2_000_000_000, "bytes that decoding and finding faces may take for a video"
@@ -55,6 +62,9 @@ class Settings:
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),
         "upload_timeout": (1, 1e6),
+        "upload_rate": (1, 1e9),
+        "upload_grace": (0.1, 1e6),
+        "uploads": (0, 10_000),
         "job_timeout": (1, 1e6),
         "worker_memory": (1_000_000, 1e13),
         "model_timeout": (0.1, 1e6),
@@ -67,8 +77,18 @@ class Settings:
 
     @property
     def places(self) -> int:
-        """Videos that may be on their way at a time: coming in, waiting and being analysed."""
+        """Videos that may be there at a time, waiting and being analysed."""
         return self.queue + self.workers
+
+    @property
+    def most_uploads(self) -> int:
+        """Uploads that may be under way at a time: twice the places, at least 64, unless given."""
+        return self.uploads or max(64, 2 * self.places)
+
+    @property
+    def uploads_of_client(self) -> int:
+        """Those of one client: half."""
+        return max(1, self.most_uploads // 2)
 
     def upload_folder(self) -> Path:
         return Path(self.folder or Path(tempfile.gettempdir()) / f"dfdetect-web-{os.getuid()}")

@@ -760,7 +760,8 @@ def test_an_upload_that_takes_too_long_is_refused_and_leaves_no_file(token_setti
         jobs = app.state.jobs
         with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
             slow.sendall(
-                f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nAuthorization: {TOKEN['authorization']}\r\n"
+                f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: {TOKEN['authorization']}\r\n"
                 "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n"
                 "Expect: 100-continue\r\n\r\n".encode()
             )
