@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import logging
 import time
@@ -11,8 +12,11 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.clients import client_of
+from serving.web.connections import Requests
 from serving.web.problems import Problem, internal
 from serving.web.prometheus import Metrics
 
@@ -32,6 +36,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+HEALTH = "/healthz"  # answered however many requests there are
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 
 log = logging.getLogger("dfdetect.web.access")
@@ -45,8 +50,8 @@ class Guard:
     The log names the route, not the address: who knows a job's id may read its result.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics):
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, requests: Requests):
+        self._app, self._metrics, self._requests = app, metrics, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,17 +70,26 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, guarded)
-        except Exception:
+            with self._admitted(scope):
+                await self._app(scope, receive, guarded)
+        except Exception as error:
             if status:  # too late for an answer of ours
                 raise
-            log.exception("a request failed")
-            await internal().response()(scope, receive, guarded)
+            if not isinstance(error, Problem):
+                log.exception("a request failed")
+                error = internal()
+            await error.response()(scope, receive, guarded)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, status).inc()
             log.info("%s %s %d %.3f s", method, route, status, time.monotonic() - started)
+
+    def _admitted(self, scope: Scope) -> contextlib.AbstractContextManager[None]:
+        """Around the request. Raises Problem."""
+        if scope["path"] == HEALTH:
+            return contextlib.nullcontext()
+        return self._requests.under_way(client_of(HTTPConnection(scope)))
 
 
 def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:

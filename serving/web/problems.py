@@ -30,6 +30,7 @@ PROBLEMS = {
     "model-server-down": (503, "The model cannot be asked"),
     "cancelled": (410, "The analysis was cancelled"),
     "busy": (429, "Too many videos are waiting"),
+    "too-many-requests": (503, "Too many requests are under way"),
     "bad-upload": (400, "The upload cannot be understood"),
     "upload-timeout": (408, "The upload took too long"),
     "not-stored": (507, "The server has no room for the file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping
@@ -48,6 +49,16 @@ class Settings:
     model_timeout: float = option(60.0, "seconds that the model server may take for an answer")
     token_file: str = option("", "file with a token; who sends no such token is refused")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
+    connections: int = option(
+        1000, "connections at a time; at most half of the process's limit of open files"
+    )
+    client_connections: int = option(
+        256, "connections at a time of one client: an IPv4 address, or an IPv6 /64 prefix"
+    )
+    header_timeout: float = option(10.0, "seconds that the header of a request may take")
+    trusted_proxy: tuple[str, ...] = option(
+        (), "address or network of a proxy whose X-Forwarded-For names the client; give several"
+    )
     scan: ScanSettings = ScanSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -65,6 +76,9 @@ class Settings:
         "upload_rate": (1, 1e9),
         "upload_grace": (0.1, 1e6),
         "uploads": (0, 10_000),
+        "connections": (2, 1_000_000),
+        "client_connections": (2, 1_000_000),
+        "header_timeout": (0.1, 1e6),
         "job_timeout": (1, 1e6),
         "worker_memory": (1_000_000, 1e13),
         "model_timeout": (0.1, 1e6),
@@ -74,6 +88,7 @@ class Settings:
         check_fields(self)
         if bool(self.model) == bool(self.model_server):
             raise ValueError("Give either --model DIR or --model-server URL.")
+        self.proxies()
 
     @property
     def places(self) -> int:
@@ -89,6 +104,15 @@ class Settings:
     def uploads_of_client(self) -> int:
         """Those of one client: half."""
         return max(1, self.most_uploads // 2)
+
+    def proxies(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Networks of the trusted proxies. Raises ValueError."""
+        try:
+            return [ipaddress.ip_network(given) for given in self.trusted_proxy]
+        except ValueError as error:
+            raise ValueError(
+                f"--trusted-proxy: {error}. Give an address or a network, such as 10.0.0.0/8."
+            ) from error
 
     def upload_folder(self) -> Path:
         return Path(self.folder or Path(tempfile.gettempdir()) / f"dfdetect-web-{os.getuid()}")

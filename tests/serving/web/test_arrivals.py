@@ -52,7 +52,9 @@ def test_bytes_earn_time_up_to_the_grace():
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("arrivals"))
-    return Settings(model_server=("http://127.0.0.1:9",), folder=folder, upload_grace=1e6)
+    return Settings(
+        model_server=("http://127.0.0.1:9",), folder=folder, model_timeout=0.1, upload_grace=1e6
+    )
 
 
 @contextlib.contextmanager
