@@ -117,7 +117,14 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
         status_code=202,
         response_model=JobBody,
         responses=refusals(
-            "bad-upload", "unauthorized", "upload-timeout", "too-large", "busy", "not-stored"
+            "bad-upload",
+            "unauthorized",
+            "cross-site",
+            "unknown-host",
+            "upload-timeout",
+            "too-large",
+            "busy",
+            "not-stored",
         ),
         openapi_extra={
             "requestBody": {
@@ -145,7 +152,11 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     @api.delete(
         "/{id}",
         status_code=204,
-        responses={202: {"model": JobBody, "description": "It was cancelled."}, **answers},
+        responses={
+            202: {"model": JobBody, "description": "It was cancelled."},
+            **answers,
+            **refusals("cross-site", "unknown-host"),
+        },
     )
     async def delete_job(id: Id) -> Response:
         """Cancels a job at work (202: its state stays to be asked for); deletes an ended one."""

@@ -20,6 +20,7 @@ from serving.web.connections import Connection, Connections, Requests
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
 from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
+from serving.web.origin import Origins
 from serving.web.prometheus import Metrics
 from serving.web.settings import Settings
 
@@ -70,7 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
         settings.proxies(),
         metrics.closed,
     )
-    app.add_middleware(Guard, metrics=metrics, requests=Requests(connections))
+    app.add_middleware(
+        Guard, metrics=metrics, requests=Requests(connections), origins=Origins(settings)
+    )
     app.state.connections, app.state.proxies = connections, list(settings.trusted_proxy)
     return app
 

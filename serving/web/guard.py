@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hmac
 import logging
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.web.clients import client_of
 from serving.web.connections import Requests
+from serving.web.origin import Origins
 from serving.web.problems import Problem, internal
 from serving.web.prometheus import Metrics
 
@@ -29,7 +29,7 @@ HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a form's Origin is "null"
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -50,8 +50,9 @@ class Guard:
     The log names the route, not the address: who knows a job's id may read its result.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, requests: Requests):
-        self._app, self._metrics, self._requests = app, metrics, requests
+    def __init__(self, app: ASGIApp, metrics: Metrics, requests: Requests, origins: Origins):
+        self._app, self._metrics = app, metrics
+        self._requests, self._origins = requests, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,6 +88,7 @@ class Guard:
 
     def _admitted(self, scope: Scope) -> contextlib.AbstractContextManager[None]:
         """Around the request. Raises Problem."""
+        self._origins.check(scope)
         if scope["path"] == HEALTH:
             return contextlib.nullcontext()
         return self._requests.under_way(client_of(HTTPConnection(scope)))
@@ -102,11 +104,6 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if token is None:
             return
-        # What is sent along unasked, as Basic is, must not serve pages of others.
-        if request.method not in ("GET", "HEAD") and (
-            request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-        ):
-            raise Problem("unauthorized", "The request comes from a page of another site.")
         given = _given(request.headers.get("authorization", ""))
         if not hmac.compare_digest(given, token.encode()):
             challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
@@ -118,10 +115,10 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
 def _given(authorization: str) -> bytes:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode()
+        return value.strip().encode("latin-1")  # as it came
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             return b""
     return b""

@@ -36,6 +36,8 @@ PROBLEMS = {
     "not-stored": (507, "The server has no room for the file"),
     "not-found": (404, "There is nothing here"),
     "not-done": (409, "The analysis is not done yet"),
+    "cross-site": (403, "The request comes from another site"),
+    "unknown-host": (403, "This server has another name"),
     "unauthorized": (401, "A token is needed"),
     "internal": (500, "An error of this server"),
     "http": (400, "The request cannot be answered"),

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
+from serving.web.authority import authority
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Settings:
     trusted_proxy: tuple[str, ...] = option(
         (), "address or network of a proxy whose X-Forwarded-For names the client; give several"
     )
+    allowed_host: tuple[str, ...] = option(
+        (),
+        "name, or name:port, by which browsers reach this server, beside localhost, addresses and "
+        "--host; give several",
+    )
     scan: ScanSettings = ScanSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -89,6 +95,9 @@ class Settings:
         if bool(self.model) == bool(self.model_server):
             raise ValueError("Give either --model DIR or --model-server URL.")
         self.proxies()
+        for given in self.allowed_host:
+            if authority(given) is None:
+                raise ValueError(f"--allowed-host is {given!r}; give a name, or name:port.")
 
     @property
     def places(self) -> int:

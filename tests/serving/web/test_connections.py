@@ -148,7 +148,9 @@ def limited():
     resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
 
 
-def test_four_times_the_half_sent_requests_that_it_has_room_for_stop_nothing_and_fill_no_log(tmp_path):
+def test_four_times_the_half_sent_requests_that_it_has_room_for_stop_nothing_and_fill_no_log(
+    tmp_path,
+):
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dfdetect", "web", "--port", "0"]
