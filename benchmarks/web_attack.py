@@ -93,7 +93,7 @@ def main() -> None:
     half_open = Crowd(address, next(sources), args.half_open, HALF)
     work: list[Callable[[], None]] = [
         lambda: silent.keep(1.0, lambda one: one.sendall(b"x")),
-        lambda: half_open.keep(0.2, lambda one: None),
+        lambda: half_open.keep(1.0, lambda one: None),
     ]
     for _ in range(args.cancelling):
         source, video = next(sources), args.video.read_bytes()
