@@ -41,7 +41,9 @@ class Settings:
         10.0, "seconds in all that an upload may be behind its rate; being ahead makes up for it"
     )
     uploads: int = option(
-        0, "uploads that may come in at a time, half of them from one client; 0: from the queue"
+        0,
+        "uploads that may come in at a time, half of them from one client; 0: twice as many as "
+        "videos may wait and be analysed, at least 64",
     )
     job_timeout: float = option(300.0, "seconds that the analysis of a video may take")
     worker_memory: int = option(
