@@ -34,13 +34,19 @@ def main(argv: list[str]) -> int:
 
     from serving.sockets import address, listen
     from serving.web.app import create_app, server
+    from serving.web.log_limit import LogLimit
+    from serving.web.open_files import raise_limit
 
     if settings.model:
         model = ExportedModel.open(model_folder(Path(settings.model), settings.model_name))
         settings = dataclasses.replace(settings, model=str(model.folder))
+    raise_limit()
     app = create_app(settings)
     listener = listen(settings.host, settings.port, "--port")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(LogLimit())
+    form = "%(asctime)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
     # uvicorn ends in good order, then sends itself the signal again for who listened before it.

@@ -16,6 +16,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
+from serving.web.arrivals import Arrivals
+from serving.web.clients import client_of
 from serving.web.examples import JOB, REPORT
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals
@@ -95,7 +97,7 @@ async def _events(job: AnalysisJob) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
-def router(jobs: JobQueue, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
     answers = refusals("unauthorized", "not-found")
@@ -115,7 +117,14 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         status_code=202,
         response_model=JobBody,
         responses=refusals(
-            "bad-upload", "unauthorized", "upload-timeout", "too-large", "busy", "not-stored"
+            "bad-upload",
+            "unauthorized",
+            "cross-site",
+            "unknown-host",
+            "upload-timeout",
+            "too-large",
+            "busy",
+            "not-stored",
         ),
         openapi_extra={
             "requestBody": {
@@ -128,11 +137,10 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
         body = Body(request)
         async with body.refusing():
-            with jobs.place():
-                upload = await receive(
-                    request, body, jobs.folder, settings.max_bytes, settings.upload_timeout
-                )
-                job = jobs.add(upload)
+            jobs.check_place()
+            async with arrivals.under_way(client_of(request)) as pace:
+                upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
+            job = jobs.add(upload)
         body_json = body_of(job)
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
@@ -144,7 +152,11 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     @api.delete(
         "/{id}",
         status_code=204,
-        responses={202: {"model": JobBody, "description": "It was cancelled."}, **answers},
+        responses={
+            202: {"model": JobBody, "description": "It was cancelled."},
+            **answers,
+            **refusals("cross-site", "unknown-host"),
+        },
     )
     async def delete_job(id: Id) -> Response:
         """Cancels a job at work (202: its state stays to be asked for); deletes an ended one."""

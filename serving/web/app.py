@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import uvicorn
@@ -13,8 +15,12 @@ from fastapi import Depends, FastAPI
 
 from serving.client import BalancedModel, Model, load_model, open_servers
 from serving.web import api, pages, problems
+from serving.web.arrivals import Arrivals
+from serving.web.connections import Connection, Connections, Requests
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
+from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
+from serving.web.origin import Origins
 from serving.web.prometheus import Metrics
 from serving.web.settings import Settings
 
@@ -47,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        responses={503: problems.refusals("too-many-requests")[503]},
     )
     app.state.jobs = jobs
     problems.install(app)
@@ -54,9 +61,20 @@ def create_app(settings: Settings) -> FastAPI:
     health, inner = api.operations(jobs, metrics)
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)
-    app.include_router(api.router(jobs, settings), dependencies=needs_token)
+    arrivals = Arrivals(settings, metrics.uploads)
+    app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
     app.include_router(pages.router(jobs, settings), dependencies=needs_token)
-    app.add_middleware(Guard, metrics=metrics)
+    connections = Connections(
+        most_connections(settings.connections),
+        settings.client_connections,
+        settings.header_timeout,
+        settings.proxies(),
+        metrics.closed,
+    )
+    app.add_middleware(
+        Guard, metrics=metrics, requests=Requests(connections), origins=Origins(settings)
+    )
+    app.state.connections, app.state.proxies = connections, list(settings.trusted_proxy)
     return app
 
 
@@ -75,11 +93,24 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
     return lambda: model
 
 
+class _Server(uvicorn.Server):
+    """Takes connections by a Listener, in place of the sockets that it is given."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets and [Listener(given) for given in sockets])
+
+
 def server(app: FastAPI) -> uvicorn.Server:
     """What runs the application: `run` until SIGTERM or Ctrl-C."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
+            loop="asyncio",  # takes connections by the Listener
+            http=functools.partial(Connection, app.state.connections),  # type: ignore[arg-type]
+            backlog=ACCEPTED_IN_A_ROW,
+            proxy_headers=bool(app.state.proxies),
+            forwarded_allow_ips=app.state.proxies,
+            log_config=None,  # the command's
             log_level="warning",
             access_log=False,  # it would write down ids
             ws="none",

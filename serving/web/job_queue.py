@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.clip import VideoError
@@ -38,7 +38,6 @@ class JobQueue:
         self._jobs: dict[str, AnalysisJob] = {}  # in the order in which they came
         self._queue: deque[AnalysisJob] = deque()
         self._arrived = asyncio.Event()
-        self._coming = 0  # uploads that are being received
         self._stopping = threading.Event()
         self._usual_s = 10.0  # what a job took of late
         self.workers = [FaceWorker(settings, metrics.workers.inc) for _ in range(settings.workers)]
@@ -69,26 +68,28 @@ class JobQueue:
 
     # What the API asks for.
 
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for an upload while it comes in. Raises Problem where there is none."""
-        waiting = self._coming + sum(not job.ended for job in self._jobs.values())
+    def check_place(self) -> None:
+        """Raises Problem where there is no place for one more video."""
+        waiting = sum(not job.ended for job in self._jobs.values())
         if waiting >= self._settings.places:
             wait_s = max(1, round(self._usual_s / len(self.workers)))
             raise Problem(
                 "busy",
-                f"{waiting} videos are being received, waiting or being analysed, as many as there "
-                f"may be. Try again in {wait_s} s.",
+                f"{waiting} videos are waiting or being analysed, as many as there may be. "
+                f"Try again in {wait_s} s.",
                 {"Retry-After": str(wait_s)},
             )
-        self._coming += 1
-        try:
-            yield
-        finally:
-            self._coming -= 1
 
     def add(self, upload: Upload) -> AnalysisJob:
-        """A job for a file, which is the job's from now on."""
+        """A job for a file, which is the job's from now on.
+
+        Raises Problem where the last place was taken meanwhile; the file is gone then.
+        """
+        try:
+            self.check_place()
+        except Problem:
+            upload.discard()
+            raise
         job = AnalysisJob(upload)
         self._jobs[job.id] = job
         self._queue.append(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
+from serving.web.authority import authority
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Settings:
     ttl: float = option(3600.0, "seconds that a result is kept")
     results: int = option(200, "results kept at a time; the oldest goes first")
     upload_timeout: float = option(900.0, "seconds that an upload may take")
+    upload_rate: float = option(10_000.0, "bytes per second that an upload must bring")
+    upload_grace: float = option(
+        10.0, "seconds in all that an upload may be behind its rate; being ahead makes up for it"
+    )
+    uploads: int = option(
+        0,
+        "uploads that may come in at a time, half of them from one client; 0: twice as many as "
+        "videos may wait and be analysed, at least 64",
+    )
     job_timeout: float = option(300.0, "seconds that the analysis of a video may take")
     worker_memory: int = option(
         2_000_000_000, "bytes that decoding and finding faces may take for a video"
@@ -41,6 +52,21 @@ class Settings:
     model_timeout: float = option(60.0, "seconds that the model server may take for an answer")
     token_file: str = option("", "file with a token; who sends no such token is refused")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
+    connections: int = option(
+        1000, "connections at a time; at most half of the process's limit of open files"
+    )
+    client_connections: int = option(
+        256, "connections at a time of one client: an IPv4 address, or an IPv6 /64 prefix"
+    )
+    header_timeout: float = option(10.0, "seconds that the header of a request may take")
+    trusted_proxy: tuple[str, ...] = option(
+        (), "address or network of a proxy whose X-Forwarded-For names the client; give several"
+    )
+    allowed_host: tuple[str, ...] = option(
+        (),
+        "name, or name:port, by which browsers reach this server, beside localhost, addresses and "
+        "--host; give several",
+    )
     scan: ScanSettings = ScanSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -55,6 +81,12 @@ class Settings:
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),
         "upload_timeout": (1, 1e6),
+        "upload_rate": (1, 1e9),
+        "upload_grace": (0.1, 1e6),
+        "uploads": (0, 10_000),
+        "connections": (2, 1_000_000),
+        "client_connections": (2, 1_000_000),
+        "header_timeout": (0.1, 1e6),
         "job_timeout": (1, 1e6),
         "worker_memory": (1_000_000, 1e13),
         "model_timeout": (0.1, 1e6),
@@ -64,11 +96,34 @@ class Settings:
         check_fields(self)
         if bool(self.model) == bool(self.model_server):
             raise ValueError("Give either --model DIR or --model-server URL.")
+        self.proxies()
+        for given in self.allowed_host:
+            if authority(given) is None:
+                raise ValueError(f"--allowed-host is {given!r}; give a name, or name:port.")
 
     @property
     def places(self) -> int:
-        """Videos that may be on their way at a time: coming in, waiting and being analysed."""
+        """Videos that may be there at a time, waiting and being analysed."""
         return self.queue + self.workers
+
+    @property
+    def most_uploads(self) -> int:
+        """Uploads that may be under way at a time: twice the places, at least 64, unless given."""
+        return self.uploads or max(64, 2 * self.places)
+
+    @property
+    def uploads_of_client(self) -> int:
+        """Those of one client: half."""
+        return max(1, self.most_uploads // 2)
+
+    def proxies(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Networks of the trusted proxies. Raises ValueError."""
+        try:
+            return [ipaddress.ip_network(given) for given in self.trusted_proxy]
+        except ValueError as error:
+            raise ValueError(
+                f"--trusted-proxy: {error}. Give an address or a network, such as 10.0.0.0/8."
+            ) from error
 
     def upload_folder(self) -> Path:
         return Path(self.folder or Path(tempfile.gettempdir()) / f"dfdetect-web-{os.getuid()}")
