@@ -23,6 +23,7 @@ from serving.analysis.report_document import MAX_TRACKS, ReportInputs, build
 from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import BATCH, InvalidRequest, Model, Prediction
+from serving.provenance.reader import FactsReader
 
 # Called with the stage (decode, faces, model or report), the share of it that is done where that
 # can be told, 0 to 1, and a word on it.
@@ -39,6 +40,7 @@ class Analysis:
 
     document: JSON, `dfdetect-report/1`. crops: the JPEG of each of its faces. heat_maps: where the
     model looked in each, (h, w) float32, 0 to 1, or None. strip: the JPEG of each of its strip.
+    location: where the file says that it was recorded; the document has it only if settings say so.
     """
 
     document: dict[str, Any]
@@ -46,6 +48,15 @@ class Analysis:
     crops: list[bytes]
     heat_maps: list[np.ndarray | None]
     strip: list[bytes]
+    location: str = ""
+
+    def document_with_location(self) -> dict[str, Any]:
+        """The document for who asks where the video was recorded."""
+        facts = self.document["file_facts"]
+        if not self.location:
+            return self.document
+        container = {**facts["container"], "location": self.location}
+        return {**self.document, "file_facts": {**facts, "container": container}}
 
 
 class _Pictures:
@@ -75,6 +86,7 @@ def analyse(
     *,
     name: str | None = None,
     sha256: str | None = None,
+    facts_reader: FactsReader | None = None,
     on_progress: OnProgress | None = None,
     on_moment: OnMoment | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -82,6 +94,7 @@ def analyse(
     """The report on a video, by the rule and the code that `predict_video` uses.
 
     name: what the file is called in the report. sha256: of the file, where the caller has it.
+    facts_reader: reads what is known of the file beside what it shows; None: that is not told.
     cancelled: asked between moments. Holds some moments and the pictures of the report, however
     long the video is. Raises VideoError for a video that cannot be read, ModelServerError for a
     model that does not answer or is replaced meanwhile, Cancelled. A video without a usable face
@@ -89,10 +102,11 @@ def analyse(
     """
     settings = settings or ScanSettings()
     run = _Run(on_progress, on_moment, cancelled)
-    with by_one_version(model, faces.config) as (config, version):
+    with by_one_version(model, faces.config) as (config, version), contextlib.ExitStack() as stack:
         run.enter("decode")
         sha256 = sha256 or sha256_of(path)
         video = faces.open(path)
+        begun = stack.enter_context(facts_reader.begin(path)) if facts_reader else None
         row = Moments.of(video.frame_times.times_s, faces.config)
         pictures = _Pictures(row)
         scanned = scan(
@@ -109,6 +123,9 @@ def analyse(
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
         crops = pictures.crops.chosen(scanned.tracks, ranked)
         heat_maps = run.explained(model, [crop for _, _, crop in crops])
+        facts = begun.facts() if begun else None
+    if facts_reader and facts:
+        judged = dataclasses.replace(judged, file_facts=facts_reader.shown(facts))
     strip = pictures.strip.chosen(row)
     run.enter("report")
     file = {
@@ -138,6 +155,7 @@ def analyse(
         [jpeg(crop.image) for _, _, crop in crops],
         heat_maps,
         [thumbnail for _, thumbnail in strip],
+        facts.location if facts else "",
     )
 
 

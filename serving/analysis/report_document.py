@@ -90,6 +90,7 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         ],
         "strip": [{"n": n, "time_s": time_s} for n, time_s in enumerate(inputs.strip)],
         "file": {**inputs.file, **_of_file(inputs.metadata)},
+        "file_facts": result.file_facts.to_dict() if result.file_facts else None,
         "model": _model(result, inputs.config),
         "processing_s": dict(inputs.seconds),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -22,6 +22,7 @@ from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
+from serving.provenance.reader import FactsReader
 
 
 def open_model(servers: Sequence[str], folder: Path, spec: ModelSpec, wait_s: float) -> Model:
@@ -45,12 +46,13 @@ def predict_files(
     csv: Path | None = None,
     reports: Path | None = None,
     settings: ScanSettings | None = None,
+    facts_reader: FactsReader | None = None,
 ) -> int:
     """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
 
     Tells of each as it comes, so that what is done is there however it ends. open_model: called
     only where there is a video. csv: a table to write. reports: a folder for a page on each video.
-    settings: how closely to look.
+    settings: how closely to look. facts_reader: as in `predict_video`.
     Raises OSError, ValueError or ModelServerError where nothing, or nothing more, can be done.
     """
     if csv:
@@ -61,7 +63,8 @@ def predict_files(
         judged: Iterable[Outcome] = ()
         if inputs.videos:
             model = stack.enter_context(contextlib.closing(open_model()))
-            judged = _judge_all(inputs.videos, model, as_json, reports, settings or ScanSettings())
+            closely = settings or ScanSettings()
+            judged = _judge_all(inputs.videos, model, as_json, reports, closely, facts_reader)
         # Only now: an earlier table stays where there is no model.
         lists: list[CsvTable | JsonList] = []
         if csv:
@@ -95,12 +98,13 @@ def _judge_all(
     as_json: bool,
     reports: Path | None,
     settings: ScanSettings,
+    facts_reader: FactsReader | None,
 ) -> Iterable[Outcome]:
     """The outcome of each video as it comes; people are told of it once the caller has it."""
     config = model.config()
     # On a terminal the bar would be drawn into the list.
     bar = ProgressBar(len(videos), shown=not (as_json and sys.stdout.isatty()))
-    judge_video = _judge(model, config, reports, settings, bar.moments_done)
+    judge_video = _judge(model, config, reports, settings, facts_reader, bar.moments_done)
 
     def told() -> Iterator[Outcome]:
         with bar:
@@ -120,6 +124,7 @@ def _judge(
     config: ModelConfig,
     reports: Path | None,
     settings: ScanSettings,
+    facts_reader: FactsReader | None,
     on_moment: OnMoment,
 ) -> JudgeVideo:
     # Only now: the detector takes seconds to load, and a dead server has shown already.
@@ -128,8 +133,12 @@ def _judge(
 
     extractor = FaceExtractor(config.preprocess)
     if reports:
-        return ReportFiles(reports, extractor, model, settings, on_moment)
-    return lambda path: (predict_video(path, extractor, model, settings, on_moment), "")
+        return ReportFiles(reports, extractor, model, settings, on_moment, facts_reader)
+
+    def judge_video(path: str) -> tuple[VideoResult, str]:
+        return predict_video(path, extractor, model, settings, on_moment, facts_reader), ""
+
+    return judge_video
 
 
 def _complain(outcome: Outcome) -> None:

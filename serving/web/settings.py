@@ -11,11 +11,13 @@ from typing import ClassVar
 
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
+from serving.provenance.settings import ProvenanceSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """scan: how closely videos are looked at. Raises ValueError for a value that cannot work."""
+    """scan: how closely videos are looked at. provenance: what is told of files. Raises ValueError
+    for a value that cannot work."""
 
     model: str = option("", "folder of an exported model, to load in this process")
     model_server: tuple[str, ...] = option(
@@ -42,6 +44,7 @@ class Settings:
     token_file: str = option("", "file with a token; who sends no such token is refused")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
     scan: ScanSettings = ScanSettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "port": (0, 65535),
