@@ -107,6 +107,12 @@ def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored
     assert info["computing"]["seconds_per_hour"] > 0 and info["computing"]["seconds"] > 0
 
 
+def test_facts_about_the_files_are_in_the_results(scored):
+    told = [line["file_facts"] for line in results(scored)]
+    assert all(facts["encoding"]["frames"] > 0 and not facts["problems"] for facts in told)
+    assert {facts["content_credentials"]["signature"] for facts in told} == {"unknown"}
+
+
 def test_people_are_told_that_a_demo_model_gives_no_verdict(scored):
     said = Console(file=io.StringIO(), width=80)
     info = json.loads((scored / "scores_info.json").read_text())
@@ -119,7 +125,7 @@ def test_parquet_holds_what_the_json_lines_hold(scored):
     rows = [
         row
         for path in sorted(scored.glob("*.parquet"))
-        for row in pyarrow.parquet.read_table(path).to_pylist()
+        for row in pyarrow.parquet.read_table(path).to_pylist(maps_as_pydicts="strict")
     ]
     assert sorted(rows, key=lambda row: row["path"]) == results(scored)
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shutil
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from serving.provenance.file_facts import FactsProcess, FileFacts, facts_of
 from serving.provenance.reader import FactsReader
 from serving.provenance.settings import ProvenanceSettings
 from serving.provenance.typed_json import from_json
+from tests.fixtures import ROOT
 from tests.fixtures.signed_videos import write_video
 
 PLACE = "+52.3702+004.8952/"
@@ -19,6 +22,14 @@ PLACE = "+52.3702+004.8952/"
 def located(tmp_path_factory):
     path = tmp_path_factory.mktemp("located") / "a b\udcff:c.mp4"
     return write_video_as(path, {"location": PLACE})
+
+
+def test_the_page_s_lines_of_python_work(video, monkeypatch, tmp_path, capsys):
+    shutil.copy(video, tmp_path / "video.mp4")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/provenance.md").read_text(), re.S)
+    exec(compile(code, "docs/provenance.md", "exec"), {})
+    assert "'P': 9" in capsys.readouterr().out
 
 
 def write_video_as(path, tags):
