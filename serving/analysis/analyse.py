@@ -40,7 +40,6 @@ class Analysis:
 
     document: JSON, `dfdetect-report/1`. crops: the JPEG of each of its faces. heat_maps: where the
     model looked in each, (h, w) float32, 0 to 1, or None. strip: the JPEG of each of its strip.
-    location: where the file says that it was recorded; the document has it only if settings say so.
     """
 
     document: dict[str, Any]
@@ -48,15 +47,6 @@ class Analysis:
     crops: list[bytes]
     heat_maps: list[np.ndarray | None]
     strip: list[bytes]
-    location: str = ""
-
-    def document_with_location(self) -> dict[str, Any]:
-        """The document for who asks where the video was recorded."""
-        facts = self.document["file_facts"]
-        if not self.location:
-            return self.document
-        container = {**facts["container"], "location": self.location}
-        return {**self.document, "file_facts": {**facts, "container": container}}
 
 
 class _Pictures:
@@ -123,9 +113,8 @@ def analyse(
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
         crops = pictures.crops.chosen(scanned.tracks, ranked)
         heat_maps = run.explained(model, [crop for _, _, crop in crops])
-        facts = begun.facts() if begun else None
-    if facts_reader and facts:
-        judged = dataclasses.replace(judged, file_facts=facts_reader.shown(facts))
+        if facts_reader and begun:
+            judged = dataclasses.replace(judged, file_facts=facts_reader.shown(begun.facts()))
     strip = pictures.strip.chosen(row)
     run.enter("report")
     file = {
@@ -155,7 +144,6 @@ def analyse(
         [jpeg(crop.image) for _, _, crop in crops],
         heat_maps,
         [thumbnail for _, thumbnail in strip],
-        facts.location if facts else "",
     )
 
 

@@ -98,6 +98,15 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
     }
 
 
+def without_location(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without the place of recording: only that the file names one is told."""
+    facts = document.get("file_facts")
+    if not facts or not facts["container"]:
+        return dict(document)
+    container = {**facts["container"], "location": ""}
+    return {**document, "file_facts": {**facts, "container": container}}
+
+
 def _of_file(metadata: VideoMetadata) -> dict[str, Any]:
     names = ("duration_s", "container", "codec", "width", "height", "fps")
     return {name: getattr(metadata, name) for name in names}

@@ -68,12 +68,11 @@ class Thumbnail:
 class PageOf:
     """What only the page of a job has: where its files are, and when its result goes.
 
-    job: the address of the job in the API. location: where the video was recorded, shown on demand.
+    job: the address of the job in the API.
     """
 
     job: str
     kept: str
-    location: str = ""
 
 
 def environment() -> jinja2.Environment:

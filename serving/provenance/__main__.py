@@ -15,9 +15,9 @@ from typing import Any
 
 from pipelines.clip import VideoError
 from pipelines.video.probe import open_video
-from serving.provenance.container import read_container
-from serving.provenance.content_credentials import read_content_credentials
-from serving.provenance.encoding import read_encoding
+from serving.provenance.container import ContainerMetadata, read_container
+from serving.provenance.content_credentials import ContentCredentials, read_content_credentials
+from serving.provenance.encoding import Encoding, read_encoding
 
 MEMORY_BYTES = 2 << 30  # beyond what it holds when it starts
 
@@ -52,13 +52,20 @@ def main() -> None:
     confine(int(sys.argv[1]))
     path = request["path"]
 
-    def opened(read: Callable[..., Any], *arguments: Any) -> Any:
-        with open_video(path, threads=1) as (container, stream):
-            return read(*arguments, container, stream)
+    def container() -> ContainerMetadata:
+        with open_video(path, threads=1) as (opened, _), open(path, "rb") as file:
+            return read_container(opened, file)
 
-    answer("container", lambda: opened(lambda container, _: read_container(path, container)))
-    answer("encoding", lambda: opened(read_encoding))
-    answer("content_credentials", lambda: read_content_credentials(path, request["trust_list"]))
+    def encoding() -> Encoding:
+        with open_video(path, threads=1) as (opened, stream):
+            return read_encoding(opened, stream)
+
+    def content_credentials() -> ContentCredentials:
+        with open(path, "rb") as file:
+            return read_content_credentials(file, request["trust_list"])
+
+    for read in (container, encoding, content_credentials):
+        answer(read.__name__, read)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from serving.provenance.boxes import EditList, read_edit_lists
 from serving.provenance.printable import MOST, printable
@@ -49,15 +49,12 @@ class ContainerMetadata:
         return dataclasses.replace(self, location="")
 
 
-def read_container(path: str, container: Any) -> ContainerMetadata:
-    """container: the open PyAV container of the file. Raises ValueError for boxes that are cut
-    off, and OSError."""
+def read_container(container: Any, file: BinaryIO) -> ContainerMetadata:
+    """container: the file, opened by PyAV. Raises ValueError for boxes that are cut off."""
     tags = dict(_tags(container))
     places = {name: tags.pop(name) for name in list(tags) if _is_place(name, tags[name])}
     brands = [tags.pop("major_brand", "").strip(), _brands(tags.pop("compatible_brands", ""))]
     tags.pop("minor_version", None)
-    with open(path, "rb") as file:
-        edit_lists = read_edit_lists(file)
     return ContainerMetadata(
         brands=printable(" ".join(filter(None, brands))),
         created=_first(tags, CREATED),
@@ -66,7 +63,7 @@ def read_container(path: str, container: Any) -> ContainerMetadata:
         encoder=_first(tags, ("encoder",)),
         software=tuple(filter(None, (_first(tags, (name,)) for name in SOFTWARE))),
         tags=dict(list(tags.items())[:MOST]),
-        edit_lists=edit_lists[:MOST],
+        edit_lists=read_edit_lists(file)[:MOST],
         has_location=bool(places),
         location=printable(", ".join(dict.fromkeys(places.values()))),
     )

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from serving.provenance.printable import MOST, printable
 
@@ -114,8 +114,8 @@ class ContentCredentials:
         return f"{first} ({rest[0]})" if rest else first
 
 
-def read_content_credentials(path: str, trust_list: str = "") -> ContentCredentials:
-    """The credentials in the file, whatever is amiss with them. Raises OSError.
+def read_content_credentials(file: BinaryIO, trust_list: str = "") -> ContentCredentials:
+    """The credentials in an open file, whatever is amiss with them.
 
     trust_list: certificates in PEM of those who are trusted; "": nobody's trust is checked.
     """
@@ -124,15 +124,14 @@ def read_content_credentials(path: str, trust_list: str = "") -> ContentCredenti
     except ImportError:
         return ContentCredentials("not_checked", NOT_INSTALLED)
     trust = {"trust": {"trust_anchors": trust_list}} if trust_list else {}
-    with open(path, "rb") as file:
-        try:
-            with (
-                c2pa.Context.from_dict({**OFFLINE, **trust}) as context,
-                c2pa.Reader(None, file, None, context) as reader,
-            ):
-                store = json.loads(reader.json())
-        except c2pa.C2paError as error:
-            return _without(c2pa, error)
+    try:
+        with (
+            c2pa.Context.from_dict({**OFFLINE, **trust}) as context,
+            c2pa.Reader(None, file, None, context) as reader,
+        ):
+            store = json.loads(reader.json())
+    except c2pa.C2paError as error:
+        return _without(c2pa, error)
     try:
         return _found(store, bool(trust_list))
     except (LookupError, TypeError, ValueError, AttributeError) as error:

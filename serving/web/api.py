@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from serving.analysis.report_document import without_location
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
@@ -113,6 +114,10 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         "properties": {"video": {"type": "string", "format": "binary"}},
     }
 
+    def told(document: dict[str, Any], location: bool) -> dict[str, Any]:
+        shown = location or settings.provenance.show_location
+        return document if shown else without_location(document)
+
     @api.post(
         "",
         status_code=202,
@@ -184,14 +189,13 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
         name, analysis = f"report-{id[:8]}.json", jobs.result(id)
-        document = analysis.document_with_location() if location else analysis.document
-        return JSONResponse(document, headers=_named(name))
+        return JSONResponse(told(analysis.document, location), headers=_named(name))
 
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
     async def report_html(id: Id, location: Location = False) -> HTMLResponse:
         """The report as one file that loads nothing else."""
         analysis = jobs.result(id)
-        document = analysis.document_with_location() if location else analysis.document
+        document = told(analysis.document, location)
         html = await asyncio.to_thread(
             render, document, analysis.crops, analysis.heat_maps, analysis.strip
         )

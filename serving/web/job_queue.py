@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -37,7 +38,10 @@ class JobQueue:
 
     def __init__(self, settings: Settings, metrics: Metrics):
         self._settings, self._metrics = settings, metrics
-        self._facts_reader = FactsReader.of(settings.provenance)
+        # A result has the place of recording; who asks for the result decides whether to be told.
+        self._facts_reader = dataclasses.replace(
+            FactsReader.of(settings.provenance), show_location=True
+        )
         self._jobs: dict[str, AnalysisJob] = {}  # in the order in which they came
         self._queue: deque[AnalysisJob] = deque()
         self._arrived = asyncio.Event()

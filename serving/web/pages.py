@@ -49,7 +49,7 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     @routes.get("/jobs/{id}/result")
     async def result(id: str) -> HTMLResponse:
         analysis = jobs.result(id)
-        of = PageOf(f"{PREFIX}/jobs/{id}", kept, analysis.location)
+        of = PageOf(f"{PREFIX}/jobs/{id}", kept)
         html = await asyncio.to_thread(
             render_part,
             analysis.document,

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from serving.analysis.report_document import without_location
 from serving.analysis.report_html import PageOf, render, render_part
 from tests.fixtures.file_facts import PLACE, file_facts
 from tests.fixtures.report_documents import pictures_of, report_document
@@ -59,9 +60,16 @@ def test_a_place_that_is_not_told_is_said_to_be_there():
     assert PLACE not in html and "says where it was recorded; that is not told here" in html
 
 
-def test_a_job_s_page_has_the_place_that_its_document_lacks():
-    facts = file_facts().without_location().to_dict()
-    assert PLACE in section(facts, PageOf("/api/v1/jobs/x", "later", PLACE))
+def test_a_job_s_page_has_the_section_too():
+    html = section(file_facts().to_dict(), PageOf("/api/v1/jobs/x", "later"))
+    assert html == section(file_facts().to_dict())
+
+
+def test_a_document_without_its_place_is_the_same_else():
+    document = {**report_document(), "file_facts": file_facts().to_dict()}
+    assert without_location(document) == report_document()
+    for little in (None, {**file_facts().to_dict(), "container": None}):
+        assert without_location({"file_facts": little}) == {"file_facts": little}
 
 
 def test_without_credentials_nothing_speaks_of_a_signature():

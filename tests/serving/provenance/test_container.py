@@ -16,8 +16,8 @@ PLACE = "+52.3702+004.8952/"
 
 
 def read(path):
-    with open_video(str(path)) as (container, _):
-        return read_container(str(path), container)
+    with open_video(str(path)) as (container, _), open(path, "rb") as file:
+        return read_container(container, file)
 
 
 def box(kind: bytes, *contents: bytes) -> bytes:
