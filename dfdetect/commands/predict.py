@@ -86,10 +86,6 @@ def main(argv: list[str]) -> int:
         spec = ModelSpec.parse(args.model_name)
     except ValueError as error:
         parser.error(f"--model-name: {error}")
-    try:
-        facts_reader = FactsReader.of(from_flags(ProvenanceSettings, args))
-    except (OSError, ValueError) as error:
-        parser.error(f"--c2pa-trust-list: {error}")
     return predict_files(
         args.videos,
         lambda: open_model(args.model_server, args.model_dir, spec, args.wait_seconds),
@@ -97,5 +93,5 @@ def main(argv: list[str]) -> int:
         csv=args.csv,
         reports=args.out_report,
         settings=settings,
-        facts_reader=facts_reader,
+        facts_reader=FactsReader.of(from_flags(ProvenanceSettings, args)),
     )

@@ -22,6 +22,7 @@ from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
+from serving.provenance.printable import printable
 from serving.provenance.reader import FactsReader
 
 
@@ -152,14 +153,16 @@ def _note(text: str) -> None:
 
 def describe(result: VideoResult, calibrated: bool) -> str:
     """A result for people: a line; where it is fake; one more for each face where there are
-    several; why there is too little for a verdict, and what was done to see the faces. What a demo
-    model says is a score, not a probability of anything.
+    several; why there is too little for a verdict, what was done to see the faces, and what is
+    claimed of the file, if anything is. What a demo model says is a score, not a probability of
+    anything.
 
     calibrated: whether the model's P(fake) is.
     """
     looked = f"; {looked_at(result.coverage)}" if result.coverage else ""
     if result.probability_fake is None:
-        return f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
+        line = f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
+        return "\n".join([line, *(f"  {text}" for text in _credentials(result))])
     demo = result.verdict == DEMO
     score = "score = " if demo else "P(fake) = "
     note = "" if calibrated or demo else " (uncalibrated)"
@@ -176,7 +179,15 @@ def describe(result: VideoResult, calibrated: bool) -> str:
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for number, track in enumerate(result.ranked[:MAX_TRACKS], 1)  # as in a report
         ]
-    return "\n".join(lines + [f"  {text}" for text in (*result.reasons, *result.notes)])
+    texts = (*result.reasons, *result.notes, *_credentials(result))
+    return "\n".join(lines + [f"  {text}" for text in texts])
+
+
+def _credentials(result: VideoResult) -> Iterator[str]:
+    """What is claimed of the file, where anything is."""
+    credentials = result.file_facts and result.file_facts.content_credentials
+    if credentials and credentials.status in ("found", "elsewhere", "unreadable"):
+        yield f"Content Credentials: {printable(credentials.summary, 1000)}"
 
 
 class ProgressBar:

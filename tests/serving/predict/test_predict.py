@@ -300,13 +300,19 @@ def test_where_a_video_was_recorded_is_told_if_asked(exported, sample, tmp_path,
     assert PLACE in (tmp_path / "here.html").read_text()
 
 
-def test_a_trust_list_that_is_none_is_wrong_usage(exported, tmp_path, capsys):
+def test_a_trust_list_that_is_none_ends_the_command_before_any_work(exported, tmp_path, capsys):
     (tmp_path / "list.pem").write_text("nobody")
     flags = ["--model-dir", exported, "--c2pa-trust-list", tmp_path / "list.pem"]
-    with pytest.raises(SystemExit) as caught:
-        run(*flags, "video.mp4")
-    assert caught.value.code == 2
-    assert "--c2pa-trust-list: " in capsys.readouterr().err
+    assert run(*flags, "video.mp4") == 1
+    assert "list.pem: no certificates in PEM" in capsys.readouterr().err
+
+
+def test_people_are_told_of_credentials_where_there_are_any():
+    found = dataclasses.replace(two_faces(), file_facts=file_facts())
+    none = file_facts(status="none_found", summary="None were found.")
+    without = dataclasses.replace(two_faces(), file_facts=none)
+    assert "  Content Credentials: They name as signer: Example News." in describe(found, True)
+    assert describe(without, True) == describe(two_faces(), True)
 
 
 def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(
