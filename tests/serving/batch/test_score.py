@@ -28,6 +28,7 @@ from serving.model_server.rest import RestApi
 from serving.model_server.server import start_in_thread
 from serving.model_server.status import StatusError
 from serving.predict.predict import predict_video
+from serving.provenance.reader import FactsReader
 from tests.fixtures import ROOT
 
 
@@ -268,7 +269,9 @@ def test_a_finer_run_takes_what_was_scored_and_gives_what_predict_gives(
     (ours,) = results(out)
     del ours["key"]
     video = str(long_archive / "long.mp4")
-    theirs = predict_video(video, extractor, InProcessModel(exported), FINE).to_dict()
+    theirs = predict_video(
+        video, extractor, InProcessModel(exported), FINE, facts_reader=FactsReader()
+    ).to_dict()
     assert_same(ours, json.loads(json.dumps(theirs)))
 
 
