@@ -29,9 +29,10 @@ class ContainerMetadata:
     """What a container says of itself; "" where it says nothing.
 
     brands: of an MP4 or QuickTime file, the major one first. created: as it is written. encoder:
-    what wrote the container. software: other programs that are named. tags: all others, by name,
-    of the container and then of its streams. edit_lists: those of its tracks. has_location:
-    whether a place is given. location: that place; "" where it was not asked for.
+    what wrote the container. software: other programs that are named. tags: all others, in order
+    of their names, which for those of streams begin with the stream's kind. edit_lists: those of
+    its tracks. has_location: whether a place is given. location: that place; "" where it was not
+    asked for.
     """
 
     brands: str = ""
@@ -62,7 +63,7 @@ def read_container(container: Any, file: BinaryIO) -> ContainerMetadata:
         model=_first(tags, MODEL),
         encoder=_first(tags, ("encoder",)),
         software=tuple(filter(None, (_first(tags, (name,)) for name in SOFTWARE))),
-        tags=dict(list(tags.items())[:MOST]),
+        tags=dict(sorted(tags.items())[:MOST]),
         edit_lists=read_edit_lists(file)[:MOST],
         has_location=bool(places),
         location=printable(", ".join(dict.fromkeys(places.values()))),

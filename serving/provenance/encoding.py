@@ -79,7 +79,7 @@ def read_encoding(container: Any, stream: Any) -> Encoding:
         frames=frames,
         keyframes=len(keyframes),
         gop=gop_lengths(keyframes, frames),
-        frame_types={kind: types[kind] for kind in "IPB" if kind in types},
+        frame_types=dict(sorted(types.items())),
         encoder=printable(slices.encoder if slices else ""),
     )
 

@@ -59,6 +59,14 @@ def test_a_place_is_told_only_where_that_was_asked_for(located, shown):
     assert told.container.has_location and (PLACE in json.dumps(told.to_dict())) == shown
 
 
+def test_the_json_is_the_same_however_often_it_is_written(video):
+    """Parquet keeps the order of names, and the job's files on the way sort them."""
+    told = facts_of(str(video)).to_dict()
+    again = json.loads(json.dumps(told, sort_keys=True))
+    for part, names in (("container", "tags"), ("encoding", "frame_types")):
+        assert list(told[part][names]) == list(again[part][names])
+
+
 def test_what_is_no_video_is_told_part_by_part(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("no video at all")
