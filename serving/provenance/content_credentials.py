@@ -44,6 +44,12 @@ OFFLINE: dict[str, Any] = {
 Status = Literal["found", "none_found", "elsewhere", "not_checked", "unreadable"]
 Check = Literal["holds", "fails", "unknown"]
 Trust = Literal["trusted", "untrusted", "not_checked"]
+TRUST_WORDS: dict[Trust, str] = {
+    "trusted": "The signer is on the trust list.",
+    "untrusted": "The signer is not on the trust list: anyone can sign under any name.",
+    "not_checked": "Whether the signer can be trusted was not checked, without a trust list: "
+    "anyone can sign under any name.",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,12 +301,8 @@ def _sentences(of: ContentCredentials) -> Iterator[str]:
         yield "The signature holds, and the file is as it was signed."
     else:
         yield "The signature holds; whether the file is the one that was signed is not known."
-    yield {
-        "trusted": "The signer is on the trust list.",
-        "untrusted": "The signer is not on the trust list: anyone can sign under any name.",
-        "not_checked": "Whether the signer can be trusted was not checked, without a trust list: "
-        "anyone can sign under any name.",
-    }[of.trust]
+    if of.signature == "holds":  # else the certificate is no more than a name that is used
+        yield TRUST_WORDS[of.trust]
     if of.ai:
         says = dict.fromkeys(claim.says for claim in of.ai)
         yield f"They claim that AI took part: {', '.join(says)}."

@@ -73,6 +73,7 @@ def test_a_byte_that_was_changed_after_signing_shows(signed, newsroom, where, of
     read = read_from(tampered(signed, where, offset), newsroom.root)
     assert (read.signature, read.content, read.claims) == checks
     assert read.problems and "as it was signed" not in read.summary
+    assert ("on the trust list" in read.summary) == (read.signature == "holds")
 
 
 def test_a_camera_claims_no_ai(video, newsroom, tmp_path):
