@@ -13,6 +13,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
+from serving.provenance.settings import ProvenanceSettings
 from serving.web.settings import Settings
 
 
@@ -21,13 +22,15 @@ def main(argv: list[str]) -> int:
     parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
+    add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)
     args = parser.parse_args(argv)
 
     from serving.client import check_addresses
 
     try:
         scan = from_flags(ScanSettings, args)
-        settings = dataclasses.replace(from_flags(Settings, args), scan=scan)
+        provenance = from_flags(ProvenanceSettings, args)
+        settings = dataclasses.replace(from_flags(Settings, args), scan=scan, provenance=provenance)
         check_addresses(settings.model_server)
     except ValueError as error:
         parser.error(str(error))

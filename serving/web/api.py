@@ -7,12 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from serving.analysis.report_document import without_location
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
@@ -42,6 +43,9 @@ EVENT = {
 }
 
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
+Location = Annotated[
+    bool, Query(description="Also where the video was recorded, if the file says so.")
+]
 Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=0, examples=[0])]
 
 
@@ -111,6 +115,10 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
         "required": ["video"],
         "properties": {"video": {"type": "string", "format": "binary"}},
     }
+
+    def told(document: dict[str, Any], location: bool) -> dict[str, Any]:
+        shown = location or settings.provenance.show_location
+        return document if shown else without_location(document)
 
     @api.post(
         "",
@@ -190,17 +198,18 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             **results,
         },
     )
-    async def report_json(id: Id) -> JSONResponse:
+    async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
-        name = f"report-{id[:8]}.json"
-        return JSONResponse(jobs.result(id).document, headers=_named(name))
+        name, analysis = f"report-{id[:8]}.json", jobs.result(id)
+        return JSONResponse(told(analysis.document, location), headers=_named(name))
 
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
-    async def report_html(id: Id) -> HTMLResponse:
+    async def report_html(id: Id, location: Location = False) -> HTMLResponse:
         """The report as one file that loads nothing else."""
         analysis = jobs.result(id)
+        document = told(analysis.document, location)
         html = await asyncio.to_thread(
-            render, analysis.document, analysis.crops, analysis.heat_maps, analysis.strip
+            render, document, analysis.crops, analysis.heat_maps, analysis.strip
         )
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)

@@ -32,7 +32,7 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a token file that cannot be used.
+    Raises OSError and ValueError for a token file or a trust list that cannot be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pipelines.clip import VideoError
 from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
+from serving.provenance.reader import FactsReader
 from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.problems import Problem, internal, not_found, of_video
 from serving.web.prometheus import Metrics
@@ -30,11 +32,16 @@ log = logging.getLogger("dfdetect.web")
 class JobQueue:
     """Lives in one event loop, from `start` to `stop`.
 
-    open_model: gives a connection to the model; each job opens and closes its own.
+    open_model: gives a connection to the model; each job opens and closes its own. Raises OSError
+    and ValueError for a trust list that cannot be used.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
         self._settings, self._metrics = settings, metrics
+        # A result has the place of recording; who asks for the result decides whether to be told.
+        self._facts_reader = dataclasses.replace(
+            FactsReader.of(settings.provenance), show_location=True
+        )
         self._jobs: dict[str, AnalysisJob] = {}  # in the order in which they came
         self._queue: deque[AnalysisJob] = deque()
         self._arrived = asyncio.Event()
@@ -239,6 +246,7 @@ class JobQueue:
                 self._settings.scan,
                 name=job.name,
                 sha256=job.upload.sha256,
+                facts_reader=self._facts_reader,
                 on_progress=report,
                 cancelled=lambda: not job.wanted,
             )

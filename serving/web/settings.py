@@ -12,12 +12,14 @@ from typing import ClassVar
 
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
+from serving.provenance.settings import ProvenanceSettings
 from serving.web.authority import authority
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """scan: how closely videos are looked at. Raises ValueError for a value that cannot work."""
+    """scan: how closely videos are looked at. provenance: what is told of files. Raises ValueError
+    for a value that cannot work."""
 
     model: str = option("", "folder of an exported model, to load in this process")
     model_server: tuple[str, ...] = option(
@@ -68,6 +70,7 @@ class Settings:
         "--host; give several",
     )
     scan: ScanSettings = ScanSettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "port": (0, 65535),

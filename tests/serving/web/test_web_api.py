@@ -38,7 +38,9 @@ from serving.web.uploads import UploadFolder
 from serving.web.wire import look_of, opened_of, pack_look, pack_opened, unpack
 from serving.web.worker import FaceWorker, WorkerFaces
 from tests.fixtures.described_model import Replica
+from tests.fixtures.file_facts import PLACE
 from tests.fixtures.model_servers import scripted
+from tests.fixtures.signed_videos import with_tags
 
 JOBS = "/api/v1/jobs"
 LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
@@ -186,6 +188,23 @@ def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extr
     for name in (*names, "coverage", "strip"):
         assert got[name] == expected[name]
     assert got["probability_fake"] == pytest.approx(expected["probability_fake"], abs=1e-4)
+
+
+def test_where_a_video_was_recorded_is_told_on_demand(client, sample, tmp_path):
+    video = with_tags(min(sample.rglob("*.mp4")), tmp_path / "here.mp4", {"location": PLACE})
+    job = finished(client, send(client, video.read_bytes()))
+    links = job["links"]
+    document = client.get(links["report_json"]).json()
+    facts = document["file_facts"]
+    assert facts["container"]["has_location"] and facts["encoding"]["frames"] > 0
+    assert PLACE not in json.dumps(document)
+    assert PLACE not in client.get(links["report_html"]).text
+    asked = client.get(links["report_json"], params={"location": True}).json()
+    assert asked["file_facts"]["container"]["location"] == PLACE
+    assert PLACE in client.get(links["report_html"], params={"location": True}).text
+    page = client.get(f"{links['page']}/result").text
+    folded = re.search(r"<details>\s*<summary>Where it was.*?</details>", page, re.S)
+    assert page.count(PLACE) == 1 and PLACE in folded[0]
 
 
 def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
