@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 
 from serving.client import BalancedModel, Model, load_model, open_servers
 from serving.web import api, pages, problems
+from serving.web.draining import DrainingServer
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
 from serving.web.prometheus import Metrics
@@ -26,7 +27,7 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a token file that cannot be used.
+    Raises OSError and ValueError for a token file or a folder of results that cannot be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
@@ -77,7 +78,7 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
 
 def server(app: FastAPI) -> uvicorn.Server:
     """What runs the application: `run` until SIGTERM or Ctrl-C."""
-    return uvicorn.Server(
+    return DrainingServer(
         uvicorn.Config(
             app,
             log_level="warning",
@@ -86,5 +87,6 @@ def server(app: FastAPI) -> uvicorn.Server:
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
-        )
+        ),
+        app.state.jobs,
     )

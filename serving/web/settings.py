@@ -12,6 +12,13 @@ from typing import ClassVar
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
 
+CORES_PER_WORKER = 2
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -29,10 +36,21 @@ class Settings:
     max_pixels: int = option(3840 * 2160, "largest frame, px in all")
     max_frames: int = option(100_000, "most frames in a video")
     queue: int = option(8, "videos that may wait for their turn")
-    workers: int = option(1, "videos analysed at a time, each by a process of its own")
-    threads: int = option(0, "threads of a process; 0: one per core")
+    workers: int = option(
+        0, "videos analysed at a time, each by a process of its own; 0: one per two cores"
+    )
+    threads: int = option(0, "threads of a process; 0: its share of the cores")
     ttl: float = option(3600.0, "seconds that a result is kept")
-    results: int = option(200, "results kept at a time; the oldest goes first")
+    results: int = option(
+        200, "results kept at a time; who sent most of them loses their oldest first"
+    )
+    results_bytes: int = option(500_000_000, "bytes of results kept at a time")
+    results_dir: str = option(
+        "", "folder in which results outlive the server (default: in memory only)"
+    )
+    drain_timeout: float = option(
+        25.0, "seconds that a video at work may still take once the server was told to end"
+    )
     upload_timeout: float = option(900.0, "seconds that an upload may take")
     job_timeout: float = option(300.0, "seconds that the analysis of a video may take")
     worker_memory: int = option(
@@ -50,10 +68,12 @@ class Settings:
         "max_pixels": (1, 8192 * 4608),
         "max_frames": (1, 2_000_000),
         "queue": (0, 10_000),
-        "workers": (1, 64),
+        "workers": (0, 64),
         "threads": (0, 1024),
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),
+        "results_bytes": (1_000_000, 1e13),
+        "drain_timeout": (0, 1e5),
         "upload_timeout": (1, 1e6),
         "job_timeout": (1, 1e6),
         "worker_memory": (1_000_000, 1e13),
@@ -68,7 +88,17 @@ class Settings:
     @property
     def places(self) -> int:
         """Videos that may be on their way at a time: coming in, waiting and being analysed."""
-        return self.queue + self.workers
+        return self.queue + self.processes
+
+    @property
+    def processes(self) -> int:
+        """Videos that are analysed at a time."""
+        return self.workers or max(1, cores() // CORES_PER_WORKER)
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of one process."""
+        return self.threads or max(1, cores() // self.processes)
 
     def upload_folder(self) -> Path:
         return Path(self.folder or Path(tempfile.gettempdir()) / f"dfdetect-web-{os.getuid()}")
