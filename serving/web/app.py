@@ -7,11 +7,22 @@ import contextlib
 import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from serving.client import BalancedModel, Model, load_model, open_servers
+from pipelines.config import PreprocessConfig
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import ModelContractError
+from serving.client import (
+    BalancedModel,
+    Model,
+    ModelConfig,
+    ModelServerError,
+    load_model,
+    open_servers,
+)
 from serving.web import api, pages, problems
 from serving.web.draining import DrainingServer
 from serving.web.guard import Guard, token_check
@@ -34,11 +45,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await jobs.start(await asyncio.to_thread(_model_opener, settings))
-        try:
-            yield
-        finally:
-            await jobs.stop()
+        # Processes that decode start while the model is being loaded: both take seconds.
+        with ThreadPoolExecutor(1) as loader:
+            loading = loader.submit(_model_opener, settings)
+            await jobs.start(lambda: loading.result()(), _crops(settings))
+            try:
+                await asyncio.wrap_future(loading)
+                yield
+            finally:
+                await jobs.stop()
 
     app = FastAPI(
         title="dfdetect",
@@ -59,6 +74,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(pages.router(jobs, settings), dependencies=needs_token)
     app.add_middleware(Guard, metrics=metrics)
     return app
+
+
+def _crops(settings: Settings) -> PreprocessConfig | None:
+    """What the model wants to see, where that can be read before it is loaded."""
+    if not settings.model:
+        return None
+    try:
+        return ModelConfig.of(ExportedModel.open(settings.model).description).preprocess
+    except (OSError, ModelContractError, ModelServerError):  # loading it says why
+        return None
 
 
 def _model_opener(settings: Settings) -> Callable[[], Model]:

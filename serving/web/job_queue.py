@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipelines.clip import VideoError
+from pipelines.config import PreprocessConfig
 from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
 from serving.web.analysis_job import AnalysisJob, JobProgress
@@ -56,9 +57,12 @@ class JobQueue:
             FaceWorker(settings, metrics.workers.inc) for _ in range(settings.processes)
         ]
 
-    async def start(self, open_model: Callable[[], Model]) -> None:
-        """Raises OSError where the folder for uploads cannot be used."""
-        self._open_model = open_model
+    async def start(
+        self, open_model: Callable[[], Model], crops: PreprocessConfig | None = None
+    ) -> None:
+        """crops: what the model wants to see, where that is known before it answers. Raises
+        OSError where the folder for uploads cannot be used."""
+        self._open_model, self._crops = open_model, crops
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(len(self.workers), "job")
         self.folder = UploadFolder(self._settings.upload_folder())
@@ -276,16 +280,19 @@ class JobQueue:
             self._store.end(job.id, state, job.progress.stage, problem)
 
     def _warm(self, worker: FaceWorker) -> None:
-        """Starts a worker before there is a job for it, if the model can say what is needed."""
+        """Starts a worker before there is a job for it, if it is known what is needed."""
         try:
-            with contextlib.closing(self._open_model()) as model:
-                worker.prepare(model.config().preprocess, self._stopping.is_set)
+            worker.prepare(self._crops or self._asked_crops(), self._stopping.is_set)
         except Cancelled:
             return
         except (ModelServerError, VideoError) as error:
             log.warning("no worker could be started: %s", error)
         except Exception:  # jobs must go on; the next one says so to its user
             log.exception("no worker could be started")
+
+    def _asked_crops(self) -> PreprocessConfig:
+        with contextlib.closing(self._open_model()) as model:
+            return model.config().preprocess
 
     def _work(self, job: AnalysisJob, worker: FaceWorker) -> Analysis:
         """Runs in a thread. Raises Problem, or Cancelled."""

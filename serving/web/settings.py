@@ -12,7 +12,8 @@ from typing import ClassVar
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
 
-CORES_PER_WORKER = 2
+CORES_PER_WORKER = 2  # decoding and finding faces of one video keep about so many busy
+MOST_WORKERS = 8  # that are started unasked: each holds 1 GB
 
 
 def cores() -> int:
@@ -37,7 +38,7 @@ class Settings:
     max_frames: int = option(100_000, "most frames in a video")
     queue: int = option(8, "videos that may wait for their turn")
     workers: int = option(
-        0, "videos analysed at a time, each by a process of its own; 0: one per two cores"
+        0, "videos analysed at a time, each by a process of its own; 0: one per two cores, up to 8"
     )
     threads: int = option(0, "threads of a process; 0: its share of the cores")
     ttl: float = option(3600.0, "seconds that a result is kept")
@@ -93,7 +94,7 @@ class Settings:
     @property
     def processes(self) -> int:
         """Videos that are analysed at a time."""
-        return self.workers or max(1, cores() // CORES_PER_WORKER)
+        return self.workers or min(MOST_WORKERS, max(1, cores() // CORES_PER_WORKER))
 
     @property
     def threads_each(self) -> int:

@@ -12,8 +12,10 @@ from sse_starlette.sse import AppStatus
 from dfdetect.__main__ import main
 from serving.analysis.analyse import Cancelled
 from serving.client import Unreachable
+from serving.web import app as app_module
 from serving.web.results_store import Bounds, ResultsStore
 from serving.web.settings import Settings
+from serving.web.worker import FaceWorker
 from tests.serving.web.test_web_api import (
     JOBS,
     LIMITS,
@@ -196,6 +198,8 @@ def test_a_result_is_the_same_after_a_restart_until_it_is_deleted(exported, samp
     with running(analysing) as (client, _):
         job = finished(client, send(client, content, "interview.mp4"))
         before = pages_of(client, job)
+        # The process that decodes was started once, for what the model wants to see.
+        assert "dfdetect_web_worker_starts_total 1.0" in client.get("/metrics").text
     assert len(before) > 6
     with running(settings) as (client, _):
         assert pages_of(client, job) == before
@@ -203,6 +207,26 @@ def test_a_result_is_the_same_after_a_restart_until_it_is_deleted(exported, samp
     with running(settings) as (client, _):
         gone = is_problem(client.get(job["links"]["report_json"]), 404, "not-found")
         assert "restarted" not in gone["detail"]
+
+
+def test_the_process_that_decodes_starts_while_the_model_is_being_loaded(
+    exported, settings, monkeypatch
+):
+    begun, prepare = threading.Event(), FaceWorker.prepare
+
+    def noted(*args):
+        begun.set()
+        return prepare(*args)
+
+    def load(_):
+        assert begun.wait(60)
+        return None  # nobody asks the model here
+
+    monkeypatch.setattr(FaceWorker, "prepare", noted)
+    monkeypatch.setattr(app_module, "_model_opener", load)
+    here = dataclasses.replace(settings, model=str(exported), model_server=())
+    with running(here) as (client, _):
+        assert client.get("/healthz").status_code == 200
 
 
 def test_the_command_refuses_a_folder_of_results_that_another_server_has(tmp_path, capsys):
