@@ -7,6 +7,7 @@ the page's content security policy forbids.
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E
 from serving.analysis.report_html import PageOf, moment, render_part  # noqa: E402
 from serving.web import api  # noqa: E402
 from serving.web.app import create_app, server  # noqa: E402
+from serving.web.problems import stopping  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 from serving.web.worker import FaceWorker  # noqa: E402
@@ -553,6 +555,21 @@ def test_a_full_queue_is_told_in_words(open_page, site, fake):
         wait_for(lambda: "429" in httpx.post(f"{site}/api/v1/jobs", content=b"").text)
         send(page, fake)
         assert "Too many videos are waiting" in problem_of(page)
+
+
+def test_what_a_server_that_stops_did_not_take_is_sent_again(open_page, fake):
+    page = open_page()
+    answer = stopping()
+
+    def refuse(route):
+        body, kind = json.dumps(answer.to_dict()), "application/problem+json"
+        route.fulfill(status=answer.status, body=body, content_type=kind)
+
+    page.route("**/api/v1/jobs", refuse, times=1)
+    send(page, fake)
+    expect(page.locator("#problem")).to_contain_text("restarted or stopped")
+    page.click("text=Send it again")
+    expect(page.locator("#result .banner")).to_be_visible()
 
 
 def test_a_dead_model_server_gives_an_error_and_no_verdict(open_page, dead_site, fake):

@@ -154,7 +154,7 @@ def test_an_upload_that_was_under_way_at_sigterm_is_refused_in_words(settings):
                 f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n"
                 "Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode()
             )
-            wait_until(lambda: app.state.jobs._coming)
+            wait_until(app.state.jobs.folder.files)
             app.state.server.handle_exit(signal.SIGTERM, None)
             part = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a"\r\n\r\n1'
             slow.sendall((part + b"\r\n--b--\r\n").ljust(90))
