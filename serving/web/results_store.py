@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import io
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -19,48 +17,10 @@ import numpy as np
 
 from serving.analysis.analyse import Analysis
 from serving.web.analysis_job import JobProgress
-from serving.web.private_folder import private_folder
 from serving.web.problems import Problem, interrupted
+from serving.web.results_database import as_os_error, connected, own_file
 
-FILE = "results.sqlite3"
-VERSION = 1  # of the tables
 WITHOUT_RESULT = 100  # failed and cancelled jobs that are kept, to tell who asks
-BUSY_S = 5.0  # for who looks into the file with a tool of their own
-
-TABLES = """
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,        -- the client that sent it
-    name TEXT NOT NULL,         -- what the client calls the file
-    sha256 TEXT NOT NULL,       -- of the file
-    created REAL NOT NULL,      -- s since 1970, when it came
-    state TEXT NOT NULL,        -- waiting (in the queue or at work), done, failed or cancelled
-    ended REAL,                 -- s since 1970
-    expires REAL,               -- s since 1970
-    stage TEXT NOT NULL DEFAULT 'queued',  -- how far it came
-    problem TEXT,               -- name and detail, JSON
-    model TEXT,                 -- name/version
-    verdict TEXT,
-    bytes INTEGER NOT NULL DEFAULT 0,      -- of document and pictures
-    document TEXT               -- the report, JSON
-);
-CREATE INDEX jobs_by_state ON jobs (state, owner, ended, bytes);
-CREATE TABLE pictures (
-    job TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE,
-    kind TEXT NOT NULL,         -- face (JPEG), heat (npy: float32 (h, w)) or strip (JPEG)
-    n INTEGER NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (job, kind, n)
-) WITHOUT ROWID;
-"""
-PRAGMAS = (
-    "auto_vacuum = FULL",  # what is deleted gives its space back; comes before the tables
-    "journal_mode = WAL",
-    "synchronous = FULL",  # what was answered outlives a power cut
-    "secure_delete = ON",  # what is deleted is overwritten with zeros
-    "temp_store = MEMORY",
-    "foreign_keys = ON",
-)
 
 EndState = Literal["done", "failed", "cancelled"]
 Kind = Literal["face", "heat", "strip"]
@@ -119,14 +79,8 @@ class ResultsStore:
         self._mutex = threading.Lock()
         self._deleted = False  # since the log was emptied last
         with contextlib.ExitStack() as opened:
-            self._path = ":memory:"
-            if folder is not None:
-                opened.enter_context(_locked(private_folder(folder, "--results-dir")))
-                self._path = str(folder / FILE)
-                # SQLite gives its other files the rights of this one.
-                os.close(os.open(self._path, os.O_CREAT, 0o600))
-                os.chmod(self._path, 0o600)
-            self._database = opened.enter_context(contextlib.closing(_connected(self._path)))
+            self._path = opened.enter_context(own_file(folder)) if folder else ":memory:"
+            self._database = opened.enter_context(contextlib.closing(connected(self._path)))
             self._take_over()
             self._opened = opened.pop_all()
 
@@ -240,13 +194,13 @@ class ResultsStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex, _as_os_error(self._path):
+        with self._mutex, as_os_error(self._path):
             yield self._database
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is done, or nothing."""
-        with self._mutex, _as_os_error(self._path):
+        with self._mutex, as_os_error(self._path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -327,57 +281,6 @@ def who_makes_room(held: Sequence[Holding], amount: Callable[[Holding], int]) ->
         (amount(one), one.adds, -one.oldest, one.owner) for one in held if one.oldest is not None
     ]
     return max(losing)[-1] if losing else None
-
-
-def _connected(path: str) -> sqlite3.Connection:
-    """The database, its tables made if need be. Raises OSError."""
-    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        with _as_os_error(path):
-            for pragma in PRAGMAS:
-                database.execute(f"PRAGMA {pragma}")
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                script = f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT"
-                database.executescript(script)
-            elif version != VERSION:
-                raise OSError(
-                    f"{path}: its tables are of version {version}, this server's of {VERSION}. "
-                    "Give another --results-dir."
-                )
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-@contextlib.contextmanager
-def _as_os_error(path: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OSError(
-            f"{path}: results cannot be kept there ({error}). Make room, move the file away, or "
-            "give another --results-dir."
-        ) from error
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else has the folder meanwhile. Raises OSError where somebody has."""
-    with open(folder / "lock", "w", opener=_private) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"{folder}: another server keeps its results here. Give each server a "
-                "--results-dir of its own."
-            ) from error
-        yield
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _problem_json(problem: Problem) -> str:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from serving.analysis.analyse import Analysis
 from serving.web.examples import REPORT
 from serving.web.problems import Problem
-from serving.web.results_store import FILE, VERSION, WITHOUT_RESULT, Bounds, ResultsStore
+from serving.web.results_database import FILE, VERSION
+from serving.web.results_store import WITHOUT_RESULT, Bounds, ResultsStore
 
 BOUNDS = Bounds(ttl_s=100.0, results=10, bytes=10**9)
 FACE, THUMBNAIL = b"\xff\xd8 a face of somebody", b"\xff\xd8 a thumbnail"
