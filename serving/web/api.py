@@ -21,9 +21,10 @@ from serving.web.arrivals import Arrivals
 from serving.web.clients import client_of
 from serving.web.examples import JOB, REPORT
 from serving.web.job_queue import JobQueue
-from serving.web.problems import Problem, not_found, refusals
+from serving.web.problems import Problem, not_found, refusals, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
+from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
 
 PREFIX = "/api/v1"
@@ -54,6 +55,7 @@ class ProgressBody(BaseModel):
     position: int | None = Field(description="place in the queue, 1 for the next one")
     done: float | None = Field(description="share of the stage that is done, 0 to 1")
     detail: str
+    stopping: bool = Field(description="the server takes no more videos, and ends after this one")
 
 
 class ProblemBody(BaseModel):
@@ -76,7 +78,7 @@ class JobBody(BaseModel):
     links: dict[str, str]
 
 
-def body_of(job: AnalysisJob) -> dict[str, Any]:
+def body_of(job: AnalysisJob | StoredJob) -> dict[str, Any]:
     """A job as the API shows it."""
     self = f"{PREFIX}/jobs/{job.id}"
     return {
@@ -95,9 +97,10 @@ def body_of(job: AnalysisJob) -> dict[str, Any]:
     }
 
 
-async def _events(job: AnalysisJob) -> AsyncIterator[ServerSentEvent]:
-    async for progress in job.follow():
-        yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
+async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent]:
+    if isinstance(job, AnalysisJob):
+        async for progress in job.follow():
+            yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
@@ -108,7 +111,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     results = refusals(
         "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
         "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
-        "decoder-failed", "model-server-down", "internal",
+        "decoder-failed", "model-server-down", "interrupted", "not-stored", "internal",
     )  # fmt: skip
     video = {
         "type": "object",
@@ -132,6 +135,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             "upload-timeout",
             "too-large",
             "busy",
+            "stopping",
             "not-stored",
         ),
         openapi_extra={
@@ -148,14 +152,14 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             jobs.check_place()
             async with arrivals.under_way(client_of(request)) as pace:
                 upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-            job = jobs.add(upload)
+            job = await jobs.add(upload, client_of(request))
         body_json = body_of(job)
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
     @api.get("/{id}", response_model=JobBody, responses=answers)
     async def job_state(id: Id) -> Any:
         """How far a job is; why, if it failed."""
-        return body_of(jobs.get(id))
+        return body_of(await jobs.get(id))
 
     @api.delete(
         "/{id}",
@@ -168,9 +172,8 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def delete_job(id: Id) -> Response:
         """Cancels a job at work (202: its state stays to be asked for); deletes an ended one."""
-        ended = jobs.get(id).ended
-        job = jobs.delete(id)
-        return Response(status_code=204) if ended else JSONResponse(body_of(job), 202)
+        cancelled = await jobs.delete(id)
+        return JSONResponse(body_of(cancelled), 202) if cancelled else Response(status_code=204)
 
     @api.get(
         "/{id}/events",
@@ -186,7 +189,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def job_events(id: Id) -> EventSourceResponse:
         """The job's progress as server-sent events, until it ends."""
-        return EventSourceResponse(_events(jobs.get(id)))
+        return EventSourceResponse(_events(await jobs.get(id)))
 
     @api.get(
         "/{id}/report.json",
@@ -200,16 +203,16 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
-        name, analysis = f"report-{id[:8]}.json", jobs.result(id)
-        return JSONResponse(told(analysis.document, location), headers=_named(name))
+        name, result = f"report-{id[:8]}.json", await jobs.result(id)
+        return JSONResponse(told(result.document, location), headers=_named(name))
 
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
     async def report_html(id: Id, location: Location = False) -> HTMLResponse:
         """The report as one file that loads nothing else."""
-        analysis = jobs.result(id)
-        document = told(analysis.document, location)
+        result = await jobs.result(id)
+        document = told(result.document, location)
         html = await asyncio.to_thread(
-            render, document, analysis.crops, analysis.heat_maps, analysis.strip
+            render, document, result.crops, result.heat_maps, result.strip
         )
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)
@@ -217,22 +220,22 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     @api.get("/{id}/faces/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
     async def face(id: Id, n: Number) -> Response:
         """The crop of a face of the report."""
-        return Response(_nth(jobs.result(id).crops, n), media_type="image/jpeg")
+        return Response(_nth((await jobs.result(id)).crops, n), media_type="image/jpeg")
 
     @api.get("/{id}/faces/{n}/heat.png", response_class=Response, responses=_image("png", results))
     async def heat(id: Id, n: Number) -> Response:
         """Where the model looked in a face: to be laid over its crop, whose size it has."""
-        analysis = jobs.result(id)
-        heat_map = _nth(analysis.heat_maps, n)
+        result = await jobs.result(id)
+        heat_map = _nth(result.heat_maps, n)
         if heat_map is None:
             raise not_found()
-        png = await asyncio.to_thread(heat_png, heat_map, analysis.crops[n])
+        png = await asyncio.to_thread(heat_png, heat_map, result.crops[n])
         return Response(png, media_type="image/png")
 
     @api.get("/{id}/strip/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
     async def strip(id: Id, n: Number) -> Response:
         """A thumbnail of the report's strip, a frame of the video."""
-        return Response(_nth(jobs.result(id).strip, n), media_type="image/jpeg")
+        return Response(_nth((await jobs.result(id)).strip, n), media_type="image/jpeg")
 
     return api
 
@@ -263,10 +266,14 @@ def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
         return "ok\n"
 
     @health.get(
-        "/readyz", response_class=PlainTextResponse, responses=refusals("model-server-down")
+        "/readyz",
+        response_class=PlainTextResponse,
+        responses=refusals("model-server-down", "stopping"),
     )
     async def ready() -> str:
         """Whether a video that comes now would be analysed at once."""
+        if jobs.draining:
+            raise stopping()
         if not jobs.ready:
             raise Problem("model-server-down", "No process that decodes is ready yet.")
         try:

@@ -9,14 +9,26 @@ import importlib.metadata
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from serving.client import BalancedModel, Model, load_model, open_servers
+from pipelines.config import PreprocessConfig
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import ModelContractError
+from serving.client import (
+    BalancedModel,
+    Model,
+    ModelConfig,
+    ModelServerError,
+    load_model,
+    open_servers,
+)
 from serving.web import api, pages, problems
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
+from serving.web.draining import DrainingServer
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
 from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
@@ -32,18 +44,23 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a token file or a trust list that cannot be used.
+    Raises OSError and ValueError for a token file, a trust list or a folder of results that cannot
+    be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await jobs.start(await asyncio.to_thread(_model_opener, settings))
-        try:
-            yield
-        finally:
-            await jobs.stop()
+        # Processes that decode start while the model is being loaded: both take seconds.
+        with ThreadPoolExecutor(1) as loader:
+            loading = loader.submit(_model_opener, settings)
+            await jobs.start(lambda: loading.result()(), _crops(settings))
+            try:
+                await asyncio.wrap_future(loading)
+                yield
+            finally:
+                await jobs.stop()
 
     app = FastAPI(
         title="dfdetect",
@@ -78,6 +95,16 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _crops(settings: Settings) -> PreprocessConfig | None:
+    """What the model wants to see, where that can be read before it is loaded."""
+    if not settings.model:
+        return None
+    try:
+        return ModelConfig.of(ExportedModel.open(settings.model).description).preprocess
+    except (OSError, ModelContractError, ModelServerError):  # loading it says why
+        return None
+
+
 def _model_opener(settings: Settings) -> Callable[[], Model]:
     """How a job gets its model: one of its own, so that each keeps to one version, at servers that
     all share, or the one that is loaded here.
@@ -93,7 +120,7 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
     return lambda: model
 
 
-class _Server(uvicorn.Server):
+class _Server(DrainingServer):
     """Takes connections by a Listener, in place of the sockets that it is given."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -117,5 +144,6 @@ def server(app: FastAPI) -> uvicorn.Server:
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
-        )
+        ),
+        app.state.jobs,
     )

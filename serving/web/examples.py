@@ -12,7 +12,13 @@ JOB: dict[str, Any] = {
     "id": _ID,
     "state": "running",
     "name": "interview.mp4",
-    "progress": {"stage": "faces", "position": None, "done": 0.5, "detail": "32 of 64 moments"},
+    "progress": {
+        "stage": "faces",
+        "position": None,
+        "done": 0.5,
+        "detail": "32 of 64 moments",
+        "stopping": False,
+    },
     "problem": None,
     "links": {
         "self": f"/api/v1/jobs/{_ID}",

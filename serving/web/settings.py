@@ -15,6 +15,14 @@ from pipelines.flags import check_fields, option
 from serving.provenance.settings import ProvenanceSettings
 from serving.web.authority import authority
 
+CORES_PER_WORKER = 2  # decoding and finding faces of one video keep about so many busy
+MOST_WORKERS = 8  # that are started unasked: each holds 1 GB
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -33,10 +41,21 @@ class Settings:
     max_pixels: int = option(3840 * 2160, "largest frame, px in all")
     max_frames: int = option(100_000, "most frames in a video")
     queue: int = option(8, "videos that may wait for their turn")
-    workers: int = option(1, "videos analysed at a time, each by a process of its own")
-    threads: int = option(0, "threads of a process; 0: one per core")
+    workers: int = option(
+        0, "videos analysed at a time, each by a process of its own; 0: one per two cores, up to 8"
+    )
+    threads: int = option(0, "threads of a process; 0: its share of the cores")
     ttl: float = option(3600.0, "seconds that a result is kept")
-    results: int = option(200, "results kept at a time; the oldest goes first")
+    results: int = option(
+        200, "results kept at a time; who sent most of them loses their oldest first"
+    )
+    results_bytes: int = option(500_000_000, "bytes of results kept at a time")
+    results_dir: str = option(
+        "", "folder in which results outlive the server (default: in memory only)"
+    )
+    drain_timeout: float = option(
+        25.0, "seconds that a video at work may still take once the server was told to end"
+    )
     upload_timeout: float = option(900.0, "seconds that an upload may take")
     upload_rate: float = option(10_000.0, "bytes per second that an upload must bring")
     upload_grace: float = option(
@@ -79,10 +98,12 @@ class Settings:
         "max_pixels": (1, 8192 * 4608),
         "max_frames": (1, 2_000_000),
         "queue": (0, 10_000),
-        "workers": (1, 64),
+        "workers": (0, 64),
         "threads": (0, 1024),
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),
+        "results_bytes": (1_000_000, 1e13),
+        "drain_timeout": (0, 1e5),
         "upload_timeout": (1, 1e6),
         "upload_rate": (1, 1e9),
         "upload_grace": (0.1, 1e6),
@@ -107,7 +128,17 @@ class Settings:
     @property
     def places(self) -> int:
         """Videos that may be there at a time, waiting and being analysed."""
-        return self.queue + self.workers
+        return self.queue + self.processes
+
+    @property
+    def processes(self) -> int:
+        """Videos that are analysed at a time."""
+        return self.workers or min(MOST_WORKERS, max(1, cores() // CORES_PER_WORKER))
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of one process."""
+        return self.threads or max(1, cores() // self.processes)
 
     @property
     def most_uploads(self) -> int:

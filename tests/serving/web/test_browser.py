@@ -1,12 +1,11 @@
 """The web application as a person meets it: Chromium, a real server and a real model."""
 
 import asyncio
-import contextlib
 import itertools
+import json
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from playwright.sync_api import Page, expect  # noqa: E402
 
 from serving.analysis.report_html import moment  # noqa: E402
 from serving.web import api  # noqa: E402
+from serving.web.problems import stopping  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 from serving.web.worker import FaceWorker  # noqa: E402
@@ -429,6 +429,21 @@ def test_a_full_queue_is_told_in_words(open_page, site, large_video, fake):
     assert "Too many videos are waiting" in problem_of(page)
     for address in reversed(accepted):
         httpx.delete(site + address)
+
+
+def test_what_a_server_that_stops_did_not_take_is_sent_again(open_page, fake):
+    page = open_page()
+    answer = stopping()
+
+    def refuse(route):
+        body, kind = json.dumps(answer.to_dict()), "application/problem+json"
+        route.fulfill(status=answer.status, body=body, content_type=kind)
+
+    page.route("**/api/v1/jobs", refuse, times=1)
+    send(page, fake)
+    expect(page.locator("#problem")).to_contain_text("restarted or stopped")
+    page.click("text=Send it again")
+    expect(page.locator("#result .banner")).to_be_visible()
 
 
 def test_a_dead_model_server_gives_an_error_and_no_verdict(open_page, dead_site, fake):
