@@ -6,7 +6,6 @@ https://docs.openvino.ai/2026/openvino-workflow/model-preparation.html, https://
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import os
 import tempfile
@@ -25,6 +24,7 @@ from pipelines.inference_engines import (
     require_packages,
 )
 from pipelines.model_contract import DIGESTS_NAME, ENGINE_FILES, EXTRA_FOLDER, TENSORS
+from trainer.calibration import sha256_of
 from trainer.errors import ExportError
 from trainer.exporting.portable import tensors_function
 from trainer.exporting.serving_model import Network
@@ -78,7 +78,7 @@ def export_for_engine(
         extra = folder / EXTRA_FOLDER
         extra.mkdir()
         source.write_records(extra)
-        write_json(extra / DIGESTS_NAME, {file.name: _sha256(file) for file in files})
+        write_json(extra / DIGESTS_NAME, {file.name: sha256_of(file) for file in files})
 
     return write_version(Path(out) / name, write, prefix=f"{format}-")
 
@@ -167,11 +167,6 @@ def _check(
                     f"{folder}: {name} {where} of a clip without any frame is {value[-1]}, "
                     "expected NaN."
                 )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # The inputs may have any number of clips; here it is a batch at once.
