@@ -17,6 +17,7 @@ from pipelines.inference_engines import InferenceEngine, InferenceEngineError, l
 from pipelines.model_contract import (
     DIGESTS_NAME,
     ENGINE_FILES,
+    ENGINE_NAME,
     EXTRA_FOLDER,
     FACTS_NAME,
     PREPROCESS_NAME,
@@ -57,6 +58,14 @@ class ExportedModel:
     def format(self) -> str:
         """ "saved-model", "openvino" or "onnx"."""
         return engine_format(self.folder) or "saved-model"
+
+    @property
+    def precision(self) -> str:
+        """The type that an export for another engine computes frames in; see ENGINE_PRECISIONS."""
+        path = self.extra / ENGINE_NAME
+        if not path.is_file():  # of earlier exports
+            return "float32"
+        return json.loads(path.read_text())["precision"]
 
     @property
     def extra(self) -> Path:
@@ -109,7 +118,7 @@ class ExportedModel:
         """
         if self.format != "saved-model":
             self._check_digests()
-            return load_engine(self.format, self.folder)
+            return load_engine(self.format, self.folder, self.precision)
         import tensorflow as tf  # as above
 
         signature = self.graph.signatures[TENSORS.name]
