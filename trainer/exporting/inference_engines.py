@@ -1,12 +1,8 @@
-"""Export of a trained model for OpenVINO or ONNX Runtime: its signature "tensors" as they read it.
-
-https://docs.openvino.ai/2026/openvino-workflow/model-preparation.html, https://onnx.ai
-"""
+"""Export of a trained model for OpenVINO or ONNX Runtime: its signature "tensors", checked."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -14,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pipelines.atomic import write_json
 from pipelines.inference_engines import (
     OPENVINO_HINTS,
     InferenceEngineError,
-    import_openvino,
     load_engine,
     require_packages,
 )
 from pipelines.model_contract import (
     DIGESTS_NAME,
-    ENGINE_FILES,
     ENGINE_NAME,
     ENGINE_PRECISIONS,
     EXTRA_FOLDER,
@@ -37,6 +30,7 @@ from trainer.calibration import sha256_of
 from trainer.errors import ExportError
 from trainer.evaluation.calibrate import open_validation
 from trainer.evaluation.measured_model import of_tensors
+from trainer.exporting.conversion import write_onnx, write_openvino
 from trainer.exporting.portable import tensors_function
 from trainer.exporting.quantisation import (
     Clip,
@@ -51,8 +45,6 @@ from trainer.exporting.source import Source
 from trainer.exporting.verify import TOLERANCES, check_close, example_inputs, run_apart
 from trainer.exporting.versions import write_version
 from trainer.run import Run
-
-ONNX_OPSET = 18  # of 2022; ONNX Runtime reads it from version 1.14 on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,68 +165,6 @@ def _write_extra(
         for path in (*files, extra / ENGINE_NAME)
     }
     write_json(extra / DIGESTS_NAME, digests)
-
-
-def write_openvino(tensors: Any, folder: Path) -> None:
-    """model.xml and model.bin, by OpenVINO's own reader of TensorFlow's graphs."""
-    ov = import_openvino()
-    graph, names = _frozen(tensors)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "frozen.pb"
-        path.write_bytes(graph.SerializeToString())
-        try:
-            network = ov.Core().read_model(path)
-        except RuntimeError as error:
-            raise ExportError(f"OpenVINO cannot compute this model: {error}") from error
-        for port in (*network.inputs, *network.outputs):
-            (name,) = {names[tensor] for tensor in port.get_names() if tensor in names}
-            port.get_tensor().set_names({name})
-        # By itself it would round the weights to 16 bits.
-        ov.save_model(network, folder / ENGINE_FILES["openvino"], compress_to_fp16=False)
-
-
-def write_onnx(tensors: Any, folder: Path) -> None:
-    """model.onnx, by tf2onnx."""
-    import tf2onnx  # of an extra
-
-    for name in ("tf2onnx", "tensorflow"):  # it calls what TensorFlow deprecates
-        logging.getLogger(name).setLevel(logging.ERROR)
-    graph, names = _frozen(tensors)
-    try:
-        tf2onnx.convert.from_graph_def(
-            graph,
-            input_names=[tensor for tensor, name in names.items() if name in TENSORS.inputs],
-            output_names=[tensor for tensor, name in names.items() if name in TENSORS.outputs],
-            tensors_to_rename=names,
-            custom_op_handlers={"Erfc": (_erfc, [])},
-            opset=ONNX_OPSET,
-            output_path=str(folder / ENGINE_FILES["onnx"]),
-        )
-    except (ValueError, RuntimeError) as error:
-        raise ExportError(f"ONNX cannot express this model: {error}") from error
-
-
-def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
-    """Erfc, of exact GELU, as 1 - Erf: tf2onnx 1.17 has no rule for it."""
-    shape, dtype = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
-    erf = ctx.make_node("Erf", [node.input[0]], shapes=[shape], dtypes=[dtype])
-    one = ctx.make_const(f"{name}_one", np.array(1, np.float32))
-    ctx.remove_node(name)
-    ctx.make_node(
-        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=[shape], dtypes=[dtype]
-    )
-
-
-def _frozen(tensors: Any) -> tuple[Any, dict[str, str]]:
-    """A function's GraphDef with its variables as constants, and the names of its inputs and
-    outputs by those of their tensors."""
-    concrete = tensors.get_concrete_function()
-    frozen = convert_variables_to_constants_v2(concrete)
-    names = {f"{name}:0": name for name in TENSORS.inputs}
-    # TensorFlow flattens a function's outputs by the order of their names.
-    for name, tensor in zip(sorted(concrete.structured_outputs), frozen.outputs, strict=True):
-        names[tensor.name] = name
-    return frozen.graph.as_graph_def(), names
 
 
 def _check(
