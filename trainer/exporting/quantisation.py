@@ -70,7 +70,7 @@ class QuantisationEffect:
         loss, rise = self.auc[0] - self.auc[1], self.ece[1] - self.ece[0]
         if self.largest_change <= NEGLIGIBLE_CHANGE:
             return
-        if loss > MAX_AUC_LOSS or rise > MAX_ECE_RISE:
+        if not (loss <= MAX_AUC_LOSS and rise <= MAX_ECE_RISE):  # also where one is no number
             raise ExportError(
                 f"{self}. AUC may fall by {MAX_AUC_LOSS:g} and the calibration error rise by "
                 f"{MAX_ECE_RISE:g}. Nothing was written; export in float32, or give more "
