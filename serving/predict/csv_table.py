@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.csv_cells import csv_line
 from pipelines.errors import naming
 
 COLUMNS = (
@@ -55,7 +54,7 @@ class CsvTable:
     their order, joined by ";". segments: where a face is FAKE, as START-END in seconds, of all
     faces in order of time, joined by ";". coverage: the share of the video that was looked at.
     reasons and notes: sentences. A video that could not be judged has a word in `error` and no
-    verdict. Cells without a value are empty.
+    verdict. Cells without a value are empty; text is escaped as by `csv_cells.escape_cell`.
     """
 
     def __init__(self, path: Path):
@@ -73,9 +72,8 @@ class CsvTable:
         self._write(_row(result))
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        text = io.StringIO()
-        csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n").writerow(row)
-        data = memoryview(text.getvalue().encode("utf-8", "backslashreplace"))
+        text = csv_line(row.get(name) for name in COLUMNS)
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
         start = self._file.tell()
         with naming(self._path):
             try:
