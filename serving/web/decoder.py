@@ -21,14 +21,11 @@ from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.faces.extract import FaceExtractor, ProbedVideo
+from pipelines.video.memory import MemoryBudget, peak_resident_bytes, too_much_memory
 from pipelines.video.stopwatch import Stopwatch
+from pipelines.video.wire import pack, unpack
 from serving.web import wire
-from serving.web.limits import (
-    MemoryBudget,
-    VideoLimits,
-    peak_resident_bytes,
-    too_much_memory,
-)
+from serving.web.limits import VideoLimits
 
 # How files of the formats begin that are read; what begins otherwise is called unsupported.
 SIGNATURES = (
@@ -92,10 +89,10 @@ class Decoder:
             if kind == "open":
                 self.send(wire.pack_opened(self._video.metadata, self._video.frame_times))
                 return
-            watch = _StageWatch(lambda stage: self.send(wire.pack("stage", stage=stage)))
+            watch = _StageWatch(lambda stage: self.send(pack("stage", stage=stage)))
             for look in self._video.looks(wire.samples_of(values, blobs), watch):
                 self.send(wire.pack_look(look))
-            self.send(wire.pack("end"))
+            self.send(pack("end"))
         except Exception as error:
             if self._memory.explains(error, peak_bytes):
                 self._refuse(too_much_memory(self._memory.budget_bytes))
@@ -125,7 +122,7 @@ class Decoder:
 
     def _refuse(self, error: VideoError, fault: str = "") -> None:
         reason, stage, detail = error.reason, error.stage, error.detail
-        self.send(wire.pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
+        self.send(pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
 
 
 def warm(config: PreprocessConfig, threads: int, time_limit_s: float) -> FaceExtractor:
@@ -147,16 +144,16 @@ def _end_with_parent(parent: int) -> None:
 def main(descriptor: int, parent: int) -> None:
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     connection = Connection(descriptor)
-    _, start, _ = wire.unpack(connection.recv_bytes())
+    _, start, _ = unpack(connection.recv_bytes())
     config = PreprocessConfig.from_dict(start["config"])
     extractor = warm(config, start["threads"], start["time_limit_s"])
     memory = MemoryBudget(start["memory"])
     memory.enforce()
     decoder = Decoder(connection, extractor, VideoLimits(**start["limits"]), memory)
-    decoder.send(wire.pack("ready"))
+    decoder.send(pack("ready"))
     while True:
         try:
-            kind, values, blobs = wire.unpack(connection.recv_bytes())
+            kind, values, blobs = unpack(connection.recv_bytes())
         except (EOFError, OSError):
             return
         decoder.answer(kind, values, blobs)

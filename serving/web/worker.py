@@ -18,10 +18,11 @@ import numpy as np
 
 from pipelines.clip import Look, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.video.memory import resident_bytes, too_much_memory
 from pipelines.video.probe import FrameTimes, VideoMetadata
+from pipelines.video.wire import MAX_BYTES, pack, unpack
 from serving.analysis.analyse import Cancelled
 from serving.web import wire
-from serving.web.limits import resident_bytes, too_much_memory
 from serving.web.settings import Settings
 
 TICK_S = 0.1  # how often the process is looked after while it works
@@ -89,7 +90,7 @@ class FaceWorker:
             "memory": settings.worker_memory,
             "limits": {name: getattr(settings, name) for name in limits},
         }
-        self.send(wire.pack("start", **start))
+        self.send(pack("start", **start))
 
     def send(self, message: bytes) -> None:
         assert self._connection is not None
@@ -105,7 +106,7 @@ class FaceWorker:
         try:
             self._wait(deadline, cancelled)
             assert self._connection is not None
-            return wire.unpack(self._connection.recv_bytes(wire.MAX_BYTES))
+            return unpack(self._connection.recv_bytes(MAX_BYTES))
         except (Cancelled, VideoError):
             self.stop()
             raise
@@ -168,7 +169,7 @@ class WorkerFaces:
 
     def open(self, path: str) -> WorkerVideo:
         """Raises VideoError, Cancelled."""
-        self.worker.send(wire.pack("open", path=path))
+        self.worker.send(pack("open", path=path))
         _, values, blobs = self._answer("opened")
         return WorkerVideo(self, path, *self._made(lambda: wire.opened_of(values, blobs)))
 

@@ -25,7 +25,7 @@ import pytest
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
 from pipelines.datasets.base import VIDEO_SUFFIXES
-from pipelines.faces import extract
+from pipelines.video import confined
 from pipelines.video.moments import Moments
 from serving.client import Unreachable
 from serving.sockets import listen
@@ -496,8 +496,8 @@ def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
 
 def test_a_file_is_probed_once(extractor, small_config, sample, monkeypatch):
     probed = []
-    probe = extract.probe
-    monkeypatch.setattr(extract, "probe", lambda *args: (probed.append(args[0]), probe(*args))[1])
+    probe = confined.probe
+    monkeypatch.setattr(confined, "probe", lambda *args: (probed.append(args[0]), probe(*args))[1])
     path = str(sorted(sample.rglob("*.mp4"))[0])
     video = extractor.open(path)
     assert video.metadata.frames == 16 and look_at_all(video, small_config)

@@ -1,0 +1,118 @@
+"""Confined process that probes and decodes videos which it is handed by a `ConfinedReader`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import io
+import os
+import pkgutil
+import socket
+import sys
+import threading
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from pipelines.clip import VideoError
+from pipelines.errors import explain
+from pipelines.video.child import end_with_parent
+from pipelines.video.confine import confine
+from pipelines.video.decode import read_frames
+from pipelines.video.memory import MemoryBudget, peak_resident_bytes, too_much_memory
+from pipelines.video.probe import probe
+from pipelines.video.source import handed
+from pipelines.video.wire import Channel, info_of, pack, pack_info
+
+
+def warm_up() -> None:
+    """Loads what decoding may load on its way: once the process is confined there is no loading."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    Image.init()
+    name = "warm-up.png"
+    for picture in (_png(), b"no video"):
+        descriptor = os.memfd_create(name)
+        os.write(descriptor, picture)
+        with handed(name, descriptor), contextlib.suppress(VideoError):
+            for stills in (False, True):
+                with contextlib.suppress(VideoError):
+                    info = probe(name, stills)
+                    list(read_frames(info, [0]))
+
+
+def _png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "PNG")
+    return file.getvalue()
+
+
+class DecoderProcess:
+    """Answers "probe" and "frames", each about the file that comes with it."""
+
+    def __init__(self, channel: Channel, memory: MemoryBudget):
+        self._channel, self._memory = channel, memory
+
+    def answer(self, kind: str, values: dict[str, Any], blobs: list[bytes], file: int) -> None:
+        """Raises what cannot be told of, which ends the process."""
+        peak_bytes = peak_resident_bytes()
+        path = values["info"]["path"] if kind == "frames" else values["path"]
+        try:
+            with handed(path, file):
+                if kind == "probe":
+                    info = probe(path, values["stills"])
+                    self._channel.send(pack_info("info", info))
+                    return
+                self._frames(values, blobs)
+        except Exception as error:
+            if isinstance(error, ConnectionError):
+                raise  # nobody listens any more
+            if self._memory.explains(error, peak_bytes):
+                self._refuse(too_much_memory(self._memory.budget_bytes))
+                raise  # what else failed for want of memory cannot be told: end
+            if not isinstance(error, VideoError):
+                error = VideoError("error", "decode", explain(error))
+            self._refuse(error)
+
+    def _frames(self, values: dict[str, Any], blobs: list[bytes]) -> None:
+        info = info_of(values, blobs)
+        indices = np.frombuffer(blobs[-1], "<i8").tolist()
+        for image in read_frames(info, indices, values["threads"]):
+            size = None if image is None else image.shape[:2]
+            self._channel.send(pack("frame", size=size))
+            if image is not None:
+                self._channel.send_pixels(image)
+            del image
+            gc.collect()  # PyAV's frames with side data are cycles, and nothing else is made here
+        self._channel.send(pack("end"))
+
+    def _refuse(self, error: VideoError) -> None:
+        reason, stage, detail = error.reason, error.stage, error.detail
+        self._channel.send(pack("error", reason=reason, stage=stage, detail=detail))
+
+
+def main(descriptor: int, parent: int, memory_bytes: int) -> None:
+    threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
+    channel = Channel(socket.socket(fileno=descriptor))
+    warm_up()
+    gc.freeze()  # what is loaded stays
+    memory = MemoryBudget(memory_bytes)
+    memory.enforce(slack=1)
+    channel.send(pack("ready", unconfined=confine()))
+    process = DecoderProcess(channel, memory)
+    while True:
+        try:
+            kind, values, blobs, file = channel.receive()
+        except (EOFError, OSError):
+            return
+        if file is None:
+            return
+        process.answer(kind, values, blobs, file)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
