@@ -13,7 +13,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
-from serving.web.settings import Settings
+from serving.web.settings import DECODE_GIGAPIXELS, Settings
 
 
 def main(argv: list[str]) -> int:
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
+    parser.set_defaults(max_gigapixels=DECODE_GIGAPIXELS)  # files of strangers
     args = parser.parse_args(argv)
 
     from serving.client import check_addresses

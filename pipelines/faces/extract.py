@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.clip import Clip, Look, VideoError
 from pipelines.config import DECODE_LIMIT_S, PreprocessConfig
+from pipelines.faces import interrupt
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector
 from pipelines.faces.follow import detect_through
@@ -21,7 +22,6 @@ from pipelines.faces.moment_frames import MomentFrames
 from pipelines.faces.people import People, sighting
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
 from pipelines.verdict import MIN_FRAMES
-from pipelines.video import interrupt
 from pipelines.video.confined import LocalReader, VideoReader
 from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata
 from pipelines.video.sampling import sample_clips
@@ -163,8 +163,9 @@ class FaceExtractor:
             yield batch
 
     def _faces(self, batch: list[MomentFrames], watch: Stopwatch) -> Iterator[Look]:
+        check = interrupt.checker()
         with watch.running("detect"):
-            searched = list(self._pool.map(self._search, batch))
+            searched = list(self._pool.map(lambda frames: self._search(frames, check), batch))
         for frames, (tracks, quarters) in zip(batch, searched, strict=True):
             watch.count("frames", len(frames.present))
             with watch.running("crop"):
@@ -180,20 +181,21 @@ class FaceExtractor:
         damaged = "" if clips else frames.mixed_sizes()
         return Look(frames.moment, tuple(clips), len(frames.present), frames.thumbnail(), damaged)
 
-    def _search(self, frames: MomentFrames) -> tuple[list[Track], int]:
+    def _search(self, frames: MomentFrames, check: Callable[[], None]) -> tuple[list[Track], int]:
         """The tracks of a moment that meet the config's bounds, most prominent first, in px of its
         small frames, and the quarter turns against the clock that bring them upright.
 
         Faces that lie on their side or head are searched where none stands there with confidence.
         One moment at a time: what a network makes of a face depends, in its last bits, on how many
-        it is given at once.
+        it is given at once. check: called before each search.
         """
-        interrupt.check()
+        check()
         if frames.undecodable():
             return [], 0
         tracks, turns = self._tracks(frames, frames.small), 0
         best = _confidence(tracks)
         for quarters in (1, 2, 3) if best < SURELY_UPRIGHT else ():
+            check()
             lying = self._tracks(frames, [_turned(image, quarters) for image in frames.small])
             score = _confidence(lying)
             if score >= SURELY_UPRIGHT and score > best:

@@ -23,7 +23,7 @@ from pipelines.video.child import start_process
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import VideoInfo, probe
 from pipelines.video.source import VideoFile
-from pipelines.video.wire import Channel, info_of, pack, pack_info
+from pipelines.video.wire import Channel, for_log, info_of, pack, pack_info
 
 MEMORY_BYTES = 4_000_000_000  # for a video: 8K in 10 bits, by as many threads as FFmpeg has
 
@@ -104,9 +104,10 @@ class ConfinedReader:
 
     def interrupt(self, path: str) -> None:
         with self._lock:
-            process = self._at_work.get(path)
+            process = self._at_work.pop(path, None)
         if process:
-            process.kill()
+            process.interrupt()
+            self.start()  # for the next video
 
     def close(self) -> None:
         """Ends the processes that wait."""
@@ -145,7 +146,8 @@ class _Process:
             module = "pipelines.video.decoder_process"
             self._popen = start_process(module, theirs.fileno(), memory_bytes)
         self._channel = Channel(ours)
-        self._greeted = False
+        self._greeted = self._interrupted = False
+        self._path = ""
         self.idle = True
 
     @property
@@ -159,7 +161,7 @@ class _Process:
     def ask(self, path: str, request: bytes) -> None:
         """Sends a request about a file, and the file. Raises VideoError where it cannot be read."""
         with VideoFile(path) as file:
-            self.idle = False
+            self._path, self.idle = path, False
             with contextlib.suppress(OSError):  # one that died is noticed at its answer
                 self._channel.send(request, file.descriptor)
 
@@ -175,6 +177,8 @@ class _Process:
         if came == "error":
             reason, stage, detail = (str(values.get(k)) for k in ("reason", "stage", "detail"))
             self.idle = reason != "decoder_failed"
+            if fault := str(values.get("fault") or ""):
+                log.error("a decoding process failed: %s", for_log(fault))
             raise VideoError(reason, stage, detail)
         if came != kind:
             raise self._failed(f"an answer of kind {came!r} was not expected")
@@ -196,8 +200,12 @@ class _Process:
         try:
             return make()
         except (ValueError, TypeError) as error:
-            self.idle = False
             raise self._failed(f"it sent {error}") from error
+
+    def interrupt(self) -> None:
+        """Ends it from another thread than that which asks it, and which is told."""
+        self._interrupted = True
+        self._popen.kill()
 
     def kill(self) -> None:
         self._popen.kill()
@@ -205,9 +213,12 @@ class _Process:
         self._channel.close()
 
     def _failed(self, what: str) -> VideoError:
-        code = self._popen.poll()
-        log.warning("a decoding process failed: %s; exit code %s", what, code)
-        return VideoError("decoder_failed", "decode", "the process that decoded it failed.")
+        self.idle = False
+        if not self._interrupted:
+            code = self._popen.poll()
+            log.warning("a decoding process failed: %s; exit code %s", what, code)
+        what = f"{self._path}: the process that decoded it came to an end."
+        return VideoError("decoder_failed", "decode", what)
 
 
 @functools.cache

@@ -8,9 +8,11 @@ import importlib
 import io
 import os
 import pkgutil
+import resource
 import socket
 import sys
 import threading
+import traceback
 from typing import Any
 
 import av
@@ -25,7 +27,7 @@ from pipelines.video.decode import read_frames
 from pipelines.video.memory import MemoryBudget, peak_resident_bytes, too_much_memory
 from pipelines.video.probe import probe
 from pipelines.video.source import handed
-from pipelines.video.wire import Channel, info_of, pack, pack_info
+from pipelines.video.wire import FAULT_CHARS, Channel, info_of, pack, pack_info
 
 
 def warm_up() -> None:
@@ -72,27 +74,28 @@ class DecoderProcess:
             if isinstance(error, ConnectionError):
                 raise  # nobody listens any more
             if self._memory.explains(error, peak_bytes):
-                self._refuse(too_much_memory(self._memory.budget_bytes))
+                much = too_much_memory(self._memory.budget_bytes)
+                self._refuse(VideoError(much.reason, much.stage, f"{path}: {much.detail}"))
                 raise  # what else failed for want of memory cannot be told: end
-            if not isinstance(error, VideoError):
-                error = VideoError("error", "decode", explain(error))
-            self._refuse(error)
+            fault = ""
+            if not isinstance(error, VideoError):  # a fault in us
+                fault = traceback.format_exc()[-FAULT_CHARS:]
+                error = VideoError("error", "decode", f"{path}: {explain(error)}")
+            self._refuse(error, fault)
 
     def _frames(self, values: dict[str, Any], blobs: list[bytes]) -> None:
         info = info_of(values, blobs)
         indices = np.frombuffer(blobs[-1], "<i8").tolist()
         for image in read_frames(info, indices, values["threads"]):
-            size = None if image is None else image.shape[:2]
-            self._channel.send(pack("frame", size=size))
-            if image is not None:
-                self._channel.send_pixels(image)
+            self._channel.send_image("frame", image)
             del image
             gc.collect()  # PyAV's frames with side data are cycles, and nothing else is made here
         self._channel.send(pack("end"))
 
-    def _refuse(self, error: VideoError) -> None:
+    def _refuse(self, error: VideoError, fault: str = "") -> None:
+        """fault: a traceback, for the log of who asked: this process may write to no file."""
         reason, stage, detail = error.reason, error.stage, error.detail
-        self._channel.send(pack("error", reason=reason, stage=stage, detail=detail))
+        self._channel.send(pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
 
 
 def main(descriptor: int, parent: int, memory_bytes: int) -> None:
@@ -101,7 +104,8 @@ def main(descriptor: int, parent: int, memory_bytes: int) -> None:
     warm_up()
     gc.freeze()  # what is loaded stays
     memory = MemoryBudget(memory_bytes)
-    memory.enforce(slack=1)
+    memory.enforce()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it inherits its standard error
     channel.send(pack("ready", unconfined=confine()))
     process = DecoderProcess(channel, memory)
     while True:

@@ -36,18 +36,16 @@ class MemoryBudget:
         self.budget_bytes = budget_bytes
         self._allowed_bytes = resident_bytes(os.getpid()) + budget_bytes
 
-    def enforce(self, slack: int = 2) -> None:
-        """A limit for what an onlooker may be too late for; no file, no core dump.
+    def enforce(self, slack: int = 1) -> None:
+        """A limit that the system keeps, of `slack` times the budget, and no core dump.
 
-        It is `slack` times the budget: FFmpeg takes a frame for damaged for which it gets no
-        memory. Of the limits that Linux has, RLIMIT_DATA is the one that counts memory which can
-        be written to; TensorFlow maps far more addresses than it uses.
+        Of the limits that Linux has, RLIMIT_DATA is the one that counts memory which can be
+        written to; TensorFlow maps far more addresses than it uses.
         """
         with open("/proc/self/status") as status:
             sizes = dict(line.split(":", 1) for line in status)
         limit = int(sizes["VmData"].split()[0]) * 1024 + slack * self.budget_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def explains(self, error: Exception, peak_before: int) -> bool:

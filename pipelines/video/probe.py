@@ -13,7 +13,6 @@ import av
 import numpy as np
 
 from pipelines.clip import VideoError
-from pipelines.video import interrupt
 from pipelines.video.claims import check_claims
 from pipelines.video.picture import (
     MAX_PIXELS,
@@ -254,9 +253,7 @@ def _ready(stream, path: str, threads: int):
 def demux(container, *streams) -> Iterator[av.Packet]:
     """The packets of streams in decoding order, then empty ones that drain the decoders."""
     try:
-        for packet in container.demux(*streams):
-            interrupt.check()
-            yield packet
+        yield from container.demux(*streams)
     except IndexError:
         # PyAV (18.1) stumbles at the end over streams that came up on the way, as they may in
         # MPEG-TS and FLV; it has handed on all of ours by then.

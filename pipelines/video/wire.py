@@ -21,6 +21,7 @@ from pipelines.video.picture import refused_size
 from pipelines.video.probe import VideoInfo
 
 MAX_BYTES = 256 << 20  # of a message
+FAULT_CHARS = 4000  # of a traceback: its end
 _LENGTH = struct.Struct("!I")
 _TIMES = ("pts", "keyframes", "horizons")
 
@@ -79,6 +80,12 @@ def info_of(values: dict[str, Any], blobs: Sequence[bytes]) -> VideoInfo:
     return info
 
 
+def for_log(fault: str) -> str:
+    """A traceback as it may stand in a log, whatever a hostile file made of it."""
+    lines = fault[-FAULT_CHARS:].split("\n")
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
 class Channel:
     """One end of a stream socket: messages, rows of pixels behind them, and open files."""
 
@@ -94,8 +101,17 @@ class Channel:
             socket.send_fds(self._socket, [length], [descriptor])
         self._socket.sendall(message)
 
-    def send_pixels(self, image: np.ndarray) -> None:
-        self._socket.sendall(np.ascontiguousarray(image).data.cast("B"))
+    def send_image(self, kind: str, image: np.ndarray | None) -> None:
+        """A message about a picture (H, W, 3), or that there is none, and its pixels behind it."""
+        if image is None:
+            self.send(pack(kind, size=None))
+            return
+        pixels = np.ascontiguousarray(image).data.cast("B")  # before anything is said of it
+        message = pack(kind, size=image.shape[:2])
+        head = _LENGTH.pack(len(message)) + message
+        sent = self._socket.sendmsg([head, pixels])
+        self._socket.sendall(head[sent:])
+        self._socket.sendall(pixels[max(0, sent - len(head)) :])
 
     def receive(self) -> tuple[str, dict[str, Any], list[bytes], int | None]:
         """(kind, values, blobs, descriptor). Raises EOFError, OSError, ValueError."""

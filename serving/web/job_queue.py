@@ -16,6 +16,7 @@ from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
 from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.problems import Problem, internal, not_found, of_video
+from serving.web.process import Spares
 from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
 from serving.web.settings import Settings
@@ -41,7 +42,10 @@ class JobQueue:
         self._coming = 0  # uploads that are being received
         self._stopping = threading.Event()
         self._usual_s = 10.0  # what a job took of late
-        self.workers = [FaceWorker(settings, metrics.workers.inc) for _ in range(settings.workers)]
+        self._spares = Spares(settings, metrics.workers.inc)
+        self.workers = [
+            FaceWorker(settings, metrics.workers.inc, self._spares) for _ in range(settings.workers)
+        ]
 
     async def start(self, open_model: Callable[[], Model]) -> None:
         """Raises OSError where the folder for uploads cannot be used."""
@@ -65,6 +69,7 @@ class JobQueue:
         await asyncio.to_thread(self._threads.shutdown)
         for worker in self.workers:
             worker.stop()
+        self._spares.close()
         self.folder.close()
 
     # What the API asks for.

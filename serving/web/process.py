@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import socket
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
 from typing import Any
 
 from pipelines.config import PreprocessConfig
 from pipelines.video.child import start_process
 from pipelines.video.memory import resident_bytes
-from pipelines.video.source import VideoFile
 from pipelines.video.wire import pack, unpack
 from serving.web.settings import Settings
 
@@ -36,13 +33,16 @@ class DecodingProcess:
         self.config, self.warm = config, False
         self._budget_bytes = settings.worker_memory
         self.allowed_bytes = 0
-        limits = ("max_seconds", "max_pixels", "max_frames", "max_gigapixels")
+        limits = ("max_seconds", "max_pixels", "max_frames")
         start: dict[str, Any] = {
             "config": config.to_dict(),
             "threads": settings.threads,
             "time_limit_s": settings.job_timeout,
             "memory": settings.worker_memory,
-            "limits": {name: getattr(settings, name) for name in limits},
+            "limits": {
+                **{name: getattr(settings, name) for name in limits},
+                "max_gigapixels": settings.scan.max_gigapixels,
+            },
         }
         self.send(pack("start", **start))
 
@@ -56,10 +56,9 @@ class DecodingProcess:
 
     def greet(self, message: bytes) -> None:
         """Takes note of its first message. Raises ValueError where that is another than "ready"."""
-        kind, values, _ = unpack(message)
+        kind, _, _ = unpack(message)
         if kind != "ready":
             raise ValueError(f"it began with {kind!r}")
-        _warn_of(str(values.get("unconfined")))
         self.allowed_bytes = resident_bytes(self.pid) + self._budget_bytes
         self.warm = True
 
@@ -67,13 +66,6 @@ class DecodingProcess:
         # A process that has died is noticed by who waits for its answer.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(message)
-
-    def send_file(self, message: bytes, path: str) -> None:
-        """A request about a file, and the file. Raises VideoError where that cannot be read."""
-        with VideoFile(path) as file:
-            self.send(message)
-            with contextlib.suppress(OSError):
-                send_handle(self.connection, file.descriptor, self.pid)
 
     def kill(self) -> None:
         self._popen.kill()
@@ -99,6 +91,11 @@ class Spares:
         self._warm: list[DecodingProcess] = []
         self._warming: DecodingProcess | None = None
         self._closed = False
+
+    @property
+    def warm(self) -> int:
+        """How many wait."""
+        return len(self._warm)
 
     def take(self, config: PreprocessConfig) -> DecodingProcess | None:
         """A warm one, if there is any that makes such crops."""
@@ -148,14 +145,3 @@ class Spares:
                 self._warming.kill()  # whose thread then ends it
         for process in ended:
             process.end()
-
-
-@functools.cache
-def _warn_of(unconfined: str) -> None:
-    """Says once that, and why, uploads are decoded without confinement."""
-    if unconfined:
-        log.warning(
-            "uploads are decoded in a process of their own, with limits on time and memory, that "
-            "is not confined: %s. It may open files and connections as this user may.",
-            unconfined,
-        )

@@ -12,6 +12,10 @@ from typing import ClassVar
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
 
+# Half an hour of 1080p at 25 frames a second, or three minutes of 4K at 60, all decoded. GIF, the
+# cheapest to make large, takes 33 s of one core for it.
+DECODE_GIGAPIXELS = 100.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -30,6 +34,7 @@ class Settings:
     max_frames: int = option(100_000, "most frames in a video")
     queue: int = option(8, "videos that may wait for their turn")
     workers: int = option(1, "videos analysed at a time, each by a process of its own")
+    spares: int = option(1, "warm processes that wait to replace one that had to be ended")
     threads: int = option(0, "threads of a process; 0: one per core")
     ttl: float = option(3600.0, "seconds that a result is kept")
     results: int = option(200, "results kept at a time; the oldest goes first")
@@ -41,7 +46,7 @@ class Settings:
     model_timeout: float = option(60.0, "seconds that the model server may take for an answer")
     token_file: str = option("", "file with a token; who sends no such token is refused")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
-    scan: ScanSettings = ScanSettings()
+    scan: ScanSettings = ScanSettings(max_gigapixels=DECODE_GIGAPIXELS)
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
         "port": (0, 65535),
@@ -51,6 +56,7 @@ class Settings:
         "max_frames": (1, 2_000_000),
         "queue": (0, 10_000),
         "workers": (1, 64),
+        "spares": (0, 64),
         "threads": (0, 1024),
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),

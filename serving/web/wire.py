@@ -16,7 +16,6 @@ from pipelines.video.cuts import THUMB_SIZE
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from pipelines.video.wire import pack
 
-FAULT_CHARS = 4000  # of a traceback: its end
 _SHAPES: dict[str, tuple[int, ...]] = {
     "times_s": (),
     "boxes": (4,),

@@ -1,8 +1,8 @@
 """Confined decoding: what it gives and refuses, and what a process may do once it is confined."""
 
 import json
-import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,15 +86,19 @@ def test_what_is_left_in_the_middle_ends_its_process_and_the_next_video_gets_ano
     assert reader.probe(video) == info
 
 
-def test_a_process_that_dies_is_one_videos_error(reader, video, caplog):
+@pytest.mark.parametrize("on_purpose", [False, True])
+def test_a_process_that_dies_is_one_videos_error(reader, video, caplog, on_purpose):
     info = reader.probe(video)
     frames = reader.read_frames(info, [0] * 500)
     next(frames)
-    reader.interrupt(video)
-    with pytest.raises(VideoError) as caught, caplog.at_level(logging.WARNING):
+    if on_purpose:
+        reader.interrupt(video)
+    else:
+        os.kill(reader._at_work[video].pid, signal.SIGKILL)
+    with pytest.raises(VideoError, match="came to an end") as caught:
         list(frames)
-    assert caught.value.reason == "decoder_failed"
-    assert "a decoding process failed" in caplog.text
+    assert caught.value.reason == "decoder_failed" and video in caught.value.detail
+    assert ("a decoding process failed" in caplog.text) is not on_purpose
     assert reader.probe(video) == info
 
 

@@ -29,6 +29,7 @@ from serving.model_server.server import start_in_thread
 from serving.model_server.status import StatusError
 from serving.predict.predict import predict_video
 from tests.fixtures import ROOT
+from tests.fixtures.hostile_videos import claiming
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,14 @@ def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored
     hours = sum(line["coverage"]["duration_s"] for line in results(scored)) / 3600
     assert info["computing"]["hours_of_video"] == pytest.approx(hours, abs=1e-4)
     assert info["computing"]["seconds_per_hour"] > 0 and info["computing"]["seconds"] > 0
+
+
+def test_a_small_file_that_claims_much_is_a_reject(exported, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "hostile.mp4").write_bytes(claiming(10_000_000))
+    assert run(tmp_path / "in", exported, tmp_path / "out") == 0
+    (reject,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert reject["reason"] == "unreadable" and "claim 10000000 samples" in reject["detail"]
 
 
 def test_people_are_told_that_a_demo_model_gives_no_verdict(scored):
