@@ -20,7 +20,7 @@ def start_process(module: str, descriptor: int, *arguments: int) -> subprocess.P
     """Starts `python -m module DESCRIPTOR PARENT ARGUMENTS...`, which has the descriptor alone."""
     numbers = map(str, (descriptor, os.getpid(), *arguments))
     return subprocess.Popen(
-        [sys.executable, "-m", module, *numbers],
+        [sys.executable, "-P", "-m", module, *numbers],
         pass_fds=[descriptor],
         start_new_session=True,  # Ctrl-C is for us, who end it
         stdin=subprocess.DEVNULL,

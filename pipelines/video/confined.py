@@ -21,6 +21,8 @@ import numpy as np
 from pipelines.clip import VideoError
 from pipelines.video.child import start_process
 from pipelines.video.decode import read_frames
+from pipelines.video.picture import refused_size
+from pipelines.video.pixel_ring import PixelRing
 from pipelines.video.probe import VideoInfo, probe
 from pipelines.video.source import VideoFile
 from pipelines.video.wire import Channel, for_log, info_of, pack, pack_info
@@ -92,12 +94,13 @@ class ConfinedReader:
     def read_frames(
         self, info: VideoInfo, indices: Sequence[int], threads: int = 0
     ) -> Generator[np.ndarray | None]:
-        with self._process(info.path) as process:
+        with self._process(info.path) as process, contextlib.closing(PixelRing.of(info)) as ring:
             wanted = np.array(indices, "<i8").tobytes()
-            process.ask(info.path, pack_info("frames", info, [wanted], threads=threads))
+            size = {"slots": ring.slots, "slot_bytes": ring.slot_bytes}
+            request = pack_info("frames", info, [wanted], threads=threads, **size)
+            process.ask(info.path, request, ring)
             for left in range(len(indices), 0, -1):
-                _, values, _ = process.receive("frame")
-                image = process.image(values)
+                image = process.image(ring)
                 if left == 1:  # nobody need ask once more for the process to be free again
                     process.receive("end")
                 yield image
@@ -147,7 +150,7 @@ class _Process:
             self._popen = start_process(module, theirs.fileno(), memory_bytes)
         self._channel = Channel(ours)
         self._greeted = self._interrupted = False
-        self._path = ""
+        self._path, self._copied = "", 0  # what it is asked about, and pictures of its ring
         self.idle = True
 
     @property
@@ -158,12 +161,14 @@ class _Process:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def ask(self, path: str, request: bytes) -> None:
+    def ask(self, path: str, request: bytes, ring: PixelRing | None = None) -> None:
         """Sends a request about a file, and the file. Raises VideoError where it cannot be read."""
+        self._copied = 0
         with VideoFile(path) as file:
             self._path, self.idle = path, False
             with contextlib.suppress(OSError):  # one that died is noticed at its answer
-                self._channel.send(request, file.descriptor)
+                files = [file.descriptor, *([ring.descriptor] if ring else [])]
+                self._channel.send(request, files)
 
     def receive(self, kind: str) -> tuple[str, dict[str, Any], list[bytes]]:
         """The next message, which must be of this kind. Raises the VideoError that it tells of."""
@@ -185,15 +190,24 @@ class _Process:
         self.idle = kind in ("info", "end")
         return came, values, blobs
 
-    def image(self, values: dict[str, Any]) -> np.ndarray | None:
-        """The picture that a message announces."""
+    def image(self, ring: PixelRing) -> np.ndarray | None:
+        """The next picture: in the ring, or else in the message that announces it."""
+        _, values, blobs = self.receive("frame")
         if values.get("size") is None:
             return None
-        try:
-            height, width = map(int, values["size"])
-            return self._channel.receive_pixels(height, width)
-        except (EOFError, OSError, ValueError, TypeError) as error:
-            raise self._failed(f"it sent no picture ({error!r})") from error
+        return self.made(lambda: self._image(values["size"], blobs, ring))
+
+    def _image(self, size: Sequence[Any], blobs: Sequence[bytes], ring: PixelRing) -> np.ndarray:
+        height, width = map(int, size)
+        if blobs:
+            if refused := refused_size(width, height):
+                raise ValueError(f"a frame of {refused}")
+            return np.frombuffer(bytearray(blobs[0]), np.uint8).reshape(height, width, 3)
+        image = ring.get(self._copied, height, width)
+        self._copied += 1
+        with contextlib.suppress(OSError):  # as in `ask`
+            self._channel.acknowledge()
+        return image
 
     def made(self, make: Callable[[], T]) -> T:
         """What is made of a message. Raises VideoError where that is none of ours."""

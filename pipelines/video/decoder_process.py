@@ -25,6 +25,7 @@ from pipelines.video.child import end_with_parent
 from pipelines.video.confine import confine
 from pipelines.video.decode import read_frames
 from pipelines.video.memory import MemoryBudget, peak_resident_bytes, too_much_memory
+from pipelines.video.pixel_ring import PixelRing
 from pipelines.video.probe import probe
 from pipelines.video.source import handed
 from pipelines.video.wire import FAULT_CHARS, Channel, info_of, pack, pack_info
@@ -54,22 +55,27 @@ def _png() -> bytes:
 
 
 class DecoderProcess:
-    """Answers "probe" and "frames", each about the file that comes with it."""
+    """Answers "probe" and "frames", each about the file that comes with it; frames go into shared
+    memory, which comes as well."""
 
     def __init__(self, channel: Channel, memory: MemoryBudget):
         self._channel, self._memory = channel, memory
 
-    def answer(self, kind: str, values: dict[str, Any], blobs: list[bytes], file: int) -> None:
+    def answer(
+        self, kind: str, values: dict[str, Any], blobs: list[bytes], files: list[int]
+    ) -> None:
         """Raises what cannot be told of, which ends the process."""
         peak_bytes = peak_resident_bytes()
         path = values["info"]["path"] if kind == "frames" else values["path"]
         try:
-            with handed(path, file):
+            with handed(path, files[0]):
                 if kind == "probe":
                     info = probe(path, values["stills"])
                     self._channel.send(pack_info("info", info))
                     return
-                self._frames(values, blobs)
+                ring = PixelRing(files[1], values["slots"], values["slot_bytes"])
+                with contextlib.closing(ring):
+                    self._frames(values, blobs, ring)
         except Exception as error:
             if isinstance(error, ConnectionError):
                 raise  # nobody listens any more
@@ -83,13 +89,28 @@ class DecoderProcess:
                 error = VideoError("error", "decode", f"{path}: {explain(error)}")
             self._refuse(error, fault)
 
-    def _frames(self, values: dict[str, Any], blobs: list[bytes]) -> None:
+    def _frames(self, values: dict[str, Any], blobs: list[bytes], ring: PixelRing) -> None:
         info = info_of(values, blobs)
         indices = np.frombuffer(blobs[-1], "<i8").tolist()
-        for image in read_frames(info, indices, values["threads"]):
-            self._channel.send_image("frame", image)
-            del image
-            gc.collect()  # PyAV's frames with side data are cycles, and nothing else is made here
+        put = copied = 0  # pictures of the ring
+        try:
+            for image in read_frames(info, indices, values["threads"]):
+                size = None if image is None else image.shape[:2]
+                if image is None or not ring.fits(image):  # whose size changed on the way
+                    blobs = [] if image is None else [image.tobytes()]
+                    self._channel.send(pack("frame", blobs, size=size))
+                else:
+                    if put - copied == ring.slots:
+                        self._channel.await_acknowledgement()
+                        copied += 1
+                    ring.put(put, image)
+                    put += 1
+                    self._channel.send(pack("frame", size=size))
+                del image
+                gc.collect()  # PyAV's frames with side data are cycles, and nothing else is made
+        finally:
+            for _ in range(put - copied):
+                self._channel.await_acknowledgement()
         self._channel.send(pack("end"))
 
     def _refuse(self, error: VideoError, fault: str = "") -> None:
@@ -110,12 +131,10 @@ def main(descriptor: int, parent: int, memory_bytes: int) -> None:
     process = DecoderProcess(channel, memory)
     while True:
         try:
-            kind, values, blobs, file = channel.receive()
+            kind, values, blobs, files = channel.receive()
         except (EOFError, OSError):
             return
-        if file is None:
-            return
-        process.answer(kind, values, blobs, file)
+        process.answer(kind, values, blobs, files)
 
 
 if __name__ == "__main__":

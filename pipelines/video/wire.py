@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pipelines.video.picture import refused_size
 from pipelines.video.probe import VideoInfo
 
 MAX_BYTES = 256 << 20  # of a message
+MAX_FILES = 2  # that go along with a message
 FAULT_CHARS = 4000  # of a traceback: its end
 _LENGTH = struct.Struct("!I")
 _TIMES = ("pts", "keyframes", "horizons")
@@ -87,52 +87,38 @@ def for_log(fault: str) -> str:
 
 
 class Channel:
-    """One end of a stream socket: messages, rows of pixels behind them, and open files."""
+    """One end of a stream socket: messages, and open files that go along with them."""
 
     def __init__(self, end: socket.socket):
         self._socket = end
 
-    def send(self, message: bytes, descriptor: int | None = None) -> None:
-        """descriptor: of an open file that goes along. Raises OSError."""
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """descriptors: of open files that go along. Raises OSError."""
         length = _LENGTH.pack(len(message))
-        if descriptor is None:
-            self._socket.sendall(length)
+        if descriptors:
+            socket.send_fds(self._socket, [length], descriptors)
+            self._socket.sendall(message)
         else:
-            socket.send_fds(self._socket, [length], [descriptor])
-        self._socket.sendall(message)
+            self._socket.sendall(length + message)
 
-    def send_image(self, kind: str, image: np.ndarray | None) -> None:
-        """A message about a picture (H, W, 3), or that there is none, and its pixels behind it."""
-        if image is None:
-            self.send(pack(kind, size=None))
-            return
-        pixels = np.ascontiguousarray(image).data.cast("B")  # before anything is said of it
-        message = pack(kind, size=image.shape[:2])
-        head = _LENGTH.pack(len(message)) + message
-        sent = self._socket.sendmsg([head, pixels])
-        self._socket.sendall(head[sent:])
-        self._socket.sendall(pixels[max(0, sent - len(head)) :])
+    def acknowledge(self) -> None:
+        """Says, outside of messages, that a picture in shared memory was copied. Raises OSError."""
+        self._socket.sendall(b".")
 
-    def receive(self) -> tuple[str, dict[str, Any], list[bytes], int | None]:
-        """(kind, values, blobs, descriptor). Raises EOFError, OSError, ValueError."""
-        head, descriptors, _, _ = socket.recv_fds(self._socket, _LENGTH.size, 1)
-        for other in descriptors[1:]:
-            os.close(other)
+    def await_acknowledgement(self) -> None:
+        """Raises EOFError, OSError."""
+        self._exactly(1)
+
+    def receive(self) -> tuple[str, dict[str, Any], list[bytes], list[int]]:
+        """(kind, values, blobs, descriptors). Raises EOFError, OSError, ValueError."""
+        head, descriptors, _, _ = socket.recv_fds(self._socket, _LENGTH.size, MAX_FILES)
         head += self._exactly(_LENGTH.size - len(head)) if head else b""
         if not head:
             raise EOFError
         (length,) = _LENGTH.unpack(head)
         if length > MAX_BYTES:
             raise ValueError(f"a message of {length} bytes")
-        return *unpack(self._exactly(length)), descriptors[0] if descriptors else None
-
-    def receive_pixels(self, height: int, width: int) -> np.ndarray:
-        """(height, width, 3) uint8. Raises EOFError, OSError, ValueError."""
-        if refused := refused_size(width, height):
-            raise ValueError(f"a frame of {refused}")
-        image = np.empty((height, width, 3), np.uint8)
-        self._fill(image.data.cast("B"))
-        return image
+        return *unpack(self._exactly(length)), descriptors
 
     def _exactly(self, size: int) -> bytes:
         data = bytearray(size)

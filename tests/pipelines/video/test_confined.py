@@ -1,5 +1,7 @@
 """Confined decoding: what it gives and refuses, and what a process may do once it is confined."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -18,6 +20,7 @@ from pipelines.clip import VideoError
 from pipelines.video import decode
 from pipelines.video.child import environment
 from pipelines.video.confined import ConfinedReader, LocalReader, _warn_of
+from pipelines.video.pixel_ring import PixelRing
 from pipelines.video.probe import probe
 from tests.fixtures.hostile_videos import honest_mp4
 
@@ -89,7 +92,7 @@ def test_what_is_left_in_the_middle_ends_its_process_and_the_next_video_gets_ano
 @pytest.mark.parametrize("on_purpose", [False, True])
 def test_a_process_that_dies_is_one_videos_error(reader, video, caplog, on_purpose):
     info = reader.probe(video)
-    frames = reader.read_frames(info, [0] * 500)
+    frames = reader.read_frames(info, [0] * 500)  # more than shared memory holds
     next(frames)
     if on_purpose:
         reader.interrupt(video)
@@ -226,3 +229,37 @@ def test_a_frame_for_which_there_is_no_memory_is_no_damage(video, monkeypatch):
     with pytest.raises(VideoError) as caught:
         list(decode.read_frames(info, [0]))
     assert isinstance(caught.value.__cause__, MemoryError)
+
+
+def test_pictures_in_shared_memory_come_back_the_same_and_only_where_they_fit(reader, video):
+    info = probe(video)
+    with contextlib.closing(PixelRing.of(info)) as ring:
+        images = np.random.default_rng(0).integers(0, 255, (ring.slots + 3, 64, 64, 3), np.uint8)
+        for number, image in enumerate(images):
+            ring.put(number, image)
+            np.testing.assert_array_equal(ring.get(number, 64, 64), image)
+        assert not ring.fits(np.zeros((65, 64, 3), np.uint8))
+        for height, width in ((65, 64), (0, 64), (-1, -64)):
+            with pytest.raises(ValueError, match="a picture of"):
+                ring.get(0, height, width)
+        with pytest.raises(OSError):  # whoever shares it cannot take it away
+            os.ftruncate(ring.descriptor, 1)
+
+
+def test_frames_that_do_not_fit_come_all_the_same(reader, video, monkeypatch):
+    info, of = probe(video), PixelRing.of
+    small = dataclasses.replace(info, width=2, height=2)
+    monkeypatch.setattr(PixelRing, "of", lambda _: of(small))
+    here = LocalReader().read_frames(info, [0, 5, 11])
+    for one, other in zip(reader.read_frames(info, [0, 5, 11]), here, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_no_module_is_taken_from_the_folder_where_the_command_runs(video, tmp_path, monkeypatch):
+    (tmp_path / "av.py").write_text("raise SystemExit('taken over')\n")
+    monkeypatch.chdir(tmp_path)
+    reader = ConfinedReader()
+    try:
+        assert reader.probe(video).frames == 12
+    finally:
+        reader.close()
