@@ -134,9 +134,10 @@ class ConfinedReader:
         finally:
             with self._lock:
                 self._at_work.pop(path, None)
-                if process.idle:
+                kept = process.idle and not process.interrupted
+                if kept:
                     self._idle.append(process)
-            if not process.idle:
+            if not kept:
                 process.kill()
 
 
@@ -149,7 +150,7 @@ class _Process:
             module = "pipelines.video.decoder_process"
             self._popen = start_process(module, theirs.fileno(), memory_bytes)
         self._channel = Channel(ours)
-        self._greeted = self._interrupted = False
+        self._greeted = self.interrupted = False
         self._path, self._copied = "", 0  # what it is asked about, and pictures of its ring
         self.idle = True
 
@@ -218,7 +219,7 @@ class _Process:
 
     def interrupt(self) -> None:
         """Ends it from another thread than that which asks it, and which is told."""
-        self._interrupted = True
+        self.interrupted = True
         self._popen.kill()
 
     def kill(self) -> None:
@@ -228,7 +229,7 @@ class _Process:
 
     def _failed(self, what: str) -> VideoError:
         self.idle = False
-        if not self._interrupted:
+        if not self.interrupted:
             code = self._popen.poll()
             log.warning("a decoding process failed: %s; exit code %s", what, code)
         what = f"{self._path}: the process that decoded it came to an end."

@@ -83,6 +83,7 @@ class Decoder:
         self._limits, self._memory = limits, memory
         self._lock = threading.Lock()  # stages are reported from the thread that decodes, too
         self._answered = threading.Event()
+        self._answered.set()
         self._video: ProbedVideo | None = None
 
     def send(self, message: bytes) -> None:
