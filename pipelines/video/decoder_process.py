@@ -70,12 +70,13 @@ class DecoderProcess:
         try:
             with handed(path, files[0]):
                 if kind == "probe":
-                    info = probe(path, values["stills"])
-                    self._channel.send(pack_info("info", info))
-                    return
-                ring = PixelRing(files[1], values["slots"], values["slot_bytes"])
-                with contextlib.closing(ring):
-                    self._frames(values, blobs, ring)
+                    answer = pack_info("info", probe(path, values["stills"]))
+                else:
+                    ring = PixelRing(files[1], values["slots"], values["slot_bytes"])
+                    with contextlib.closing(ring):
+                        self._frames(values, blobs, ring)
+                    answer = pack("end")
+            self._channel.send(answer)  # once nothing of the upload is open any more
         except Exception as error:
             if isinstance(error, ConnectionError):
                 raise  # nobody listens any more
@@ -111,7 +112,6 @@ class DecoderProcess:
         finally:
             for _ in range(put - copied):
                 self._channel.await_acknowledgement()
-        self._channel.send(pack("end"))
 
     def _refuse(self, error: VideoError, fault: str = "") -> None:
         """fault: a traceback, for the log of who asked: this process may write to no file."""
