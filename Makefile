@@ -9,7 +9,7 @@ CODE := setup.py dfdetect pipelines trainer serving beam_options tests benchmark
 BEAM := $(shell sed -n 's/^apache-beam[^=]*==\([0-9.]*\).*/\1/p' requirements/dev.lock)
 
 .PHONY: demo web test test-browser test-install test-pages test-slow test-torch test-engines \
-	prism flink-jar docs lint lock clean
+	prism flink-jar docs docs-screenshots lint lock clean
 
 # An environment is exactly what the lock files name: what `make demo` and `make web` need, or with
 # all that the tests and checks need. One of an earlier layout is made anew.
@@ -96,6 +96,11 @@ $(VENV)/.docs: requirements/docs.lock $(VENV)/.apps
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pictures of the web application in docs/, from its pages, with the model that `make demo` left.
+docs-screenshots: $(VENV)/.dev
+	$(BIN)/python docs/screenshots.py --model runs/demo/model \
+		--video "$(or $(VIDEO),$(firstword $(shell find runs/demo/videos -path '*manipulated*' -name '*.mp4' | sort)))"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(CODE)

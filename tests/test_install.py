@@ -131,7 +131,7 @@ def test_the_web_application_starts_with_its_extra_alone(served, exported, face_
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         assert url, (tmp_path / "log").read_text()
-        transport = httpx.HTTPTransport(retries=8)  # the address is said before it is listened at
+        transport = httpx.HTTPTransport(retries=10)  # it says where, loads the model, and listens
         with httpx.Client(base_url=url, transport=transport, timeout=60) as client:
             page = client.get("/").raise_for_status().text
             for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
