@@ -118,30 +118,32 @@ def test_help_is_given_or_says_what_it_needs(name, bare, tmp_path):
 def test_the_web_application_starts_with_its_extra_alone(served, exported, face_video, tmp_path):
     command = [served / "python", "-m", "dfdetect", "web", "--port", "0", "--model", exported]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with open(tmp_path / "log", "w") as log:
-        server = subprocess.Popen(
-            [*map(str, command)],
+    with (
+        open(tmp_path / "log", "w") as log,
+        subprocess.Popen(
+            list(map(str, command)),
             cwd=tmp_path,
             env=env,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-        )
-    try:
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        assert url, (tmp_path / "log").read_text()
-        transport = httpx.HTTPTransport(retries=10)  # it says where, loads the model, and listens
-        with httpx.Client(base_url=url, transport=transport, timeout=60) as client:
-            page = client.get("/").raise_for_status().text
-            for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
-                assert client.get(asset).raise_for_status().content
-            with open(face_video, "rb") as file:
-                answer = client.post("/api/v1/jobs", files={"video": ("face.mp4", file)})
-            assert answer.status_code == 202, answer.text
-    finally:
-        server.terminate()
-        assert server.wait(60) == 0
+        ) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            assert url, (tmp_path / "log").read_text()
+            transport = httpx.HTTPTransport(retries=10)  # it says where, loads the model, listens
+            with httpx.Client(base_url=url, transport=transport, timeout=60) as client:
+                page = client.get("/").raise_for_status().text
+                for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+                    assert client.get(asset).raise_for_status().content
+                with open(face_video, "rb") as file:
+                    answer = client.post("/api/v1/jobs", files={"video": ("face.mp4", file)})
+                assert answer.status_code == 202, answer.text
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 @pytest.mark.slow
