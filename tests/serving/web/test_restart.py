@@ -57,8 +57,7 @@ class Held:
     def __init__(self, app, monkeypatch):
         self.jobs, self._go = app.state.jobs, threading.Event()
         monkeypatch.setattr(self.jobs, "_open_model", self._open_model)
-        for worker in self.jobs.workers:
-            worker.ready = True
+        monkeypatch.setattr(FaceWorker, "ready", True)
 
     def _open_model(self):
         (job,) = (job for job in self.jobs._jobs.values() if job.state == "running")
