@@ -18,7 +18,7 @@ from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
 from serving.web.arrivals import Arrivals
-from serving.web.clients import client_of
+from serving.web.clients import sender_of
 from serving.web.examples import JOB, REPORT
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals, stopping
@@ -135,6 +135,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             "upload-timeout",
             "too-large",
             "busy",
+            "quota-exceeded",
             "stopping",
             "not-stored",
         ),
@@ -147,12 +148,13 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def send_video(request: Request) -> Any:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
-        body = Body(request)
+        body, sender = Body(request), sender_of(request)
         async with body.refusing():
             jobs.check_place()
-            async with arrivals.under_way(client_of(request)) as pace:
+            await jobs.check_quota(sender)
+            async with arrivals.under_way(sender.name) as pace:
                 upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-            job = await jobs.add(upload, client_of(request))
+            job = await jobs.add(upload, sender)
         body_json = body_of(job)
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 

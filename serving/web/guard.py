@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.api_keys import Keyring
 from serving.web.clients import client_of
 from serving.web.connections import Requests
 from serving.web.origin import Origins
@@ -106,10 +107,26 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
             return
         given = _given(request.headers.get("authorization", ""))
         if not hmac.compare_digest(given, token.encode()):
-            challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
-            raise Problem("unauthorized", "Send the token of this server.", challenge)
+            raise _unauthorized("Send the token of this server.")
 
     return check
+
+
+def key_check(keys: Keyring) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that finds the key of a request, sent as a token is, and leaves it in the
+    request's `state.key`. Raises Problem where there is none, or none that is known."""
+
+    async def check(request: Request) -> None:
+        request.state.key = keys.find(_given(request.headers.get("authorization", "")))
+        if request.state.key is None:
+            raise _unauthorized("Send an API key of this server; one that was revoked is none.")
+
+    return check
+
+
+def _unauthorized(what: str) -> Problem:
+    challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
+    return Problem("unauthorized", what, challenge)
 
 
 def _given(authorization: str) -> bytes:
