@@ -6,13 +6,23 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Protocol
 
 from serving.provenance.printable import MOST, printable
 
 MAX_BOXES = 10_000  # that are looked at in a file
 MAX_EDITS = 10_000  # of a track that are read
 CONTAINERS = (b"moov", b"trak", b"edts", b"mdia")
+
+
+class Readable(Protocol):
+    """A file of bytes that is open for reading."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +56,7 @@ class _Track:
     edits: tuple[tuple[int, int, int], ...] = ()  # duration, media time, rate * 65536
 
 
-def read_edit_lists(file: BinaryIO) -> tuple[EditList, ...]:
+def read_edit_lists(file: Readable) -> tuple[EditList, ...]:
     """The edit lists of an MP4 or QuickTime file; none of another. Raises ValueError where a box is
     cut off or there are more boxes than any file needs."""
     movie_timescale, tracks = 0, []
@@ -70,7 +80,7 @@ def read_edit_lists(file: BinaryIO) -> tuple[EditList, ...]:
     )
 
 
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _boxes(file: Readable) -> Iterator[tuple[bytes, int]]:
     """(type, end) of each box, with the file at its contents; those within others after them."""
     file.seek(0, 2)
     position, whole = 0, file.tell()
@@ -96,14 +106,14 @@ def _begins_a_file(kind: bytes) -> bool:
     return kind in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
+def _read(file: Readable, count: int) -> bytes:
     data = file.read(count)
     if len(data) < count:
         raise ValueError("a box is cut off")
     return data
 
 
-def _times(file: BinaryIO) -> tuple[int, int]:
+def _times(file: Readable) -> tuple[int, int]:
     """(timescale, duration in its units) of a movie or media header, 8.2.2 and 8.4.2."""
     long = _read(file, 4)[0] == 1
     _read(file, 16 if long else 8)  # when it was made and changed
@@ -111,7 +121,7 @@ def _times(file: BinaryIO) -> tuple[int, int]:
     return timescale, duration
 
 
-def _edits(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
+def _edits(file: Readable, end: int) -> Iterator[tuple[int, int, int]]:
     """(duration in the movie's units, media time in the media's, rate * 65536) of each, 8.6.6."""
     long = _read(file, 4)[0] == 1
     (count,) = struct.unpack(">I", _read(file, 4))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
-from serving.provenance.boxes import EditList, read_edit_lists
+from serving.provenance.boxes import EditList, Readable, read_edit_lists
 from serving.provenance.printable import MOST, printable
 
 # The first of each that is there. FFmpeg gives QuickTime's keys as they are (Apple, QuickTime File
@@ -50,7 +50,7 @@ class ContainerMetadata:
         return dataclasses.replace(self, location="")
 
 
-def read_container(container: Any, file: BinaryIO) -> ContainerMetadata:
+def read_container(container: Any, file: Readable) -> ContainerMetadata:
     """container: the file, opened by PyAV. Raises ValueError for boxes that are cut off."""
     tags = dict(_tags(container))
     places = {name: tags.pop(name) for name in list(tags) if _is_place(name, tags[name])}

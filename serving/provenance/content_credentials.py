@@ -13,8 +13,9 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from serving.provenance.boxes import Readable
 from serving.provenance.printable import MOST, printable
 
 NOT_INSTALLED = (
@@ -131,7 +132,7 @@ def load_library() -> None:
             c2pa.Reader("video/mp4", io.BytesIO(b"no video"), None, context).close()
 
 
-def read_content_credentials(file: BinaryIO, trust_list: str = "") -> ContentCredentials:
+def read_content_credentials(file: Readable, trust_list: str = "") -> ContentCredentials:
     """The credentials in an open file, whatever is amiss with them.
 
     trust_list: certificates in PEM of those who are trusted; "": nobody's trust is checked.

@@ -17,6 +17,7 @@ import sys
 import threading
 from typing import Any
 
+from pipelines.video.child import environment
 from serving.provenance.container import ContainerMetadata
 from serving.provenance.content_credentials import ContentCredentials
 from serving.provenance.encoding import Encoding
@@ -26,8 +27,6 @@ from serving.provenance.typed_json import from_json
 TIME_LIMIT_S = 120.0  # of the process
 GRACE_S = 5.0  # for it to end once it has answered
 MAX_ANSWER_BYTES = 1 << 20  # which the pipe holds: the process need not wait for us
-# Of the server's environment: no more than it takes to start, for what runs there may be hostile.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +97,16 @@ class FactsProcess:
             pass
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        cpu_limit_s = int(self._time_limit_s) + 1
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "serving.provenance", str(int(self._time_limit_s) + 1)],
+                [sys.executable, "-P", "-m", "serving.provenance", str(cpu_limit_s)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pipesize=MAX_ANSWER_BYTES,
                 start_new_session=True,  # Ctrl-C is for whoever asks, and ends this process
-                env=environment,
+                env=environment(),
             )
         except OSError as error:
             self._ended = f"no process could be started ({error.strerror})"

@@ -87,8 +87,11 @@ def in_a_sentence(said: str, *codes: int) -> bool:
 
 
 @pytest.fixture
-def full_disk():
+def full_disk(monkeypatch):
     """No file can grow beyond `limit` bytes: to every library that is a disk that is full."""
+    # Unlike on a full disk, Python would keep what it got written of a module, which is no module.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(limit: int) -> None:
@@ -99,8 +102,11 @@ def full_disk():
 
 
 @pytest.mark.parametrize("room", [pytest.param(10, marks=pytest.mark.slow), 2500])
-# Not those that start processes, to which such a limit is more than a full disk: no semaphores.
-@pytest.mark.parametrize("command", sorted({*WRITING} - {"demo", "sample-data", "make-blends"}))
+# Not those that start processes, to which such a limit is more than a full disk: no semaphores and
+# no shared memory.
+@pytest.mark.parametrize(
+    "command", sorted({*WRITING} - {"demo", "sample-data", "make-blends", "preprocess"})
+)
 def test_a_full_disk_is_told_in_a_sentence(command, room, writing, full_disk, tmp_path, capsys):
     for argv in writing(command, tmp_path):
         capsys.readouterr()

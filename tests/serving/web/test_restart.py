@@ -47,6 +47,7 @@ def settings(tmp_path):
         folder=str(tmp_path / "uploads"),
         results_dir=str(tmp_path / "results"),
         workers=1,
+        spares=0,
         drain_timeout=60.0,
     )
 
