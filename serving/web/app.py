@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     if reviews:
         reviewing = review_api.router(jobs, arrivals, reviews, settings)
         app.include_router(reviewing, dependencies=needs_token)
-    app.include_router(pages.router(jobs, settings), dependencies=needs_token)
+    app.include_router(pages.router(jobs, settings, reviews), dependencies=needs_token)
     connections = Connections(
         most_connections(settings.connections),
         settings.client_connections,

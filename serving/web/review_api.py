@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from pipelines.clip import FAKE, LABEL_NAMES
+from pipelines.clip import LABEL_NAMES
 from pipelines.datasets.base import DatasetError
 from pipelines.datasets.lists import LABELS
 from pipelines.datasets.manifest import parse_identities
@@ -148,18 +148,15 @@ async def _stored(work: Callable[[], T]) -> T:
 
 
 def _body(review: Review, earlier: Review | None, verdict: str) -> dict[str, Any]:
-    label = LABEL_NAMES[review.label]
-    agrees = {"FAKE": review.label == FAKE, "REAL": review.label != FAKE}.get(verdict)
-    said = {True: " The verdict is confirmed.", False: " The verdict was wrong.", None: ""}[agrees]
-    replaced = earlier and LABEL_NAMES[earlier.label]
-    contradicts = f" An earlier review called it {replaced}; this one replaces it."
-    kept = "The video is kept for training." if review.kept else "The video is not kept."
+    label, replaced = LABEL_NAMES[review.label], earlier and LABEL_NAMES[earlier.label]
+    detail = review.sentence(verdict)
+    if replaced not in (None, label):
+        detail += f" An earlier review called it {replaced}; this one replaces it."
     return {
         "label": label,
         "identities": list(review.identities),
         "kept": review.kept,
-        "agrees": agrees,
+        "agrees": review.agrees(verdict),
         "earlier": replaced,
-        "detail": f"Noted as {label}.{said}{contradicts if replaced not in (None, label) else ''} "
-        f"{kept}",
+        "detail": detail,
     }

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.atomic import replacing
-from pipelines.clip import ORIGINAL, REAL, Video
+from pipelines.clip import FAKE, LABEL_NAMES, ORIGINAL, REAL, Video
+from pipelines.datasets.base import DatasetError
 from pipelines.datasets.manifest import read_manifest, write_manifest
 from serving.web.private_folder import private_folder
 from serving.web.receive import Upload
@@ -23,6 +26,8 @@ from serving.web.uploads import UploadFolder
 FLAG = "--review-dir"
 MANIFEST = "review.csv"
 DATASET = "review"
+
+log = logging.getLogger("dfdetect.web")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +38,17 @@ class Review:
     label: int
     identities: tuple[str, ...] = ()
     kept: bool = False
+
+    def agrees(self, verdict: str) -> bool | None:
+        """Whether a verdict says the same; None of one that is neither FAKE nor REAL."""
+        return {"FAKE": self.label == FAKE, "REAL": self.label == REAL}.get(verdict)
+
+    def sentence(self, verdict: str) -> str:
+        """The same for people."""
+        agrees = self.agrees(verdict)
+        said = "" if agrees is None else f", the verdict is {'confirmed' if agrees else 'wrong'}"
+        kept = "kept for training" if self.kept else "not kept"
+        return f"Noted as {LABEL_NAMES[self.label]}{said}. The video is {kept}."
 
 
 class NoRoomError(Exception):
@@ -61,7 +77,19 @@ class Reviews:
     def of(self, sha256: str) -> Review | None:
         """The review of the file with this SHA-256."""
         video = self._read().get(_key(sha256))
-        return video and Review(video.label, video.identities, self._path(sha256).exists())
+        if video is None:
+            return None
+        return Review(video.label, video.identities, self._path(sha256).exists())
+
+    def sentence(self, document: Mapping[str, Any]) -> str:
+        """Of the review of a report's file, for people; "" where there is none, or it cannot be
+        read."""
+        try:
+            review = self.of(document["file"]["sha256"])
+        except (OSError, DatasetError) as error:
+            log.error("a review could not be read: %s", error)
+            return ""
+        return review.sentence(document["verdict"]) if review else ""
 
     def add(self, sha256: str, review: Review, video: Upload | None) -> Review | None:
         """Replaces the file's line, and gives the review that stood there.
