@@ -119,13 +119,13 @@ def _cells(video: Video) -> list[str]:
 
 
 def _identities_cell(names: tuple[str, ...]) -> str:
-    """The inverse of `_identities`: plain where that reads the same, else a JSON list."""
+    """The inverse of `parse_identities`: plain where that reads the same, else a JSON list."""
     plain = SEPARATOR.join(names)
-    is_plain = not plain.startswith("[") and _identities(plain) == names
+    is_plain = not plain.startswith("[") and parse_identities(plain) == names
     return plain if is_plain else json.dumps(names)
 
 
-def _identities(cell: str) -> tuple[str, ...]:
+def parse_identities(cell: str) -> tuple[str, ...]:
     """The names, each once, of a JSON list or separated by ";". Raises ValueError."""
     names = [name.strip() for name in cell.split(SEPARATOR)]
     if cell.startswith("["):
@@ -170,7 +170,7 @@ def _video(row: Mapping[str, str], folder: str) -> Video:
         dataset=row.get("dataset") or NAME,
         method=method,
         compression=row.get("compression", ""),
-        identities=_identities(row.get("identities", "")),
+        identities=parse_identities(row.get("identities", "")),
         # Of a fake whose source is not given, none is known.
         source_id=row.get("source") or (video_id if label == REAL else ""),
         split=split,

@@ -70,11 +70,13 @@ class Thumbnail:
 class PageOf:
     """What only the page of a job has: where its files are, and when its result goes.
 
-    job: the address of the job in the API.
+    job: the address of the job in the API. review: a sentence on that of the file, "" where there
+    is none, None where the server takes no reviews.
     """
 
     job: str
     kept: str
+    review: str | None = None
 
 
 @functools.cache  # compiling the templates takes longer than filling them in

@@ -26,7 +26,7 @@ from serving.client import (
     load_model,
     open_servers,
 )
-from serving.web import api, pages, problems
+from serving.web import api, pages, problems, review_api
 from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
@@ -36,6 +36,7 @@ from serving.web.job_queue import JobQueue
 from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
 from serving.web.origin import Origins
 from serving.web.prometheus import Metrics
+from serving.web.reviews import Reviews
 from serving.web.settings import Settings
 
 SHUTDOWN_S = 5  # for streams of events to end
@@ -46,11 +47,14 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a file of a token or keys, a trust list, an audit log or a
-    folder of results that cannot be used.
+    Raises OSError and ValueError for a file of a token or keys, a trust list, an audit log, or a
+    folder of results or reviews that cannot be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
+    reviews: Reviews | None = None
+    if settings.review_dir:
+        reviews = Reviews(Path(settings.review_dir), settings.review_bytes)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -63,6 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
             finally:
                 await jobs.stop()
+                if reviews:
+                    reviews.close()
 
     app = FastAPI(
         title="dfdetect",
@@ -85,7 +91,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(inner, dependencies=needs_token)
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
-    app.include_router(pages.router(jobs, settings), dependencies=needs_token)
+    if reviews:
+        reviewing = review_api.router(jobs, arrivals, reviews, settings)
+        app.include_router(reviewing, dependencies=needs_token)
+    app.include_router(pages.router(jobs, settings, reviews), dependencies=needs_token)
     connections = Connections(
         most_connections(settings.connections),
         settings.client_connections,

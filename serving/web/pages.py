@@ -13,12 +13,13 @@ from pipelines.datasets.base import VIDEO_SUFFIXES
 from serving.analysis.report_html import PageOf, environment, render_part
 from serving.web.api import PREFIX
 from serving.web.job_queue import JobQueue
+from serving.web.reviews import Reviews
 from serving.web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
 
-def router(jobs: JobQueue, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, settings: Settings, reviews: Reviews | None) -> APIRouter:
     """GET / , /jobs/{id}, /jobs/{id}/result and /static/.
 
     The first two are the same page, which holds nothing of any job: its script asks for that.
@@ -49,7 +50,10 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     @routes.get("/jobs/{id}/result")
     async def result_part(id: str) -> HTMLResponse:
         result = await jobs.result(id)
-        of = PageOf(f"{PREFIX}/jobs/{id}", kept)
+        review = None
+        if reviews:
+            review = await asyncio.to_thread(reviews.sentence, result.document)
+        of = PageOf(f"{PREFIX}/jobs/{id}", kept, review)
         html = await asyncio.to_thread(
             render_part, result.document, result.crops, result.heat_maps, result.strip, of
         )

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +27,7 @@ WRITE_BYTES = 1 << 20
 DRAIN_S = 10.0
 MAX_NAME = 200
 MAX_BOUNDARY = 70  # RFC 2046
+MAX_TEXT = 4096  # bytes of a field that is text
 
 log = logging.getLogger("dfdetect.web")
 
@@ -48,13 +49,16 @@ class Upload:
 
 
 class _Form:
-    """The parts of a multipart body; keeps what comes of the field `video`."""
+    """The parts of a multipart body; keeps what comes of the field `video`, and of `texts`."""
 
-    def __init__(self, boundary: bytes):
+    def __init__(self, boundary: bytes, texts: Collection[str]):
         self.name: str | None = None  # of the file, once the field has begun
         self.data = bytearray()
         self.complete = False
+        self.texts: dict[str, bytearray] = {}
+        self._wanted_texts = texts
         self._wanted = False
+        self._text: str | None = None  # the one that is coming in
         self._header: tuple[bytearray, bytearray] = bytearray(), bytearray()
         self._disposition = b""
         self.parser = MultipartParser(
@@ -81,19 +85,40 @@ class _Form:
 
     def _headers_end(self) -> None:
         _, options = parse_options_header(self._disposition)
-        self._wanted = options.get(b"name") == FIELD
+        name = options.get(b"name", b"")
+        self._wanted = name == FIELD
         if self._wanted and self.name is not None:
             raise Problem("bad-upload", "There are two fields 'video'; send a file at a time.")
         if self._wanted:
             self.name = display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
+        text = name.decode("latin-1")
+        self._text = text if text in self._wanted_texts else None
+        if self._text is not None:
+            if text in self.texts:
+                raise Problem("bad-upload", f"There are two fields '{text}'; send one.")
+            self.texts[text] = bytearray()
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._wanted:
             self.data += data[start:end]
+        if self._text is not None:
+            self.texts[self._text] += data[start:end]
+            if len(self.texts[self._text]) > MAX_TEXT:
+                what = f"The field '{self._text}' has over {MAX_TEXT} bytes; shorten it."
+                raise Problem("bad-upload", what)
 
     def _part_end(self) -> None:
         self.complete |= self._wanted
-        self._wanted = False
+        self._wanted, self._text = False, None
+
+    def decoded(self) -> dict[str, str]:
+        """The texts, of a body that has ended. Raises Problem."""
+        if self._text is not None:
+            raise Problem("bad-upload", f"The field '{self._text}' is not complete; send it again.")
+        try:
+            return {name: text.decode() for name, text in self.texts.items()}
+        except UnicodeDecodeError as error:
+            raise Problem("bad-upload", f"A field is no UTF-8 ({error}).") from error
 
 
 def display_name(name: str) -> str:
@@ -141,23 +166,44 @@ async def receive(
     request: Request, body: Body, folder: UploadFolder, max_bytes: int, pace: Pace
 ) -> Upload:
     """Raises Problem; nothing is left on disk then."""
-    form = _Form(_boundary(request))
+    upload, _ = await receive_form(request, body, folder, max_bytes, pace, ())
+    if upload is None:
+        raise Problem("bad-upload", "The field 'video' is not there; send the file as this field.")
+    return upload
+
+
+async def receive_form(
+    request: Request,
+    body: Body,
+    folder: UploadFolder,
+    max_bytes: int,
+    pace: Pace,
+    texts: Collection[str],
+) -> tuple[Upload | None, dict[str, str]]:
+    """(the video, if there is one; those of the fields `texts` that are there).
+
+    Raises Problem; nothing is left on disk then.
+    """
+    form = _Form(_boundary(request), texts)
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > max_bytes + FORM_BYTES:
         raise _too_large(max_bytes)
     try:
         path, file = folder.create()
+        upload = None
         try:
             with file:
                 digest = await _store(body, form, file, max_bytes, pace)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+            decoded = form.decoded()
+            upload = Upload(path, form.name or "", digest) if digest else None
+        finally:
+            if upload is None:
+                path.unlink(missing_ok=True)
     except OSError as error:  # above all a full disk
         log.error("an upload could not be stored: %s", error)
         what = f"The server could not store the file ({error.strerror}). Try again later."
         raise Problem("not-stored", what) from error
-    return Upload(path, form.name or "", digest)
+    return upload, decoded
 
 
 def _boundary(request: Request) -> bytes:
@@ -172,8 +218,10 @@ def _boundary(request: Request) -> bytes:
     return boundary
 
 
-async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int, pace: Pace) -> str:
-    """Writes the field to the file and returns its SHA-256."""
+async def _store(
+    body: Body, form: _Form, file: IO[bytes], max_bytes: int, pace: Pace
+) -> str | None:
+    """Writes the field `video` to the file and returns its SHA-256; None where it is not there."""
     digest = hashlib.sha256()
     came = size = 0
 
@@ -198,9 +246,10 @@ async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int, pace:
         await flush()
     except FormParserError as error:
         raise Problem("bad-upload", f"The body is not multipart/form-data: {error}.") from error
+    if form.name is None:
+        return None
     if not form.complete:
-        problem = "is not complete" if form.name else "is not there"
-        raise Problem("bad-upload", f"The field 'video' {problem}; send the file as this field.")
+        raise Problem("bad-upload", "The field 'video' is not complete; send it again.")
     if not size:
         raise Problem("bad-upload", "The field 'video' is empty; send the file as this field.")
     return digest.hexdigest()

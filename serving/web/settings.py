@@ -56,6 +56,12 @@ class Settings:
         200, "results kept at a time; who sent most of them loses their oldest first"
     )
     results_bytes: int = option(500_000_000, "bytes of results kept at a time")
+    review_dir: str = option(
+        "",
+        "folder for reviews of verdicts, a CSV manifest to train on, and for videos that reviewers "
+        "leave (default: no reviews are taken)",
+    )
+    review_bytes: int = option(20_000_000_000, "bytes that such videos may take in all")
     results_dir: str = option(
         "", "folder in which results outlive the server (default: in memory only)"
     )
@@ -113,6 +119,7 @@ class Settings:
         "threads": (0, 1024),
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),
+        "review_bytes": (0, 1e13),
         "results_bytes": (1_000_000, 1e13),
         "drain_timeout": (0, 1e5),
         "upload_timeout": (1, 1e6),

@@ -39,6 +39,8 @@ export async function showResult(part, id, file) {
   for (const button of part.querySelectorAll("[data-large]"))
     button.addEventListener("click", () => openLarge(part.querySelector("dialog"), button));
   part.querySelector("[data-delete]").addEventListener("click", () => remove(part, job));
+  const review = part.querySelector("[data-review]");
+  if (review) (await import("./review.js")).offerReview(review, file);
   return name;
 }
 
@@ -122,7 +124,9 @@ function gone(part) {
   message.className = "notice";
   message.setAttribute("role", "status");
   message.tabIndex = -1;
-  message.textContent = "Deleted. Nothing of this video is left on the server.";
+  message.textContent = part.querySelector("[data-withdraw]:not([hidden])")
+    ? "Deleted. The server still has the review, and the video if it was left for training."
+    : "Deleted. Nothing of this video is left on the server.";
   part.replaceChildren(message);
   message.focus();
 }
