@@ -69,19 +69,11 @@ def exported_call(folder: str, side: int) -> Callable[[], None]:
 def torch_call(side: int) -> Callable[[], None]:
     import torch
 
-    from benchmarks.torch_detector import torch_detector
+    from benchmarks.torch_detector import torch_inference
 
     torch.set_num_threads(2)
-    net = torch_detector(UNITS).eval()
-    inputs = torch.from_numpy(clips(side))
-    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
-
-    @torch.inference_mode()
-    def call() -> None:
-        x = ((inputs.float() - mean) / std).permute(0, 1, 4, 2, 3)  # is channels_last in memory
-        net(x)[0].numpy()
-
-    return call
+    run, pixels = torch_inference(UNITS), clips(side)
+    return lambda: run(pixels)
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -28,7 +28,8 @@ from videos import at_published_sizes
 
 from pipelines.clip import Video
 from pipelines.config import PreprocessConfig
-from pipelines.faces.detect import MtcnnDetector, iou, shrink
+from pipelines.faces.boxes import iou
+from pipelines.faces.detect import MtcnnDetector, shrink
 from pipelines.faces.extract import FaceExtractor
 from pipelines.faces.follow import detect_through
 from pipelines.shards.schema import serialize

@@ -5,8 +5,8 @@ python benchmarks/serving.py [--model DIR] [--rounds 9] [--batches 3] [--each 4]
 Latency: one clip through REST, base64 and JSON on both sides included, over the SavedModel's
 signature called in this process. Throughput: 8 callers, each asking again as soon as it has its
 answer, on a server that batches, over calls of 8 clips at once. The server is a process of its own
-on this machine; DIR is what `dfdetect export` wrote, by default a ResNeXt-50 with an LSTM of
-random weights, 16 frames of 224 px.
+on this machine, and TensorFlow the engine of both; DIR is a SavedModel by `dfdetect export`, by
+default a ResNeXt-50 with an LSTM of random weights, 16 frames of 224 px.
 """
 
 from __future__ import annotations
@@ -108,6 +108,13 @@ def main() -> None:
         from pipelines.exported_model import ExportedModel
 
         model = ExportedModel.open(version)
+        if model.format != "saved-model":
+            parser.error(
+                f"{version} is an export for {model.format}, which a model server does not run; "
+                "benchmarks/exported_engines.py measures such."
+            )
+        onednn = "with" if os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1" else "without"
+        print(f"engine: TensorFlow {tf.__version__} {onednn} oneDNN, on both sides; {version}")
         signature = model.graph.signatures["serving_default"]
         config = model.description.preprocess
         clip = make_clip(config.frames_per_clip, config.crop_size)

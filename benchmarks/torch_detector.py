@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 import torchvision
 from torch import nn
+
+# ImageNet's, of pixel values 0 to 255.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class Detector(nn.Module):
@@ -27,3 +33,16 @@ class Detector(nn.Module):
 def torch_detector(units: int) -> Detector:
     """Its activations lie in memory as ours do, channels last."""
     return Detector(units).to(memory_format=torch.channels_last)
+
+
+def torch_inference(units: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Clips uint8 (B, T, H, W, 3) -> logit (B,), in eval and inference mode, by all cores."""
+    net = torch_detector(units).eval()
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+
+    @torch.inference_mode()
+    def run(clips: np.ndarray) -> np.ndarray:
+        pixels = (torch.from_numpy(clips).float() - mean) / std
+        return net(pixels.permute(0, 1, 4, 2, 3))[0].numpy()  # is channels_last in memory
+
+    return run

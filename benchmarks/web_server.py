@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,18 @@ READY_S = 180.0  # for TensorFlow, the model and the face detector to be loaded
 
 
 @contextlib.contextmanager
-def web_server(model: str, *flags: str) -> Iterator[tuple[httpx.Client, int, Path]]:
-    """(client, process id, folder of uploads) of a server that is warm."""
+def web_server(
+    model: str, *flags: str, open_files: int = 0
+) -> Iterator[tuple[httpx.Client, int, Path]]:
+    """(client, process id, folder of uploads) of a server that is warm.
+
+    open_files: the most that its process may open; 0: as many as this one.
+    """
+
+    def limit() -> None:
+        if open_files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "dfdetect", "web", "--model", model, "--port", "0"]
         process = subprocess.Popen(
@@ -27,6 +38,7 @@ def web_server(model: str, *flags: str) -> Iterator[tuple[httpx.Client, int, Pat
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            preexec_fn=limit,
         )
         assert process.stdout
         try:
@@ -38,6 +50,12 @@ def web_server(model: str, *flags: str) -> Iterator[tuple[httpx.Client, int, Pat
         finally:
             process.terminate()
             process.wait()
+
+
+def from_address(url: str, source: str) -> httpx.Client:
+    """A client with this address of its own, such as 127.0.0.2."""
+    transport = httpx.HTTPTransport(local_address=source)
+    return httpx.Client(base_url=url, timeout=600, trust_env=False, transport=transport)
 
 
 def _wait_ready(client: httpx.Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.inference_engines import InferenceEngine, load_engine
+from pipelines.inference_engines import InferenceEngine, InferenceEngineError, load_engine
 from pipelines.model_contract import (
+    DIGESTS_NAME,
+    ENGINE_FILES,
+    ENGINE_NAME,
     EXTRA_FOLDER,
     FACTS_NAME,
     PREPROCESS_NAME,
@@ -54,6 +58,14 @@ class ExportedModel:
     def format(self) -> str:
         """ "saved-model", "openvino" or "onnx"."""
         return engine_format(self.folder) or "saved-model"
+
+    @property
+    def precision(self) -> str:
+        """The type that an export for another engine computes frames in; see ENGINE_PRECISIONS."""
+        path = self.extra / ENGINE_NAME
+        if not path.is_file():  # of earlier exports
+            return "float32"
+        return json.loads(path.read_text())["precision"]
 
     @property
     def extra(self) -> Path:
@@ -101,10 +113,12 @@ class ExportedModel:
         """The signature "tensors" on arrays, run by the engine that the export is for: TensorFlow
         where it is a SavedModel. Takes seconds to load.
 
-        Raises InferenceEngineError or OSError where it cannot be loaded.
+        Raises InferenceEngineError or OSError where it cannot be loaded, or where the files for
+        another engine are not those that were exported.
         """
         if self.format != "saved-model":
-            return load_engine(self.format, self.folder)
+            self._check_digests()
+            return load_engine(self.format, self.folder, self.precision)
         import tensorflow as tf  # as above
 
         signature = self.graph.signatures[TENSORS.name]
@@ -114,3 +128,25 @@ class ExportedModel:
             return {name: value.numpy() for name, value in outputs.items()}
 
         return run
+
+    def _check_digests(self) -> None:
+        """Raises InferenceEngineError where a file is missing or another than sha256.json says."""
+        path = self.extra / DIGESTS_NAME
+        again = "Copy the folder again from where it was exported, or export the model again."
+        try:
+            digests = dict(json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            raise InferenceEngineError(
+                f"{path} cannot be read ({error}), so the model's files cannot be checked. {again}"
+            ) from error
+        for name in sorted({ENGINE_FILES[self.format], *digests}):
+            file, expected = self.folder / name, digests.get(name)
+            if not file.is_file():
+                raise InferenceEngineError(f"{file} is missing; {path} lists it. {again}")
+            with file.open("rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            if found != expected:
+                raise InferenceEngineError(
+                    f"{file} was changed since its export: its SHA-256 is {found}, {path} says "
+                    f"{expected}. {again}"
+                )

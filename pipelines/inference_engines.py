@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import DfdetectError
-from pipelines.model_contract import ENGINE_FILES, TENSORS
+from pipelines.model_contract import ENGINE_FILES, ENGINE_PRECISIONS, TENSORS
 
 # Clips uint8 (B, T, H, W, 3) and mask bool (B, T) -> outputs of the signature "tensors", by name.
 InferenceEngine = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+# For OpenVINO, the type of what is not quantised; by itself it takes bfloat16 where the CPU can.
+OPENVINO_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 class InferenceEngineError(DfdetectError):
@@ -50,16 +52,20 @@ def import_openvino() -> Any:
     return openvino
 
 
-def load_engine(format: str, folder: Path) -> InferenceEngine:
-    """The export in a folder, ready to run on the CPU in float32. Threads may share it.
+def load_engine(format: str, folder: Path, precision: str = "float32") -> InferenceEngine:
+    """The export in a folder, ready to run on the CPU. Threads may share it.
 
-    format: "openvino" or "onnx". Raises InferenceEngineError where the engine is not installed or
-    cannot read the file.
+    format: "openvino" or "onnx". precision: of ENGINE_PRECISIONS. Raises InferenceEngineError
+    where the engine is not installed, cannot read the file or does not compute so.
     """
     path = folder / ENGINE_FILES[format]
-    engine = {"openvino": OpenVino, "onnx": OnnxRuntime}[format]
+    if precision not in ENGINE_PRECISIONS[format]:
+        raise InferenceEngineError(
+            f"{path} is to be computed in {precision!r}, which this version does not do for "
+            f"{format}; it does {', '.join(ENGINE_PRECISIONS[format])}. Export the model again."
+        )
     try:
-        return engine(path)
+        return OpenVino(path, precision) if format == "openvino" else OnnxRuntime(path)
     except InferenceEngineError:
         raise
     except Exception as error:  # ONNX Runtime's have no other base
@@ -126,6 +132,10 @@ class OpenVino(ClipEngine):
     https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
     """
 
+    def __init__(self, path: Path, precision: str = "float32"):
+        self._hint = OPENVINO_HINTS[precision]
+        super().__init__(path)
+
     def _load(self) -> tuple[int, ...]:
         ov = import_openvino()
         core = ov.Core()
@@ -133,11 +143,7 @@ class OpenVino(ClipEngine):
         shape = tuple(network.input("clips").partial_shape[1:].to_shape())
         # Kernels are chosen for this one shape, now and not at the first call.
         network.reshape({"clips": [1, *shape], "mask": [1, shape[0]]})
-        settings = {
-            # By itself it computes in bfloat16 where the CPU can.
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        settings = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(network, "CPU", settings).create_infer_request()
         return shape
 

@@ -31,7 +31,10 @@ WARMUP_NAME = "tf_serving_warmup_requests"
 # Exports for other engines than TensorFlow, in NAME/FORMAT-NUMBER/: the format -> the file that the
 # engine opens.
 ENGINE_FILES = {"openvino": "model.xml", "onnx": "model.onnx"}
+# The types that they compute frames in; int8 is a quantised model, the rest of it float32.
+ENGINE_PRECISIONS = {"openvino": ("float32", "bfloat16", "int8"), "onnx": ("float32", "int8")}
 DIGESTS_NAME = "sha256.json"  # file -> SHA-256 of such an export
+ENGINE_NAME = "engine.json"  # its precision, and what quantisation did to its scores
 
 BATCH = 8  # clips in a request of our clients at most; `serving/deploy/batching.pbtxt` allows it
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dfdetect.commands import local, make_parser
+from pipelines.model_contract import ENGINE_PRECISIONS
 
-FORMATS = ("saved-model", "litert", "openvino", "onnx")
-PRECISIONS = ("float32", "bfloat16")
+# What each format can be computed in.
+FORMATS = {
+    "saved-model": ("float32", "bfloat16"),
+    "litert": ("float32",),
+    **ENGINE_PRECISIONS,
+}
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def main(argv: list[str]) -> int:
@@ -25,7 +31,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        default=FORMATS[0],
+        default="saved-model",
         help="a SavedModel; a LiteRT file for use at the edge; or a model for OpenVINO or ONNX "
         "Runtime, which `predict`, `score`, `web` and `evaluate` run too (default: %(default)s)",
     )
@@ -33,14 +39,30 @@ def main(argv: list[str]) -> int:
         "--precision",
         choices=PRECISIONS,
         default=PRECISIONS[0],
-        help="type to compute frames in; bfloat16 is faster where the server's CPU has "
-        "instructions for it and slower elsewhere (default: %(default)s)",
+        help="type to compute frames in; bfloat16 is faster where the CPU that runs it has "
+        "instructions for it and slower elsewhere; int8, for OpenVINO and ONNX, quantises the "
+        "model by --data, and is refused where that changes its scores too much "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--data",
+        type=local,
+        help="with --precision int8: folder of shards from `dfdetect preprocess`, with whose "
+        "validation clips the model is quantised and measured",
     )
     args = parser.parse_args(argv)
     if not args.name or "/" in args.name or args.name.startswith("."):
         parser.error(f"--name is {args.name!r}; use a plain folder name.")
-    if args.format != "saved-model" and args.precision != "float32":
-        parser.error(f"--format {args.format} computes in float32; leave --precision out.")
+    if args.precision not in FORMATS[args.format]:
+        parser.error(
+            f"--format {args.format} computes in {' or '.join(FORMATS[args.format])}, not in "
+            f"{args.precision}: leave --precision out, or give another."
+        )
+    if (args.precision == "int8") != (args.data is not None):
+        parser.error(
+            "--precision int8 needs --data DIR, and nothing else does: shards of `dfdetect "
+            "preprocess` with validation clips."
+        )
     if args.format == "litert":
         from trainer.exporting.litert import export_litert
 
@@ -50,7 +72,11 @@ def main(argv: list[str]) -> int:
         from trainer.exporting.inference_engines import export_for_engine
 
         print(
-            f"wrote {export_for_engine(args.run, args.out, args.format, args.name, args.metrics)}"
+            export_for_engine(
+                *(args.run, args.out, args.format, args.name, args.metrics),
+                precision=args.precision,
+                data=args.data,
+            )
         )
         return 0
 

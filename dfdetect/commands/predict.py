@@ -7,6 +7,7 @@ import argparse
 from dfdetect.commands import local_path, make_parser
 from pipelines.coverage import ScanSettings
 from pipelines.flags import add_flags, from_flags
+from serving.provenance.settings import ProvenanceSettings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write a report of each video, one HTML file",
     )
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
+    add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)
     return parser
 
 
@@ -70,6 +72,7 @@ def main(argv: list[str]) -> int:
 
     from serving.client import ModelSpec, check_addresses
     from serving.predict.predict_files import open_model, predict_files
+    from serving.provenance.reader import FactsReader
 
     try:
         check_addresses(args.model_server)
@@ -90,4 +93,5 @@ def main(argv: list[str]) -> int:
         csv=args.csv,
         reports=args.out_report,
         settings=settings,
+        facts_reader=FactsReader.of(from_flags(ProvenanceSettings, args)),
     )

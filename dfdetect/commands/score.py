@@ -11,6 +11,7 @@ from dfdetect.commands.beam_job import make_job_parser, run_job
 from pipelines.coverage import ScanSettings
 from pipelines.flags import add_flags
 from serving.batch.settings import ScoreSettings
+from serving.provenance.settings import ProvenanceSettings
 
 
 def main(argv: list[str]) -> int:
@@ -34,17 +35,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--output", required=True, help="folder for the results")
     add_flags(parser.add_argument_group("how to run"), ScoreSettings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
-    return run_job(parser, argv, (ScoreSettings, ScanSettings), _work)
+    add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)
+    settings = (ScoreSettings, ScanSettings, ProvenanceSettings)
+    return run_job(parser, argv, settings, _work)
 
 
 def _work(args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str]) -> int:
     from rich.console import Console
 
     from serving.batch.score import print_summary, score
+    from serving.provenance.reader import FactsReader
 
     console, started = Console(), time.monotonic()
-    job, scan = settings
-    info = score(args.input, args.model, args.output, job, beam_flags, console, scan)
+    job, scan, provenance = settings
+    facts_reader = FactsReader.of(provenance)
+    info = score(args.input, args.model, args.output, job, beam_flags, console, scan, facts_reader)
     if info:  # none of a dry run
         print_summary(console, args.output, info, time.monotonic() - started)
     return 0

@@ -13,6 +13,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
+from serving.provenance.settings import ProvenanceSettings
 from serving.web.settings import Settings
 
 
@@ -21,26 +22,34 @@ def main(argv: list[str]) -> int:
     parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
+    add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)
     args = parser.parse_args(argv)
 
     from serving.client import check_addresses
 
     try:
         scan = from_flags(ScanSettings, args)
-        settings = dataclasses.replace(from_flags(Settings, args), scan=scan)
+        provenance = from_flags(ProvenanceSettings, args)
+        settings = dataclasses.replace(from_flags(Settings, args), scan=scan, provenance=provenance)
         check_addresses(settings.model_server)
     except ValueError as error:
         parser.error(str(error))
 
     from serving.sockets import address, listen
     from serving.web.app import create_app, server
+    from serving.web.log_limit import LogLimit
+    from serving.web.open_files import raise_limit
 
     if settings.model:
         model = ExportedModel.open(model_folder(Path(settings.model), settings.model_name))
         settings = dataclasses.replace(settings, model=str(model.folder))
+    raise_limit()
     app = create_app(settings)
     listener = listen(settings.host, settings.port, "--port")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(LogLimit())
+    form = "%(asctime)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     print(f"http://{address(settings.host, listener.getsockname()[1])}/", flush=True)
     # uvicorn ends in good order, then sends itself the signal again for who listened before it.

@@ -23,6 +23,7 @@ from serving.analysis.report_document import MAX_TRACKS, Box, ReportInputs, buil
 from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import BATCH, InvalidRequest, Model, Prediction
+from serving.provenance.reader import FactsReader
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ def analyse(
     *,
     name: str | None = None,
     sha256: str | None = None,
+    facts_reader: FactsReader | None = None,
     on_progress: OnProgress | None = None,
     on_moment: OnMoment | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -90,6 +92,7 @@ def analyse(
     """The report on a video, by the rule and the code that `predict_video` uses.
 
     name: what the file is called in the report. sha256: of the file, where the caller has it.
+    facts_reader: reads what is known of the file beside what it shows; None: that is not told.
     cancelled: asked between moments. Holds some moments and the pictures of the report, however
     long the video is. Raises VideoError for a video that cannot be read, ModelServerError for a
     model that does not answer or is replaced meanwhile, Cancelled. A video without a usable face
@@ -97,10 +100,11 @@ def analyse(
     """
     settings = settings or ScanSettings()
     run = _Run(on_progress, on_moment, cancelled)
-    with by_one_version(model, faces.config) as (config, version):
+    with by_one_version(model, faces.config) as (config, version), contextlib.ExitStack() as stack:
         run.enter("decode")
         sha256 = sha256 or sha256_of(path)
         video = faces.open(path)
+        begun = stack.enter_context(facts_reader.begin(path)) if facts_reader else None
         row = Moments.of(video.frame_times.times_s, faces.config)
         pictures = _Pictures(row)
         scanned = scan(
@@ -117,6 +121,8 @@ def analyse(
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
         crops = pictures.crops.chosen(scanned.tracks, ranked)
         heat_maps = run.explained(model, [crop for _, _, crop in crops])
+        if facts_reader and begun:
+            judged = dataclasses.replace(judged, file_facts=facts_reader.shown(begun.facts()))
     strip = pictures.strip.chosen(row)
     run.enter("report")
     file = {

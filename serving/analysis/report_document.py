@@ -97,11 +97,21 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         ],
         "strip": [{"n": n, "time_s": time_s} for n, time_s in enumerate(inputs.strip)],
         "file": {**inputs.file, **_of_file(inputs.metadata)},
+        "file_facts": result.file_facts.to_dict() if result.file_facts else None,
         "model": _model(result, inputs.config),
         "processing_s": dict(inputs.seconds),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "limits": list(DEMO_LIMITS if demo else LIMITS),
     }
+
+
+def without_location(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without the place of recording: only that the file names one is told."""
+    facts = document.get("file_facts")
+    if not facts or not facts["container"]:
+        return dict(document)
+    container = {**facts["container"], "location": ""}
+    return {**document, "file_facts": {**facts, "container": container}}
 
 
 def _of_file(metadata: VideoMetadata) -> dict[str, Any]:

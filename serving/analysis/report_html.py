@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ class PageOf:
     kept: str
 
 
+@functools.cache  # compiling the templates takes longer than filling them in
 def environment() -> jinja2.Environment:
     """Templates of pages and reports; what a document says is text, never markup."""
     made = jinja2.Environment(

@@ -27,6 +27,7 @@ from serving.client import (
     ModelServerError,
     Prediction,
 )
+from serving.provenance.file_facts import FileFacts
 
 # In place of a verdict, of a video and of each face, where the model was trained on the generated
 # set: what the rule makes of its score says nothing of anyone, so nobody is told.
@@ -119,7 +120,8 @@ class VideoResult:
     preprocessing. frames_sampled: those that were looked at; frames_with_face: those of them with
     any. median_face_px: of the track that decides, whose number is `decides`. reasons: why there
     is too little for a verdict, if so. notes: what was done to see the faces, where that was not
-    the usual, and what was left out. coverage: what of the video was looked at.
+    the usual, and what was left out. coverage: what of the video was looked at. file_facts: what is
+    known of the file beside what it shows, if that was read; nothing else here follows from it.
     """
 
     path: str
@@ -138,6 +140,7 @@ class VideoResult:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     coverage: Coverage | None = None
+    file_facts: FileFacts | None = None
 
     @property
     def ranked(self) -> tuple[TrackResult, ...]:
@@ -169,6 +172,7 @@ class VideoResult:
             "reasons": list(self.reasons),
             "notes": list(self.notes),
             "coverage": self.coverage.to_dict() if self.coverage else None,
+            "file_facts": self.file_facts.to_dict() if self.file_facts else None,
         }
 
 

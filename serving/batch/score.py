@@ -39,9 +39,11 @@ from serving.batch.transforms import (
     read_score_plan,
 )
 from serving.client import ModelConfig, ModelServerError, is_server
+from serving.provenance.reader import FactsReader
 
 # A few bytes in an export that tell its graph and its weights: SavedModel's own, and ours.
 _PRINTS = ("fingerprint.pb", DIGESTS_NAME)
+FACTS_FORMAT = 1  # raise when the facts of earlier versions are not what would be told now
 MOMENTS_FORMAT = 1  # raise when the files of moments of earlier versions cannot be used
 
 
@@ -71,13 +73,15 @@ def score(
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
     scan: ScanSettings | None = None,
+    facts_reader: FactsReader | None = None,
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to scores_info.json; {} of a dry run.
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
     anything; on any of Beam's file systems. model: the folder of an exported model or of its
     versions, or the address of a model server, http(s):// or grpc://, or of several that share the
-    work. scan: how closely to look.
+    work. scan: how closely to look. facts_reader: reads what is known of a file beside what it
+    shows; None: that is not told.
 
     Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder
@@ -92,7 +96,7 @@ def score(
     files = find_files(inputs)
     scoring_model = _describe(models, settings.model_name)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, output, scoring_model, settings, scan)
+    build(pipeline, output, scoring_model, settings, scan, facts_reader)
     if engine.is_dry_run(options):
         engine.rehearse(pipeline, console)
         return {}
@@ -100,7 +104,7 @@ def score(
     if settings.overwrite:
         storage.delete(storage.join(output, MOMENTS), "*.json")
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = _plan(files, scoring_model, output, settings, scan)
+    tasks = _plan(files, scoring_model, output, settings, scan, facts_reader)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
     keys = {task.key for task in tasks if not task.done}
     run(pipeline, output, keys, ".json", len(tasks) - len(keys), console)
@@ -122,6 +126,7 @@ def build(
     model: ScoringModel,
     settings: ScoreSettings,
     scan: ScanSettings,
+    facts_reader: FactsReader | None = None,
 ) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
     options, config = pipeline.options, model.config
@@ -135,6 +140,7 @@ def build(
             scan,
             settings.threads or engine.worker_threads(options),
             settings.time_limit,
+            facts_reader,
         )
     )
     tasks = pipeline | "ReadTasks" >> ReadTasks(storage.join(output, PLAN), read_score_plan)
@@ -194,11 +200,14 @@ def _plan(
     output: str,
     settings: ScoreSettings,
     scan: ScanSettings,
+    facts_reader: FactsReader | None,
 ) -> list[ScoreTask]:
     """The tasks of the job, with what is left of earlier runs."""
     config = model.config
     scores = [MOMENTS_FORMAT, model.version, _identity(model.places), config.preprocess.to_dict()]
     verdicts: list[Any] = [dataclasses.asdict(config.thresholds), scan.to_dict()]
+    if facts_reader:
+        verdicts.append([FACTS_FORMAT, dataclasses.asdict(facts_reader)])
     if config.provenance.sample_data:
         verdicts.append(DEMO)  # earlier versions gave verdicts, which are not kept
     earlier = storage.listing(output, "scores-*.jsonl") if settings.update else []

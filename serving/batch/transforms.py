@@ -6,6 +6,7 @@ another one: a later run, that looks more closely, takes what it needs from ther
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import time
@@ -37,8 +38,11 @@ from pipelines.video.probe import FrameTimes, VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
 from serving.analysis.scan import ScoredMoment, result, scan, sha256_of
 from serving.analysis.video_result import Predictor, VideoResult
+from serving.batch.arrow_types import arrow_type
 from serving.batch.scoring_model import open_patiently
 from serving.client import Clips, ModelConfig, Prediction
+from serving.provenance.file_facts import FileFacts
+from serving.provenance.reader import FactsReader
 
 INFO_NAME = "scores_info.json"  # written last: its presence marks a finished job
 MOMENTS = "moments"  # folder of the scored moments of videos
@@ -94,6 +98,7 @@ SCHEMA = pyarrow.schema(
         ("reasons", pyarrow.list_(pyarrow.string())),
         ("notes", pyarrow.list_(pyarrow.string())),
         ("coverage", _COVERAGE),
+        ("file_facts", arrow_type(FileFacts)),
         ("key", pyarrow.string()),
     ]
 )
@@ -155,11 +160,13 @@ class ScoreVideos(FaceStep):
         settings: ScanSettings,
         threads: int,
         time_limit_s: float,
+        facts_reader: FactsReader | None = None,
     ):
         super().__init__(config.preprocess, threads, time_limit_s)
         self._output, self._version = output, version
         self._places = places, model_name
         self._model_config, self._settings = config, settings
+        self._facts_reader = facts_reader
         self._shared_model = Shared()
 
     def setup(self) -> None:
@@ -191,9 +198,11 @@ class ScoreVideos(FaceStep):
         """Raises VideoError whatever is amiss with the video."""
         moments = storage.join(self._output, MOMENTS, task.moments)
         known = _read_moments(moments) if task.known else {}
-        with local_video(task.uri, watch) as path:
+        reader, facts = self._facts_reader, None
+        with local_video(task.uri, watch) as path, contextlib.ExitStack() as stack:
             with any_error_rejects(), watch.running("decode"):
                 video, content = self._extractor.open(path), sha256_of(path)
+            begun = stack.enter_context(reader.begin(path)) if reader else None
             scanned = scan(
                 _WatchedVideo(video, watch),
                 _WatchedModel(self._model, watch),
@@ -203,11 +212,14 @@ class ScoreVideos(FaceStep):
                 content,
                 known=known,
             )
+            if reader and begun:
+                facts = reader.shown(begun.facts())
         watch.count("moments scored before", sum(m.moment in known for m in scanned.moments))
         known |= {moment.moment: moment for moment in scanned.moments}
         lines = [known[moment].to_dict() for moment in sorted(known)]
         storage.write_json(moments, {"path": escape(task.uri), "moments": lines})
-        return result(task.uri, scanned, self._model_config, self._version, self._settings)
+        judged = result(task.uri, scanned, self._model_config, self._version, self._settings)
+        return dataclasses.replace(judged, file_facts=facts)
 
 
 def _read_moments(path: str) -> dict[int, ScoredMoment]:

@@ -36,6 +36,11 @@ class ModelConfig:
             described = ModelDescription.from_json(preprocess_json, verdict_json, facts_json)
         except ModelContractError as error:
             raise ModelServerError(str(error)) from error
+        return cls.of(described)
+
+    @classmethod
+    def of(cls, described: ModelDescription) -> ModelConfig:
+        """Raises FingerprintMismatch, as above."""
         preprocess = described.preprocess
         if preprocess.fingerprint != described.fingerprint:
             raise FingerprintMismatch(

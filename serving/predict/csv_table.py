@@ -31,6 +31,12 @@ COLUMNS = (
     "largest_gap_s",
     "reasons",
     "notes",
+    "content_credentials",
+    "signed_by",
+    "signature",
+    "ai_claimed",
+    "created",
+    "device",
     "report",
     "seconds",
     "error",
@@ -54,8 +60,10 @@ class CsvTable:
     tracks: how many faces were followed; track_verdicts and track_probabilities: theirs, in
     their order, joined by ";". segments: where a face is FAKE, as START-END in seconds, of all
     faces in order of time, joined by ";". coverage: the share of the video that was looked at.
-    reasons and notes: sentences. A video that could not be judged has a word in `error` and no
-    verdict. Cells without a value are empty.
+    reasons and notes: sentences. content_credentials to device: of the file, whatever it shows; the
+    status, the signer and whether the signature and all that it covers hold, the claims that AI
+    took part, when and by what it was recorded as it says. A video that could not be judged has a
+    word in `error` and no verdict. Cells without a value are empty.
     """
 
     def __init__(self, path: Path):
@@ -106,4 +114,21 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
         "coverage": coverage.get("share"),
         "reasons": " ".join(result["reasons"]),
         "notes": " ".join(result["notes"]),
+        **_of_file(result["file_facts"]),
+    }
+
+
+def _of_file(facts: Mapping[str, Any] | None) -> dict[str, str]:
+    if facts is None:
+        return {}
+    credentials, container = facts["content_credentials"], facts["container"] or {}
+    checks = [credentials[check] for check in ("signature", "content", "claims")]
+    signature = next((bad for bad in ("fails", "unknown") if bad in checks), "holds")
+    return {
+        "content_credentials": credentials["status"],
+        "signed_by": credentials["organisation"] or credentials["name"],
+        "signature": signature if credentials["status"] == "found" else "",
+        "ai_claimed": "; ".join(dict.fromkeys(claim["says"] for claim in credentials["ai"])),
+        "created": container.get("created", ""),
+        "device": " ".join(filter(None, (container.get("make"), container.get("model")))),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from pipelines.names import escape
 from serving.analysis.scan import FaceSource, OnMoment, result, scan, sha256_of
 from serving.analysis.video_result import VideoResult, by_one_version
 from serving.client import Model, ModelServerError
+from serving.provenance.reader import FactsReader
 
 
 def predict_video(
@@ -22,20 +24,31 @@ def predict_video(
     model: Model,
     settings: ScanSettings | None = None,
     on_moment: OnMoment | None = None,
+    facts_reader: FactsReader | None = None,
 ) -> VideoResult:
     """The verdict on one video.
 
+    facts_reader: reads what is known of the file beside what it shows; None: that is not told.
     Holds some moments in memory, however long the video is. Raises VideoError for a video that
     cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
     video without a usable face is a result: NO_FACE.
     """
     settings, crops = settings or ScanSettings(), faces.config
-    with by_one_version(model, crops) as (config, version):
-        video, content = faces.open(path), sha256_of(path)
+    with by_one_version(model, crops) as (config, version), contextlib.ExitStack() as stack:
+        video = faces.open(path)
+        begun = stack.enter_context(facts_reader.begin(path)) if facts_reader else None
         scanned = scan(
-            video, model, crops, config.thresholds, settings, content, on_moment=on_moment
+            video,
+            model,
+            crops,
+            config.thresholds,
+            settings,
+            sha256_of(path),
+            on_moment=on_moment,
         )
-    return result(str(path), scanned, config, version, settings)
+        facts = facts_reader.shown(begun.facts()) if facts_reader and begun else None
+    judged = result(str(path), scanned, config, version, settings)
+    return dataclasses.replace(judged, file_facts=facts)
 
 
 @dataclasses.dataclass(frozen=True)

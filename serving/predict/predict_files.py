@@ -22,6 +22,8 @@ from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
+from serving.provenance.printable import printable
+from serving.provenance.reader import FactsReader
 
 
 def open_model(servers: Sequence[str], folder: Path, spec: ModelSpec, wait_s: float) -> Model:
@@ -45,12 +47,13 @@ def predict_files(
     csv: Path | None = None,
     reports: Path | None = None,
     settings: ScanSettings | None = None,
+    facts_reader: FactsReader | None = None,
 ) -> int:
     """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
 
     Tells of each as it comes, so that what is done is there however it ends. open_model: called
     only where there is a video. csv: a table to write. reports: a folder for a page on each video.
-    settings: how closely to look.
+    settings: how closely to look. facts_reader: as in `predict_video`.
     Raises OSError, ValueError or ModelServerError where nothing, or nothing more, can be done.
     """
     if csv:
@@ -61,7 +64,8 @@ def predict_files(
         judged: Iterable[Outcome] = ()
         if inputs.videos:
             model = stack.enter_context(contextlib.closing(open_model()))
-            judged = _judge_all(inputs.videos, model, as_json, reports, settings or ScanSettings())
+            closely = settings or ScanSettings()
+            judged = _judge_all(inputs.videos, model, as_json, reports, closely, facts_reader)
         # Only now: an earlier table stays where there is no model.
         lists: list[CsvTable | JsonList] = []
         if csv:
@@ -95,12 +99,13 @@ def _judge_all(
     as_json: bool,
     reports: Path | None,
     settings: ScanSettings,
+    facts_reader: FactsReader | None,
 ) -> Iterable[Outcome]:
     """The outcome of each video as it comes; people are told of it once the caller has it."""
     config = model.config()
     # On a terminal the bar would be drawn into the list.
     bar = ProgressBar(len(videos), shown=not (as_json and sys.stdout.isatty()))
-    judge_video = _judge(model, config, reports, settings, bar.moments_done)
+    judge_video = _judge(model, config, reports, settings, facts_reader, bar.moments_done)
 
     def told() -> Iterator[Outcome]:
         with bar:
@@ -120,6 +125,7 @@ def _judge(
     config: ModelConfig,
     reports: Path | None,
     settings: ScanSettings,
+    facts_reader: FactsReader | None,
     on_moment: OnMoment,
 ) -> JudgeVideo:
     # Only now: the detector takes seconds to load, and a dead server has shown already.
@@ -128,8 +134,12 @@ def _judge(
 
     extractor = FaceExtractor(config.preprocess)
     if reports:
-        return ReportFiles(reports, extractor, model, settings, on_moment)
-    return lambda path: (predict_video(path, extractor, model, settings, on_moment), "")
+        return ReportFiles(reports, extractor, model, settings, on_moment, facts_reader)
+
+    def judge_video(path: str) -> tuple[VideoResult, str]:
+        return predict_video(path, extractor, model, settings, on_moment, facts_reader), ""
+
+    return judge_video
 
 
 def _complain(outcome: Outcome) -> None:
@@ -143,14 +153,16 @@ def _note(text: str) -> None:
 
 def describe(result: VideoResult, calibrated: bool) -> str:
     """A result for people: a line; where it is fake; one more for each face where there are
-    several; why there is too little for a verdict, and what was done to see the faces. What a demo
-    model says is a score, not a probability of anything.
+    several; why there is too little for a verdict, what was done to see the faces, and what is
+    claimed of the file, if anything is. What a demo model says is a score, not a probability of
+    anything.
 
     calibrated: whether the model's P(fake) is.
     """
     looked = f"; {looked_at(result.coverage)}" if result.coverage else ""
     if result.probability_fake is None:
-        return f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
+        line = f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
+        return "\n".join([line, *(f"  {text}" for text in _credentials(result))])
     demo = result.verdict == DEMO
     score = "score = " if demo else "P(fake) = "
     note = "" if calibrated or demo else " (uncalibrated)"
@@ -167,7 +179,15 @@ def describe(result: VideoResult, calibrated: bool) -> str:
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for number, track in enumerate(result.ranked[:MAX_TRACKS], 1)  # as in a report
         ]
-    return "\n".join(lines + [f"  {text}" for text in (*result.reasons, *result.notes)])
+    texts = (*result.reasons, *result.notes, *_credentials(result))
+    return "\n".join(lines + [f"  {text}" for text in texts])
+
+
+def _credentials(result: VideoResult) -> Iterator[str]:
+    """What is claimed of the file, where anything is."""
+    credentials = result.file_facts and result.file_facts.content_credentials
+    if credentials and credentials.status in ("found", "elsewhere", "unreadable"):
+        yield f"Content Credentials: {printable(credentials.summary, 1000)}"
 
 
 class ProgressBar:

@@ -13,6 +13,7 @@ from serving.analysis.report_html import render
 from serving.analysis.scan import FaceSource, OnMoment
 from serving.analysis.video_result import VideoResult
 from serving.client import Model
+from serving.provenance.reader import FactsReader
 
 LONGEST = 240  # bytes of a page's name without number and suffix; file systems take 255
 
@@ -32,16 +33,23 @@ class ReportFiles:
         model: Model,
         settings: ScanSettings | None = None,
         on_moment: OnMoment | None = None,
+        facts_reader: FactsReader | None = None,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._faces, self._model = folder, faces, model
         self._settings, self._on_moment = settings, on_moment
+        self._facts_reader = facts_reader
         self._taken: set[str] = set()
 
     def __call__(self, path: str) -> tuple[VideoResult, str]:
         """The result and the report's path. Raises VideoError, ModelServerError, OSError."""
         analysis = analyse(
-            path, self._faces, self._model, self._settings, on_moment=self._on_moment
+            path,
+            self._faces,
+            self._model,
+            self._settings,
+            facts_reader=self._facts_reader,
+            on_moment=self._on_moment,
         )
         page = render(analysis.document, analysis.crops, analysis.heat_maps, analysis.strip)
         report = self._place(Path(path).stem, analysis.document["file"]["sha256"])

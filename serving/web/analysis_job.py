@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from serving.analysis.analyse import Analysis
 from serving.web.problems import Problem
 from serving.web.receive import Upload
 
@@ -20,28 +19,33 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclasses.dataclass(frozen=True)
 class JobProgress:
-    """How far a job is. position: 1 for the next one in the queue. done: 0 to 1, of the stage."""
+    """How far a job is. position: 1 for the next one in the queue. done: 0 to 1, of the stage.
+    stopping: the server ends once the job has."""
 
     stage: str  # queued, decode, faces, model or report
     position: int | None = None
     done: float | None = None
     detail: str = ""
+    stopping: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
 class AnalysisJob:
-    """Changed by the event loop's thread only; other threads read `wanted`."""
+    """Changed by the event loop's thread only; other threads read `wanted`.
 
-    def __init__(self, upload: Upload):
+    owner: the client that sent it.
+    """
+
+    def __init__(self, upload: Upload, owner: str):
         self.id = secrets.token_urlsafe(24)
-        self.upload = upload
+        self.upload, self.owner = upload, owner
         self.state: State = "queued"
         self.progress = JobProgress("queued")
-        self.analysis: Analysis | None = None
         self.problem: Problem | None = None
         self.ended_s: float | None = None  # on the monotonic clock
+        self._stopping = False
         self._unwanted = threading.Event()
         self._changed = asyncio.Event()
 
@@ -59,6 +63,7 @@ class AnalysisJob:
         return not self._unwanted.is_set()
 
     def report(self, progress: JobProgress) -> None:
+        progress = dataclasses.replace(progress, stopping=self._stopping)
         if not self.ended and progress != self.progress:
             self.progress = progress
             self._notify()
@@ -67,19 +72,19 @@ class AnalysisJob:
         self.state = "running"
         self.report(JobProgress("decode"))
 
-    def end(
-        self, state: State, analysis: Analysis | None = None, problem: Problem | None = None
-    ) -> None:
+    def announce_stop(self) -> None:
+        """Tells who follows that the server ends once the job has."""
+        self._stopping = True
+        self.report(self.progress)
+
+    def end(self, state: State, problem: Problem | None = None) -> None:
         """The first end counts: a job that was cancelled stays so."""
         if self.ended:
             return
-        self.state, self.analysis, self.problem = state, analysis, problem
+        self.state, self.problem = state, problem
         self.ended_s = time.monotonic()
         self._unwanted.set()
         self._notify()
-
-    def cancel(self) -> None:
-        self.end("cancelled", problem=Problem("cancelled", "It was cancelled by its user."))
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

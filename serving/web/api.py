@@ -7,20 +7,24 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from serving.analysis.report_document import without_location
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob
+from serving.web.arrivals import Arrivals
+from serving.web.clients import client_of
 from serving.web.examples import JOB, REPORT
 from serving.web.job_queue import JobQueue
-from serving.web.problems import Problem, not_found, refusals
+from serving.web.problems import Problem, not_found, refusals, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
+from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
 
 PREFIX = "/api/v1"
@@ -40,6 +44,9 @@ EVENT = {
 }
 
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
+Location = Annotated[
+    bool, Query(description="Also where the video was recorded, if the file says so.")
+]
 Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=0, examples=[0])]
 
 
@@ -48,6 +55,7 @@ class ProgressBody(BaseModel):
     position: int | None = Field(description="place in the queue, 1 for the next one")
     done: float | None = Field(description="share of the stage that is done, 0 to 1")
     detail: str
+    stopping: bool = Field(description="the server takes no more videos, and ends after this one")
 
 
 class ProblemBody(BaseModel):
@@ -70,7 +78,7 @@ class JobBody(BaseModel):
     links: dict[str, str]
 
 
-def body_of(job: AnalysisJob) -> dict[str, Any]:
+def body_of(job: AnalysisJob | StoredJob) -> dict[str, Any]:
     """A job as the API shows it."""
     self = f"{PREFIX}/jobs/{job.id}"
     return {
@@ -89,20 +97,21 @@ def body_of(job: AnalysisJob) -> dict[str, Any]:
     }
 
 
-async def _events(job: AnalysisJob) -> AsyncIterator[ServerSentEvent]:
-    async for progress in job.follow():
-        yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
+async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent]:
+    if isinstance(job, AnalysisJob):
+        async for progress in job.follow():
+            yield ServerSentEvent(json.dumps(progress.to_dict()), event="progress")
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
-def router(jobs: JobQueue, settings: Settings) -> APIRouter:
+def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
     answers = refusals("unauthorized", "not-found")
     results = refusals(
         "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
         "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
-        "decoder-failed", "model-server-down", "internal",
+        "decoder-failed", "model-server-down", "interrupted", "not-stored", "internal",
     )  # fmt: skip
     video = {
         "type": "object",
@@ -110,12 +119,24 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         "properties": {"video": {"type": "string", "format": "binary"}},
     }
 
+    def told(document: dict[str, Any], location: bool) -> dict[str, Any]:
+        shown = location or settings.provenance.show_location
+        return document if shown else without_location(document)
+
     @api.post(
         "",
         status_code=202,
         response_model=JobBody,
         responses=refusals(
-            "bad-upload", "unauthorized", "upload-timeout", "too-large", "busy", "not-stored"
+            "bad-upload",
+            "unauthorized",
+            "cross-site",
+            "unknown-host",
+            "upload-timeout",
+            "too-large",
+            "busy",
+            "stopping",
+            "not-stored",
         ),
         openapi_extra={
             "requestBody": {
@@ -128,29 +149,31 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
         body = Body(request)
         async with body.refusing():
-            with jobs.place():
-                upload = await receive(
-                    request, body, jobs.folder, settings.max_bytes, settings.upload_timeout
-                )
-                job = jobs.add(upload)
+            jobs.check_place()
+            async with arrivals.under_way(client_of(request)) as pace:
+                upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
+            job = await jobs.add(upload, client_of(request))
         body_json = body_of(job)
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
     @api.get("/{id}", response_model=JobBody, responses=answers)
     async def job_state(id: Id) -> Any:
         """How far a job is; why, if it failed."""
-        return body_of(jobs.get(id))
+        return body_of(await jobs.get(id))
 
     @api.delete(
         "/{id}",
         status_code=204,
-        responses={202: {"model": JobBody, "description": "It was cancelled."}, **answers},
+        responses={
+            202: {"model": JobBody, "description": "It was cancelled."},
+            **answers,
+            **refusals("cross-site", "unknown-host"),
+        },
     )
     async def delete_job(id: Id) -> Response:
         """Cancels a job at work (202: its state stays to be asked for); deletes an ended one."""
-        ended = jobs.get(id).ended
-        job = jobs.delete(id)
-        return Response(status_code=204) if ended else JSONResponse(body_of(job), 202)
+        cancelled = await jobs.delete(id)
+        return JSONResponse(body_of(cancelled), 202) if cancelled else Response(status_code=204)
 
     @api.get(
         "/{id}/events",
@@ -166,7 +189,7 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     )
     async def job_events(id: Id) -> EventSourceResponse:
         """The job's progress as server-sent events, until it ends."""
-        return EventSourceResponse(_events(jobs.get(id)))
+        return EventSourceResponse(_events(await jobs.get(id)))
 
     @api.get(
         "/{id}/report.json",
@@ -178,17 +201,18 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
             **results,
         },
     )
-    async def report_json(id: Id) -> JSONResponse:
+    async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
-        name = f"report-{id[:8]}.json"
-        return JSONResponse(jobs.result(id).document, headers=_named(name))
+        name, result = f"report-{id[:8]}.json", await jobs.result(id)
+        return JSONResponse(told(result.document, location), headers=_named(name))
 
     @api.get("/{id}/report.html", response_class=HTMLResponse, responses=results)
-    async def report_html(id: Id) -> HTMLResponse:
+    async def report_html(id: Id, location: Location = False) -> HTMLResponse:
         """The report as one file that loads nothing else."""
-        analysis = jobs.result(id)
+        result = await jobs.result(id)
+        document = told(result.document, location)
         html = await asyncio.to_thread(
-            render, analysis.document, analysis.crops, analysis.heat_maps, analysis.strip
+            render, document, result.crops, result.heat_maps, result.strip
         )
         headers = {"Content-Security-Policy": REPORT_CSP, **_named(f"report-{id[:8]}.html")}
         return HTMLResponse(html, headers=headers)
@@ -196,22 +220,22 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
     @api.get("/{id}/faces/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
     async def face(id: Id, n: Number) -> Response:
         """The crop of a face of the report."""
-        return Response(_nth(jobs.result(id).crops, n), media_type="image/jpeg")
+        return Response(_nth((await jobs.result(id)).crops, n), media_type="image/jpeg")
 
     @api.get("/{id}/faces/{n}/heat.png", response_class=Response, responses=_image("png", results))
     async def heat(id: Id, n: Number) -> Response:
         """Where the model looked in a face: to be laid over its crop, whose size it has."""
-        analysis = jobs.result(id)
-        heat_map = _nth(analysis.heat_maps, n)
+        result = await jobs.result(id)
+        heat_map = _nth(result.heat_maps, n)
         if heat_map is None:
             raise not_found()
-        png = await asyncio.to_thread(heat_png, heat_map, analysis.crops[n])
+        png = await asyncio.to_thread(heat_png, heat_map, result.crops[n])
         return Response(png, media_type="image/png")
 
     @api.get("/{id}/strip/{n}.jpg", response_class=Response, responses=_image("jpeg", results))
     async def strip(id: Id, n: Number) -> Response:
         """A thumbnail of the report's strip, a frame of the video."""
-        return Response(_nth(jobs.result(id).strip, n), media_type="image/jpeg")
+        return Response(_nth((await jobs.result(id)).strip, n), media_type="image/jpeg")
 
     return api
 
@@ -242,10 +266,14 @@ def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
         return "ok\n"
 
     @health.get(
-        "/readyz", response_class=PlainTextResponse, responses=refusals("model-server-down")
+        "/readyz",
+        response_class=PlainTextResponse,
+        responses=refusals("model-server-down", "stopping"),
     )
     async def ready() -> str:
         """Whether a video that comes now would be analysed at once."""
+        if jobs.draining:
+            raise stopping()
         if not jobs.ready:
             raise Problem("model-server-down", "No process that decodes is ready yet.")
         try:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from serving.client import BalancedModel, Model, load_model, open_servers
+from pipelines.config import PreprocessConfig
+from pipelines.exported_model import ExportedModel
+from pipelines.model_contract import ModelContractError
+from serving.client import (
+    BalancedModel,
+    Model,
+    ModelConfig,
+    ModelServerError,
+    load_model,
+    open_servers,
+)
 from serving.web import api, pages, problems
+from serving.web.arrivals import Arrivals
+from serving.web.connections import Connection, Connections, Requests
+from serving.web.draining import DrainingServer
 from serving.web.guard import Guard, token_check
 from serving.web.job_queue import JobQueue
+from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
+from serving.web.origin import Origins
 from serving.web.prometheus import Metrics
 from serving.web.settings import Settings
 
@@ -26,18 +44,23 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a token file that cannot be used.
+    Raises OSError and ValueError for a token file, a trust list or a folder of results that cannot
+    be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await jobs.start(await asyncio.to_thread(_model_opener, settings))
-        try:
-            yield
-        finally:
-            await jobs.stop()
+        # Processes that decode start while the model is being loaded: both take seconds.
+        with ThreadPoolExecutor(1) as loader:
+            loading = loader.submit(_model_opener, settings)
+            await jobs.start(lambda: loading.result()(), _crops(settings))
+            try:
+                await asyncio.wrap_future(loading)
+                yield
+            finally:
+                await jobs.stop()
 
     app = FastAPI(
         title="dfdetect",
@@ -47,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        responses={503: problems.refusals("too-many-requests")[503]},
     )
     app.state.jobs = jobs
     problems.install(app)
@@ -54,10 +78,31 @@ def create_app(settings: Settings) -> FastAPI:
     health, inner = api.operations(jobs, metrics)
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)
-    app.include_router(api.router(jobs, settings), dependencies=needs_token)
+    arrivals = Arrivals(settings, metrics.uploads)
+    app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
     app.include_router(pages.router(jobs, settings), dependencies=needs_token)
-    app.add_middleware(Guard, metrics=metrics)
+    connections = Connections(
+        most_connections(settings.connections),
+        settings.client_connections,
+        settings.header_timeout,
+        settings.proxies(),
+        metrics.closed,
+    )
+    app.add_middleware(
+        Guard, metrics=metrics, requests=Requests(connections), origins=Origins(settings)
+    )
+    app.state.connections, app.state.proxies = connections, list(settings.trusted_proxy)
     return app
+
+
+def _crops(settings: Settings) -> PreprocessConfig | None:
+    """What the model wants to see, where that can be read before it is loaded."""
+    if not settings.model:
+        return None
+    try:
+        return ModelConfig.of(ExportedModel.open(settings.model).description).preprocess
+    except (OSError, ModelContractError, ModelServerError):  # loading it says why
+        return None
 
 
 def _model_opener(settings: Settings) -> Callable[[], Model]:
@@ -75,16 +120,30 @@ def _model_opener(settings: Settings) -> Callable[[], Model]:
     return lambda: model
 
 
+class _Server(DrainingServer):
+    """Takes connections by a Listener, in place of the sockets that it is given."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets and [Listener(given) for given in sockets])
+
+
 def server(app: FastAPI) -> uvicorn.Server:
     """What runs the application: `run` until SIGTERM or Ctrl-C."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
+            loop="asyncio",  # takes connections by the Listener
+            http=functools.partial(Connection, app.state.connections),  # type: ignore[arg-type]
+            backlog=ACCEPTED_IN_A_ROW,
+            proxy_headers=bool(app.state.proxies),
+            forwarded_allow_ips=app.state.proxies,
+            log_config=None,  # the command's
             log_level="warning",
             access_log=False,  # it would write down ids
             ws="none",
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_S,
-        )
+        ),
+        app.state.jobs,
     )

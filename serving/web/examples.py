@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.provenance.content_credentials import NONE_FOUND
+
 _ID = "Zb1qk3xYc0m9T4nS7uVwE2aLr8fHd6pJ"
 
 JOB: dict[str, Any] = {
     "id": _ID,
     "state": "running",
     "name": "interview.mp4",
-    "progress": {"stage": "faces", "position": None, "done": 0.5, "detail": "32 of 64 moments"},
+    "progress": {
+        "stage": "faces",
+        "position": None,
+        "done": 0.5,
+        "detail": "32 of 64 moments",
+        "stopping": False,
+    },
     "problem": None,
     "links": {
         "self": f"/api/v1/jobs/{_ID}",
@@ -90,6 +98,59 @@ REPORT: dict[str, Any] = {
         "width": 1280,
         "height": 720,
         "fps": 25.0,
+    },
+    "file_facts": {
+        "content_credentials": {
+            "status": "none_found",
+            "summary": NONE_FOUND,
+            "signature": "unknown",
+            "content": "unknown",
+            "claims": "unknown",
+            "trust": "not_checked",
+            "organisation": "",
+            "name": "",
+            "serial_number": "",
+            "signed_at": "",
+            "tool": "",
+            "title": "",
+            "ai": [],
+            "actions": [],
+            "assertions": [],
+            "ingredients": [],
+            "problems": [],
+        },
+        "container": {
+            "brands": "isom iso2 avc1 mp41",
+            "created": "2026-01-30T08:12:44.000000Z",
+            "make": "",
+            "model": "",
+            "encoder": "Lavf61.7.100",
+            "software": [],
+            "tags": {"video.handler_name": "VideoHandler"},
+            "edit_lists": [
+                {
+                    "kind": "vide",
+                    "media_s": 10.0,
+                    "hidden_s": 0.0,
+                    "number": 1,
+                    "edits": [{"duration_s": 10.0, "start_s": 0.08, "rate": 1.0}],
+                }
+            ],
+            "has_location": True,
+            "location": "",
+        },
+        "encoding": {
+            "codec": "H.264 / AVC / MPEG-4 AVC / MPEG-4 part 10",
+            "profile": "High",
+            "pixel_format": "yuv420p",
+            "bit_rate": 833000,
+            "frames": 250,
+            "keyframes": 5,
+            "gop": {"number": 5, "shortest": 50, "median": 50.0, "longest": 50},
+            "frame_types": {"I": 5, "P": 95, "B": 150},
+            "encoder": "",
+        },
+        "problems": [],
     },
     "model": {
         "name": "dfdetect",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import hmac
 import logging
 import time
@@ -11,8 +11,12 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.clients import client_of
+from serving.web.connections import Requests
+from serving.web.origin import Origins
 from serving.web.problems import Problem, internal
 from serving.web.prometheus import Metrics
 
@@ -25,13 +29,14 @@ HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a form's Origin is "null"
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
+HEALTH = "/healthz"  # answered however many requests there are
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 
 log = logging.getLogger("dfdetect.web.access")
@@ -45,8 +50,9 @@ class Guard:
     The log names the route, not the address: who knows a job's id may read its result.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics):
+    def __init__(self, app: ASGIApp, metrics: Metrics, requests: Requests, origins: Origins):
         self._app, self._metrics = app, metrics
+        self._requests, self._origins = requests, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,17 +71,27 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, guarded)
-        except Exception:
+            with self._admitted(scope):
+                await self._app(scope, receive, guarded)
+        except Exception as error:
             if status:  # too late for an answer of ours
                 raise
-            log.exception("a request failed")
-            await internal().response()(scope, receive, guarded)
+            if not isinstance(error, Problem):
+                log.exception("a request failed")
+                error = internal()
+            await error.response()(scope, receive, guarded)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, status).inc()
             log.info("%s %s %d %.3f s", method, route, status, time.monotonic() - started)
+
+    def _admitted(self, scope: Scope) -> contextlib.AbstractContextManager[None]:
+        """Around the request. Raises Problem."""
+        self._origins.check(scope)
+        if scope["path"] == HEALTH:
+            return contextlib.nullcontext()
+        return self._requests.under_way(client_of(HTTPConnection(scope)))
 
 
 def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
@@ -88,11 +104,6 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if token is None:
             return
-        # What is sent along unasked, as Basic is, must not serve pages of others.
-        if request.method not in ("GET", "HEAD") and (
-            request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-        ):
-            raise Problem("unauthorized", "The request comes from a page of another site.")
         given = _given(request.headers.get("authorization", ""))
         if not hmac.compare_digest(given, token.encode()):
             challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
@@ -104,10 +115,10 @@ def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
 def _given(authorization: str) -> bytes:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode()
+        return value.strip().encode("latin-1")  # as it came
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             return b""
     return b""

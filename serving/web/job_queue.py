@@ -1,51 +1,74 @@
-"""Job queue of the web application: bounded, emptied by workers; results until they expire."""
+"""Job queue of the web application: bounded, fair between clients, emptied by workers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from pipelines.clip import VideoError
+from pipelines.config import PreprocessConfig
 from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
+from serving.provenance.reader import FactsReader
 from serving.web.analysis_job import AnalysisJob, JobProgress
-from serving.web.problems import Problem, internal, not_found, of_video
+from serving.web.fair_queue import FairQueue
+from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
+from serving.web.results_store import Bounds, EndState, ResultsStore, StoredJob, StoredResult
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
 from serving.web.worker import FaceWorker, WorkerFaces
 
 RETRY_S = 5.0  # from one attempt to start a worker to the next, while there is no job
+FORGET_S = 30.0  # from one look for what has expired to the next, at most
 
 log = logging.getLogger("dfdetect.web")
 
 
 class JobQueue:
-    """Lives in one event loop, from `start` to `stop`.
+    """Lives in one event loop, from `start` to `stop`. Jobs that have ended are in the store.
 
-    open_model: gives a connection to the model; each job opens and closes its own.
+    open_model: gives a connection to the model; each job opens and closes its own. Raises OSError
+    and ValueError for a trust list that cannot be used, OSError where results cannot be kept.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
         self._settings, self._metrics = settings, metrics
-        self._jobs: dict[str, AnalysisJob] = {}  # in the order in which they came
-        self._queue: deque[AnalysisJob] = deque()
+        # A result has the place of recording; who asks for the result decides whether to be told.
+        self._facts_reader = dataclasses.replace(
+            FactsReader.of(settings.provenance), show_location=True
+        )
+        self._store = ResultsStore(
+            Path(settings.results_dir) if settings.results_dir else None,
+            Bounds(settings.ttl, settings.results, settings.results_bytes),
+        )
+        self._jobs: dict[str, AnalysisJob] = {}  # that have not ended, or could not be stored
+        self._ending = asyncio.Lock()  # of jobs, one after the other
+        self._queue: FairQueue[AnalysisJob] = FairQueue()
+        self._adding = 0  # jobs that are being stored
         self._arrived = asyncio.Event()
-        self._coming = 0  # uploads that are being received
         self._stopping = threading.Event()
         self._usual_s = 10.0  # what a job took of late
-        self.workers = [FaceWorker(settings, metrics.workers.inc) for _ in range(settings.workers)]
+        self.draining = False
+        self.workers = [
+            FaceWorker(settings, metrics.workers.inc) for _ in range(settings.processes)
+        ]
 
-    async def start(self, open_model: Callable[[], Model]) -> None:
-        """Raises OSError where the folder for uploads cannot be used."""
-        self._open_model = open_model
+    async def start(
+        self, open_model: Callable[[], Model], crops: PreprocessConfig | None = None
+    ) -> None:
+        """crops: what the model wants to see, where that is known before it answers. Raises
+        OSError where the folder for uploads cannot be used."""
+        self._open_model, self._crops = open_model, crops
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(len(self.workers), "job")
         self.folder = UploadFolder(self._settings.upload_folder())
@@ -54,11 +77,26 @@ class JobQueue:
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in self.workers]
         self._tasks.append(asyncio.create_task(self._forget_old()))
 
-    async def stop(self) -> None:
-        """Cancels what is not done, and leaves nothing behind."""
-        self._stopping.set()
+    async def drain(self) -> None:
+        """Before the server ends: takes no video any more, sends back those that wait, and returns
+        when those at work have ended, or `drain_timeout` is over. Who follows a job is told."""
+        self.draining = True
+        for job in list(self._queue):
+            await self._end(job, "failed", interrupted())
         for job in self._jobs.values():
-            job.cancel()
+            job.announce_stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout):
+                for job in list(self._jobs.values()):
+                    async for _ in job.follow():
+                        pass
+
+    async def stop(self) -> None:
+        """Ends what is not done, and leaves nothing behind but results in their folder."""
+        self.draining = True
+        self._stopping.set()
+        for job in list(self._jobs.values()):
+            await self._end(job, "failed", interrupted())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -66,64 +104,91 @@ class JobQueue:
         for worker in self.workers:
             worker.stop()
         self.folder.close()
+        self._store.close()
 
     # What the API asks for.
 
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for an upload while it comes in. Raises Problem where there is none."""
-        waiting = self._coming + sum(not job.ended for job in self._jobs.values())
+    def check_place(self) -> None:
+        """Raises Problem where there is no place for one more video."""
+        if self.draining:
+            raise stopping()
+        waiting = self._adding + sum(not job.ended for job in self._jobs.values())
         if waiting >= self._settings.places:
-            wait_s = max(1, round(self._usual_s / len(self.workers)))
+            wait_s = math.ceil(self._usual_s * waiting / len(self.workers))
             raise Problem(
                 "busy",
-                f"{waiting} videos are being received, waiting or being analysed, as many as there "
-                f"may be. Try again in {wait_s} s.",
+                f"{waiting} videos are waiting or being analysed, as many as there may be. "
+                f"Try again in {wait_s} s.",
                 {"Retry-After": str(wait_s)},
             )
-        self._coming += 1
+
+    @contextlib.contextmanager
+    def _adding_one(self) -> Iterator[None]:
+        """A place for a job on its way into the queue. Raises Problem where there is none."""
+        self.check_place()
+        self._adding += 1
         try:
             yield
         finally:
-            self._coming -= 1
+            self._adding -= 1
 
-    def add(self, upload: Upload) -> AnalysisJob:
-        """A job for a file, which is the job's from now on."""
-        job = AnalysisJob(upload)
+    async def _store_job(self, job: AnalysisJob) -> None:
+        """Raises Problem."""
+        try:
+            given = job.id, job.owner, job.name, job.upload.sha256
+            await asyncio.to_thread(self._store.add, *given)
+        except OSError as error:
+            raise _not_stored(error) from error
+        if self.draining:
+            await asyncio.to_thread(self._store.delete, job.id)
+            raise stopping()
+
+    async def add(self, upload: Upload, owner: str) -> AnalysisJob:
+        """A job for a file, which is the job's from now on. Raises Problem, without the file.
+
+        owner: the client that sent it.
+        """
+        job = AnalysisJob(upload, owner)
+        try:
+            with self._adding_one():
+                await self._store_job(job)
+        except BaseException:
+            upload.discard()
+            raise
         self._jobs[job.id] = job
-        self._queue.append(job)
+        self._queue.push(owner, job)
         self._renumber()
         self._arrived.set()
         return job
 
-    def get(self, id: str) -> AnalysisJob:
+    async def get(self, id: str) -> AnalysisJob | StoredJob:
         """Raises Problem where there is none."""
-        job = self._jobs.get(id)
-        if job is None or self._is_over(job):
-            raise not_found()
-        return job
-
-    def result(self, id: str) -> Analysis:
-        """Raises Problem where there is none: yet, any more, or at all."""
-        job = self.get(id)
-        if job.analysis is not None:
-            return job.analysis
-        raise job.problem or Problem("not-done", f"It is {job.state}; ask again later.")
-
-    def delete(self, id: str) -> AnalysisJob:
-        """Cancels a job that has not ended; forgets one that has."""
-        job = self.get(id)
-        if job.ended:
-            del self._jobs[id]
+        if job := self._jobs.get(id):
             return job
-        if job.state == "queued":
-            self._queue.remove(job)
-            job.upload.discard()
-            self._renumber()
-        job.cancel()
-        self._metrics.jobs.labels("cancelled").inc()
-        self._drop_beyond(self._settings.results)
-        return job
+        if ended := await asyncio.to_thread(self._store.job, id):
+            return ended
+        raise not_found(outlives_restart=bool(self._settings.results_dir))
+
+    async def result(self, id: str) -> StoredResult:
+        """Raises Problem where there is none: yet, any more, or at all."""
+        job = await self.get(id)
+        if job.state != "done":
+            raise job.problem or Problem("not-done", f"It is {job.state}; ask again later.")
+        result = await asyncio.to_thread(self._store.result, id)
+        if result is None:
+            raise not_found()
+        return result
+
+    async def delete(self, id: str) -> AnalysisJob | None:
+        """Cancels a job that has not ended, and gives it; forgets one that has."""
+        job = self._jobs.get(id)
+        if job is not None and await self._end(job, "cancelled", _cancelled()):
+            return job
+        await self.get(id)
+        async with self._ending:
+            await asyncio.to_thread(self._store.delete, id)
+            self._jobs.pop(id, None)
+        return None
 
     def ask_version(self) -> str:
         """Of the model that answers now. Raises ModelServerError."""
@@ -141,7 +206,7 @@ class JobQueue:
     @property
     def ready(self) -> bool:
         """Whether a worker is warm."""
-        return any(worker.ready for worker in self.workers)
+        return not self.draining and any(worker.ready for worker in self.workers)
 
     # The work.
 
@@ -157,17 +222,18 @@ class JobQueue:
                 await self._run(job, worker)
             finally:
                 job.upload.discard()
-            self._drop_beyond(self._settings.results)
+                self._queue.done(job.owner)
+                self._renumber()
 
     async def _next(self, wait_s: float | None) -> AnalysisJob | None:
         """The job whose turn it is; None where there is none for so long."""
-        while not self._queue:
+        while self.draining or not len(self._queue):
             self._arrived.clear()
             try:
                 await asyncio.wait_for(self._arrived.wait(), wait_s)
             except TimeoutError:
                 return None
-        job = self._queue.popleft()
+        job = self._queue.pop()
         job.start()
         self._renumber()
         return job
@@ -180,29 +246,69 @@ class JobQueue:
         started = time.monotonic()
         try:
             analysis = await self._loop.run_in_executor(self._threads, self._work, job, worker)
-            job.end("done", analysis)
+            ended = await self._end(job, "done", analysis=analysis)
         except Cancelled:
             return
         except Problem as problem:
-            job.end("failed", problem=problem)
-            self._metrics.problems.labels(problem.name).inc()
+            ended = await self._end(job, "failed", problem)
         took_s = time.monotonic() - started
         self._usual_s = 0.7 * self._usual_s + 0.3 * took_s
-        if job.state != "cancelled":
-            self._metrics.jobs.labels(job.state).inc()
+        if ended:
             self._metrics.seconds.observe(took_s)
 
+    async def _end(
+        self,
+        job: AnalysisJob,
+        state: EndState,
+        problem: Problem | None = None,
+        analysis: Analysis | None = None,
+    ) -> bool:
+        """Stores how a job ended, then tells who follows it; whether it had not ended before."""
+        async with self._ending:
+            if job.ended:
+                return False
+            if job.state == "queued":
+                self._queue.remove(job.owner, job)
+                job.upload.discard()
+                self._renumber()
+            try:
+                await asyncio.to_thread(self._store_end, job, state, problem, analysis)
+                del self._jobs[job.id]
+            except OSError as error:
+                state, problem = "failed", problem or _not_stored(error)
+            job.end(state, problem)
+        self._metrics.jobs.labels(state).inc()
+        if state == "failed" and problem:
+            self._metrics.problems.labels(problem.name).inc()
+        return True
+
+    def _store_end(
+        self,
+        job: AnalysisJob,
+        state: EndState,
+        problem: Problem | None,
+        analysis: Analysis | None,
+    ) -> None:
+        """Runs in a thread. Raises OSError."""
+        if analysis is not None:
+            self._store.keep(job.id, analysis)
+        elif problem is not None:
+            self._store.end(job.id, state, job.progress.stage, problem)
+
     def _warm(self, worker: FaceWorker) -> None:
-        """Starts a worker before there is a job for it, if the model can say what is needed."""
+        """Starts a worker before there is a job for it, if it is known what is needed."""
         try:
-            with contextlib.closing(self._open_model()) as model:
-                worker.prepare(model.config().preprocess, self._stopping.is_set)
+            worker.prepare(self._crops or self._asked_crops(), self._stopping.is_set)
         except Cancelled:
             return
         except (ModelServerError, VideoError) as error:
             log.warning("no worker could be started: %s", error)
         except Exception:  # jobs must go on; the next one says so to its user
             log.exception("no worker could be started")
+
+    def _asked_crops(self) -> PreprocessConfig:
+        with contextlib.closing(self._open_model()) as model:
+            return model.config().preprocess
 
     def _work(self, job: AnalysisJob, worker: FaceWorker) -> Analysis:
         """Runs in a thread. Raises Problem, or Cancelled."""
@@ -238,25 +344,32 @@ class JobQueue:
                 self._settings.scan,
                 name=job.name,
                 sha256=job.upload.sha256,
+                facts_reader=self._facts_reader,
                 on_progress=report,
                 cancelled=lambda: not job.wanted,
             )
 
-    # The end of results.
-
-    def _is_over(self, job: AnalysisJob) -> bool:
-        return job.ended_s is not None and time.monotonic() - job.ended_s > self._settings.ttl
-
-    def _drop_beyond(self, number: int) -> None:
-        ended = [job for job in self._jobs.values() if job.ended]
-        for job in ended[: max(0, len(ended) - number)]:
-            del self._jobs[job.id]
-
     async def _forget_old(self) -> None:
+        """Deletes what has expired, for as long as the server lives."""
+        ttl_s = self._settings.ttl
         while True:
-            await asyncio.sleep(min(30.0, self._settings.ttl / 2))
-            for job in [job for job in self._jobs.values() if self._is_over(job)]:
-                del self._jobs[job.id]
+            await asyncio.sleep(min(FORGET_S, ttl_s / 2))
+            for job in list(self._jobs.values()):
+                if job.ended_s is not None and time.monotonic() - job.ended_s > ttl_s:
+                    del self._jobs[job.id]
+            try:
+                await asyncio.to_thread(self._store.forget_old)
+            except OSError as error:
+                log.error("results that have expired could not be deleted: %s", error)
+
+
+def _cancelled() -> Problem:
+    return Problem("cancelled", "It was cancelled by its user.")
+
+
+def _not_stored(error: OSError) -> Problem:
+    log.error("a job could not be stored: %s", error)
+    return Problem("not-stored", "The server could not store the result. Try again later.")
 
 
 def _why(error: Exception) -> str:

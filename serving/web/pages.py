@@ -47,16 +47,11 @@ def router(jobs: JobQueue, settings: Settings) -> APIRouter:
         return shell(id)
 
     @routes.get("/jobs/{id}/result")
-    async def result(id: str) -> HTMLResponse:
-        analysis = jobs.result(id)
+    async def result_part(id: str) -> HTMLResponse:
+        result = await jobs.result(id)
         of = PageOf(f"{PREFIX}/jobs/{id}", kept)
         html = await asyncio.to_thread(
-            render_part,
-            analysis.document,
-            analysis.crops,
-            analysis.heat_maps,
-            analysis.strip,
-            of,
+            render_part, result.document, result.crops, result.heat_maps, result.strip, of
         )
         return HTMLResponse(html)
 

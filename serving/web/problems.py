@@ -15,6 +15,7 @@ from pipelines.clip import VideoError
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dfdetect:problem:"
+RESTART_S = 30  # after which whoever met a server that stops may find one that has started
 
 # Name -> (status, title).
 PROBLEMS = {
@@ -28,13 +29,18 @@ PROBLEMS = {
     "too-much-to-decode": (422, "Decoding this video is too much work"),
     "decoder-failed": (422, "Decoding this file failed"),
     "model-server-down": (503, "The model cannot be asked"),
+    "stopping": (503, "The server takes no videos at the moment"),
+    "interrupted": (503, "The server was stopped before the analysis was done"),
     "cancelled": (410, "The analysis was cancelled"),
     "busy": (429, "Too many videos are waiting"),
+    "too-many-requests": (503, "Too many requests are under way"),
     "bad-upload": (400, "The upload cannot be understood"),
     "upload-timeout": (408, "The upload took too long"),
     "not-stored": (507, "The server has no room for the file"),
     "not-found": (404, "There is nothing here"),
     "not-done": (409, "The analysis is not done yet"),
+    "cross-site": (403, "The request comes from another site"),
+    "unknown-host": (403, "This server has another name"),
     "unauthorized": (401, "A token is needed"),
     "internal": (500, "An error of this server"),
     "http": (400, "The request cannot be answered"),
@@ -97,10 +103,26 @@ def of_video(error: VideoError, path: str) -> Problem:
     return Problem(name, detail[:1].upper() + detail[1:])
 
 
-def not_found() -> Problem:
+def not_found(outlives_restart: bool = True) -> Problem:
+    """outlives_restart: whether what is looked for would still be there after a restart."""
+    restarted = "" if outlives_restart else "the server was restarted meanwhile, "
     return Problem(
-        "not-found", "It was deleted, the time for which it was kept is over, or it never was."
+        "not-found",
+        "It was deleted, it made room for newer ones, the time for which it was kept is over, "
+        f"{restarted}or it never was.",
     )
+
+
+def stopping() -> Problem:
+    """A video comes while the server is about to end."""
+    what = f"It is being restarted or stopped. Send the video again in {RESTART_S} s."
+    return Problem("stopping", what, {"Retry-After": str(RESTART_S)})
+
+
+def interrupted() -> Problem:
+    """The server ended, or is about to, and a video was not analysed."""
+    what = "It may be back in a moment. Nothing of the video is kept there: send it again."
+    return Problem("interrupted", what)
 
 
 def internal() -> Problem:

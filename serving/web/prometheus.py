@@ -36,5 +36,13 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.uploads = Gauge("dfdetect_web_uploads", "Uploads under way.", registry=self.registry)
+        self.closed = Counter(
+            "dfdetect_web_connections_closed",
+            "Connections closed to keep a bound: on their number, on the time of a request's "
+            "header, on the time in which a client takes an answer.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.waiting = Gauge("dfdetect_web_waiting", "Jobs in the queue.", registry=self.registry)
         self.running = Gauge("dfdetect_web_running", "Jobs at work.", registry=self.registry)

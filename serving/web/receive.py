@@ -16,6 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from serving.web.arrivals import Pace
 from serving.web.problems import Problem
 from serving.web.uploads import UploadFolder
 
@@ -108,10 +109,11 @@ class Body:
         self._request = request
         self.ended = False
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises Problem where the client goes away."""
+    async def chunks(self, pace: Pace | None = None) -> AsyncIterator[bytes]:
+        """Raises Problem where the client goes away, or falls behind its pace."""
+        receive = self._request.receive
         while not self.ended:
-            message = await self._request.receive()
+            message = await (pace.next(receive) if pace else receive())
             self.ended = not message.get("more_body", False)
             if message["type"] == "http.disconnect":
                 raise Problem("bad-upload", "The connection was closed.")
@@ -125,8 +127,9 @@ class Body:
         """
         try:
             yield
-        except Problem:
-            if "expect" not in self._request.headers:  # who asked first waits for the answer
+        except Problem as problem:
+            # Who asked first waits for the answer; who sends nothing reads it.
+            if "expect" not in self._request.headers and problem.name != "upload-timeout":
                 with contextlib.suppress(TimeoutError, Problem):
                     async with asyncio.timeout(DRAIN_S):
                         async for _ in self.chunks():
@@ -135,7 +138,7 @@ class Body:
 
 
 async def receive(
-    request: Request, body: Body, folder: UploadFolder, max_bytes: int, timeout_s: float
+    request: Request, body: Body, folder: UploadFolder, max_bytes: int, pace: Pace
 ) -> Upload:
     """Raises Problem; nothing is left on disk then."""
     form = _Form(_boundary(request))
@@ -146,14 +149,10 @@ async def receive(
         path, file = folder.create()
         try:
             with file:
-                async with asyncio.timeout(timeout_s):
-                    digest = await _store(body, form, file, max_bytes)
+                digest = await _store(body, form, file, max_bytes, pace)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    except TimeoutError as error:
-        what = f"It was not complete after {timeout_s:g} s."
-        raise Problem("upload-timeout", what) from error
     except OSError as error:  # above all a full disk
         log.error("an upload could not be stored: %s", error)
         what = f"The server could not store the file ({error.strerror}). Try again later."
@@ -173,7 +172,7 @@ def _boundary(request: Request) -> bytes:
     return boundary
 
 
-async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int) -> str:
+async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int, pace: Pace) -> str:
     """Writes the field to the file and returns its SHA-256."""
     digest = hashlib.sha256()
     came = size = 0
@@ -189,7 +188,7 @@ async def _store(body: Body, form: _Form, file: IO[bytes], max_bytes: int) -> st
         await asyncio.to_thread(file.write, data)
 
     try:
-        async for chunk in body.chunks():
+        async for chunk in body.chunks(pace):
             came += len(chunk)
             form.parser.write(chunk)
             if len(form.data) >= WRITE_BYTES:

@@ -6,10 +6,11 @@ import fcntl
 import os
 import secrets
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 from typing import IO
+
+from serving.web.private_folder import private_folder
 
 
 class UploadFolder:
@@ -20,11 +21,7 @@ class UploadFolder:
     """
 
     def __init__(self, base: Path):
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        info = base.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-            raise OSError(f"{base}: is not a folder of this user. Give another --folder.")
-        base.chmod(0o700)
+        private_folder(base, "--folder")
         with open(base / "start.lock", "w") as start:
             fcntl.flock(start, fcntl.LOCK_EX)  # one server looks for leftovers at a time
             self.removed = sum(_remove_left(folder) for folder in base.glob("uploads-*"))

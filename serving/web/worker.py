@@ -84,7 +84,7 @@ class FaceWorker:
         limits = ("max_seconds", "max_pixels", "max_frames")
         start: dict[str, Any] = {
             "config": config.to_dict(),
-            "threads": settings.threads,
+            "threads": settings.threads_each,
             "time_limit_s": settings.job_timeout,
             "memory": settings.worker_memory,
             "limits": {name: getattr(settings, name) for name in limits},

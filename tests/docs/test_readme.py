@@ -18,6 +18,7 @@ from dfdetect.__main__ import main
 from dfdetect.commands import COMMANDS
 from serving.client import RestClient
 from tests.fixtures import ROOT
+from tests.fixtures.signed_videos import Signer
 
 # docs/serving.md is run by test_serving_page.py: its commands need servers and rolled-out versions.
 PAGES = [
@@ -113,6 +114,7 @@ def test_all_commands_of_the_pages_work_one_after_the_other(tmp_path, sample, mo
     write_pictures(Path("PICTURES"), sample)
     shutil.copy(next(sample.rglob("*.mp4")), "video.mp4")
     write_pretrained(Path("resnext50_32x4d.safetensors"))
+    Path("trust.pem").write_text(Signer("Example News").root)
     servers: dict[str, subprocess.Popen] = {}
     try:
         for argv in commands():

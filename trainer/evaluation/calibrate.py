@@ -58,24 +58,36 @@ def calibrate(
         raise ValueError(f"Calibration is refused on split {split!r}: {why}. Use {SPLIT!r}.")
     check_share(max_fpr)
     trained = Run.open(run)
-    dataset = ClipDataset.open(data, trained.fingerprint)
-    counts = dataset.label_counts(split)
-    if not all(counts.values()):
-        clips = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
-        raise ValueError(f"{data} has {clips} {split} clips; calibration needs both classes.")
-    _refuse_seen(trained, dataset, split)
+    dataset = open_validation(trained, data, split)
     predictions = predict(of_run(trained, calibrated=False), [dataset], [split])
     return trained.write_calibration(fit(predictions, split, max_fpr))
 
 
-def _refuse_seen(run: Run, dataset: ClipDataset, split: str) -> None:
+def open_validation(
+    run: Run, data: str | os.PathLike, split: str = SPLIT, purpose: str = "calibration"
+) -> ClipDataset:
+    """The data set whose split is to calibrate or to judge the run's model.
+
+    Raises FileNotFoundError or ValueError where it cannot be used, or the split lacks a class or
+    holds videos of the training.
+    """
+    dataset = ClipDataset.open(data, run.fingerprint)
+    counts = dataset.label_counts(split)
+    if not all(counts.values()):
+        clips = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
+        raise ValueError(f"{data} has {clips} {split} clips; {purpose} needs both classes.")
+    _refuse_seen(run, dataset, split, purpose)
+    return dataset
+
+
+def _refuse_seen(run: Run, dataset: ClipDataset, split: str, purpose: str) -> None:
     if run.seen is None:
         return
     here = collect(dataset, split)
     if common := len(run.seen.common(here).videos):
         raise ValueError(
             f"{dataset.folder}: {common} of {len(here.videos)} {split} videos were in the training "
-            f"of {run.folder}; calibration needs videos that are new to the model. "
+            f"of {run.folder}; {purpose} needs videos that are new to the model. "
             f"{_WHY_NOT['train']}."
         )
 

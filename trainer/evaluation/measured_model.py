@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.exported_model import ExportedModel
+from pipelines.inference_engines import InferenceEngine
+from pipelines.model_contract import ModelDescription
 from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration, apply
 from trainer.model.detector import load_model
@@ -68,7 +70,13 @@ def load_detector(model: str | os.PathLike) -> Detector:
         exported = ExportedModel.open(path)
     except FileNotFoundError:  # a run, then, or nothing
         return of_run(Run.open(path))
-    return _of_exported(exported)
+    return of_tensors(
+        exported.tensors,
+        exported.description,
+        str(exported.folder),
+        exported.training,
+        exported.extra,
+    )
 
 
 def of_run(run: Run, calibrated: bool = True, name: str = "") -> Detector:
@@ -105,9 +113,14 @@ def _of_keras(
     )
 
 
-def _of_exported(exported: ExportedModel) -> Detector:
-    description = exported.description
-    tensors = exported.tensors
+def of_tensors(
+    tensors: InferenceEngine,
+    description: ModelDescription,
+    name: str,
+    config: Mapping[str, Any],
+    folder: Path,
+) -> Detector:
+    """A detector that an engine runs; the others are as of Detector."""
 
     def predict(clips, mask):
         clips, mask = np.asarray(clips), np.asarray(mask)
@@ -117,12 +130,12 @@ def _of_exported(exported: ExportedModel) -> Detector:
 
     crops = description.preprocess
     return Detector(
-        name=str(exported.folder),
+        name=name,
         predict=predict,
         thresholds=description.thresholds,
         calibration=dict(description.calibration) if description.calibration else None,
-        config=exported.training,
-        folder=exported.extra,
+        config=config,
+        folder=folder,
         fingerprint=description.fingerprint,
         shape=(crops.frames_per_clip, crops.crop_size),
     )

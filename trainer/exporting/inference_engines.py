@@ -1,52 +1,83 @@
-"""Export of a trained model for OpenVINO or ONNX Runtime: its signature "tensors" as they read it.
-
-https://docs.openvino.ai/2026/openvino-workflow/model-preparation.html, https://onnx.ai
-"""
+"""Export of a trained model for OpenVINO or ONNX Runtime: its signature "tensors", checked."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pipelines.atomic import write_json
 from pipelines.inference_engines import (
+    OPENVINO_HINTS,
     InferenceEngineError,
-    import_openvino,
     load_engine,
     require_packages,
 )
-from pipelines.model_contract import DIGESTS_NAME, ENGINE_FILES, EXTRA_FOLDER, TENSORS
+from pipelines.model_contract import (
+    DIGESTS_NAME,
+    ENGINE_NAME,
+    ENGINE_PRECISIONS,
+    EXTRA_FOLDER,
+    TENSORS,
+)
+from pipelines.shards.open import ClipDataset
+from trainer.calibration import sha256_of
 from trainer.errors import ExportError
+from trainer.evaluation.calibrate import open_validation
+from trainer.evaluation.measured_model import of_tensors
+from trainer.exporting.conversion import write_onnx, write_openvino
 from trainer.exporting.portable import tensors_function
+from trainer.exporting.quantisation import (
+    Clip,
+    QuantisationEffect,
+    calibration_clips,
+    measure_effect,
+    quantise_onnx,
+    quantise_openvino,
+)
 from trainer.exporting.serving_model import Network
 from trainer.exporting.source import Source
 from trainer.exporting.verify import TOLERANCES, check_close, example_inputs, run_apart
 from trainer.exporting.versions import write_version
 from trainer.run import Run
 
-ONNX_OPSET = 18  # of 2022; ONNX Runtime reads it from version 1.14 on
-
 
 @dataclasses.dataclass(frozen=True)
 class EngineExport:
     """How a model is written for an engine.
 
-    write: given the signature as a function and the folder. program: knows the engine and
-    nothing of this package; takes and gives what `run_apart` says.
+    write: given the signature as a function and the folder. quantise: given the folder of a
+    model in float32, another folder, and clips. programs: by precision; each knows the engine and
+    nothing of this package, takes and gives what `run_apart` says.
     """
 
     packages: tuple[str, ...]
     write: Callable[[Any, Path], None]
-    program: str
+    quantise: Callable[[Path, Path, Iterable[Clip]], None]
+    programs: Mapping[str, str]
+    quantisers: tuple[str, ...] = ()  # packages of the extra "int8"
+
+    def require(self, format: str, precision: str) -> None:
+        """Raises InferenceEngineError where a package that it takes to write it is missing."""
+        require_packages(format, self.packages)
+        if precision == "int8":
+            require_packages("int8", self.quantisers)
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineVersion:
+    """A written export. effect: of its quantisation, None where it is in floating point."""
+
+    folder: Path
+    effect: QuantisationEffect | None
+
+    def __str__(self) -> str:
+        return f"{self.effect}\nwrote {self.folder}" if self.effect else f"wrote {self.folder}"
 
 
 def export_for_engine(
@@ -55,123 +86,118 @@ def export_for_engine(
     format: str,
     name: str = "dfdetect",
     metrics: str | os.PathLike | None = None,
-) -> Path:
-    """Writes `out`/`name`/`format`-<next number>/ and returns it; see docs/export.md.
+    precision: str = "float32",
+    data: str | os.PathLike | None = None,
+) -> EngineVersion:
+    """Writes `out`/`name`/`format`-<next number>/; see docs/export.md.
 
-    format: "openvino" or "onnx". Raises as `export` does, and ExportError where the extra of that
-    name is missing, the engine cannot compute the model, or the export says something else.
+    format: "openvino" or "onnx". precision: of ENGINE_PRECISIONS[format]. data: for "int8", shards
+    whose validation clips say how to quantise and what it changes. Raises as `export` does, and
+    ExportError where an extra is missing, the engine cannot compute the model, the export says
+    something else, or quantisation changes AUC or calibration by too much.
     """
     engine = EXPORTS[format]
     try:
-        require_packages(format, engine.packages)
+        engine.require(format, precision)
     except InferenceEngineError as error:
-        raise ExportError(f"--format {format}: {error}") from error
-    source = Source.of(Run.open(run), metrics, name)
+        raise ExportError(f"--format {format} --precision {precision}: {error}") from error
+    opened = Run.open(run)
+    dataset = open_validation(opened, data, purpose="quantisation") if data else None
+    source = Source.of(opened, metrics, name)
     network = Network.of(source.model)
     clips = example_inputs(network.frames, network.side_px)
     expected = source.expected_scores(clips)
+    effects: list[QuantisationEffect] = []
 
     def write(folder: Path) -> None:
-        engine.write(tensors_function(network, source.temperature), folder)
-        files = sorted(folder.iterdir())
-        _check(folder, format, clips, expected)
-        extra = folder / EXTRA_FOLDER
-        extra.mkdir()
-        source.write_records(extra)
-        write_json(extra / DIGESTS_NAME, {file.name: _sha256(file) for file in files})
+        tensors = tensors_function(network, source.temperature)
+        if precision != "int8":
+            engine.write(tensors, folder)
+            _check(folder, format, precision, clips, expected)
+        else:
+            assert dataset
+            with tempfile.TemporaryDirectory() as temporary:
+                plain = Path(temporary)
+                engine.write(tensors, plain)
+                _check(plain, format, "float32", clips, expected)
+                engine.quantise(plain, folder, calibration_clips(dataset))
+                effects.append(_effect(plain, folder, format, source, dataset))
+            _check(folder, format, precision, clips)
+        _write_extra(folder, source, precision, *effects)
 
-    return write_version(Path(out) / name, write, prefix=f"{format}-")
-
-
-def write_openvino(tensors: Any, folder: Path) -> None:
-    """model.xml and model.bin, by OpenVINO's own reader of TensorFlow's graphs."""
-    ov = import_openvino()
-    graph, names = _frozen(tensors)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "frozen.pb"
-        path.write_bytes(graph.SerializeToString())
-        try:
-            network = ov.Core().read_model(path)
-        except RuntimeError as error:
-            raise ExportError(f"OpenVINO cannot compute this model: {error}") from error
-        for port in (*network.inputs, *network.outputs):
-            (name,) = {names[tensor] for tensor in port.get_names() if tensor in names}
-            port.get_tensor().set_names({name})
-        # By itself it would round the weights to 16 bits.
-        ov.save_model(network, folder / ENGINE_FILES["openvino"], compress_to_fp16=False)
+    version = write_version(Path(out) / name, write, prefix=f"{format}-")
+    return EngineVersion(version, effects[0] if effects else None)
 
 
-def write_onnx(tensors: Any, folder: Path) -> None:
-    """model.onnx, by tf2onnx."""
-    import tf2onnx  # of an extra
-
-    for name in ("tf2onnx", "tensorflow"):  # it calls what TensorFlow deprecates
-        logging.getLogger(name).setLevel(logging.ERROR)
-    graph, names = _frozen(tensors)
-    try:
-        tf2onnx.convert.from_graph_def(
-            graph,
-            input_names=[tensor for tensor, name in names.items() if name in TENSORS.inputs],
-            output_names=[tensor for tensor, name in names.items() if name in TENSORS.outputs],
-            tensors_to_rename=names,
-            custom_op_handlers={"Erfc": (_erfc, [])},
-            opset=ONNX_OPSET,
-            output_path=str(folder / ENGINE_FILES["onnx"]),
+def _effect(
+    plain: Path, folder: Path, format: str, source: Source, dataset: ClipDataset
+) -> QuantisationEffect:
+    """What became of the model in `plain` by its quantisation in `folder`. Raises ExportError
+    where it is too much."""
+    before, after = (
+        of_tensors(
+            load_engine(format, place, precision),
+            source.description,
+            f"the model in {precision}",
+            source.run.record,
+            source.run.folder,
         )
-    except (ValueError, RuntimeError) as error:
-        raise ExportError(f"ONNX cannot express this model: {error}") from error
-
-
-def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
-    """Erfc, of exact GELU, as 1 - Erf: tf2onnx 1.17 has no rule for it."""
-    shape, dtype = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
-    erf = ctx.make_node("Erf", [node.input[0]], shapes=[shape], dtypes=[dtype])
-    one = ctx.make_const(f"{name}_one", np.array(1, np.float32))
-    ctx.remove_node(name)
-    ctx.make_node(
-        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=[shape], dtypes=[dtype]
+        for place, precision in ((plain, "float32"), (folder, "int8"))
     )
+    effect = measure_effect(before, after, dataset)
+    effect.check()
+    return effect
 
 
-def _frozen(tensors: Any) -> tuple[Any, dict[str, str]]:
-    """A function's GraphDef with its variables as constants, and the names of its inputs and
-    outputs by those of their tensors."""
-    concrete = tensors.get_concrete_function()
-    frozen = convert_variables_to_constants_v2(concrete)
-    names = {f"{name}:0": name for name in TENSORS.inputs}
-    # TensorFlow flattens a function's outputs by the order of their names.
-    for name, tensor in zip(sorted(concrete.structured_outputs), frozen.outputs, strict=True):
-        names[tensor.name] = name
-    return frozen.graph.as_graph_def(), names
+def _write_extra(
+    folder: Path, source: Source, precision: str, effect: QuantisationEffect | None = None
+) -> None:
+    """Writes what lies beside the model's own files, and the digests of all that decides what an
+    engine computes."""
+    files = sorted(folder.iterdir())
+    extra = folder / EXTRA_FOLDER
+    extra.mkdir()
+    source.write_records(extra)
+    record = {"precision": precision, "quantisation": effect and dataclasses.asdict(effect)}
+    write_json(extra / ENGINE_NAME, record)
+    digests = {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in (*files, extra / ENGINE_NAME)
+    }
+    write_json(extra / DIGESTS_NAME, digests)
 
 
 def _check(
-    folder: Path, format: str, clips: dict[str, np.ndarray], expected: dict[str, np.ndarray]
+    folder: Path,
+    format: str,
+    precision: str,
+    clips: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Raises ExportError where the export answers otherwise than the trained model: in a process
-    that knows the engine alone, and as `predict` runs it here."""
+    that knows the engine alone, and as `predict` runs it here.
+
+    expected: without it, the two are compared with each other.
+    """
     empty = {name: np.zeros_like(values[:1]) for name, values in clips.items()}
     inputs = {name: np.concatenate([values, empty[name]]) for name, values in clips.items()}
-    apart = run_apart(folder, {TENSORS.name: inputs}, EXPORTS[format].program)
-    here = load_engine(format, folder)(inputs["clips"], inputs["mask"])
+    apart = run_apart(folder, {TENSORS.name: inputs}, EXPORTS[format].programs[precision])
+    here = load_engine(format, folder, precision)(inputs["clips"], inputs["mask"])
+    if expected is None:
+        expected = {name: here[name][:-1] for name in TOLERANCES[precision]}
     for where, outputs in (
         ("in a process of its own", {name: apart[f"{TENSORS.name}/{name}"] for name in here}),
         ("here", here),
     ):
         for name, value in expected.items():
             what = f"{folder}: {name} {where}"
-            check_close(outputs[name][:-1], value, TOLERANCES["float32"][name], what)
+            check_close(outputs[name][:-1], value, TOLERANCES[precision][name], what)
         for name, value in outputs.items():
             if not np.isnan(value[-1]).all():
                 raise ExportError(
                     f"{folder}: {name} {where} of a clip without any frame is {value[-1]}, "
                     "expected NaN."
                 )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # The inputs may have any number of clips; here it is a batch at once.
@@ -184,32 +210,42 @@ inputs = {{name.removeprefix("tensors/"): value for name, value in np.load(given
 {run}
 np.savez(answers, **{{f"tensors/{{name}}": value for name, value in outputs.items()}})
 """
-EXPORTS = {
-    "openvino": EngineExport(
-        packages=("openvino",),
-        write=write_openvino,
-        program=_PROGRAM.format(
-            # Without its telemetry: see pipelines/inference_engines.py.
-            load='sys.modules["openvino_telemetry"] = None\nimport openvino',
-            run="""
-settings = {"INFERENCE_PRECISION_HINT": "f32"}
-model = openvino.Core().compile_model(f"{folder}/model.xml", "CPU", settings)
-outputs = {port.any_name: value for port, value in model(inputs).items()}
+
+
+def _openvino_program(hint: str) -> str:
+    return _PROGRAM.format(
+        # Without its telemetry: see pipelines/inference_engines.py.
+        load='sys.modules["openvino_telemetry"] = None\nimport openvino',
+        run=f"""
+settings = {{"INFERENCE_PRECISION_HINT": "{hint}"}}
+model = openvino.Core().compile_model(folder + "/model.xml", "CPU", settings)
+outputs = {{port.any_name: value for port, value in model(inputs).items()}}
 """,
-        ),
-    ),
-    "onnx": EngineExport(
-        packages=("onnx", "onnxruntime", "tf2onnx"),
-        write=write_onnx,
-        program=_PROGRAM.format(
-            load="import onnxruntime",
-            run="""
+    )
+
+
+_ONNX_PROGRAM = _PROGRAM.format(
+    load="import onnxruntime",
+    run="""
 session = onnxruntime.InferenceSession(
     f"{folder}/model.onnx", providers=["CPUExecutionProvider"]
 )
 names = [output.name for output in session.get_outputs()]
 outputs = dict(zip(names, session.run(None, inputs)))
 """,
-        ),
+)
+EXPORTS = {
+    "openvino": EngineExport(
+        packages=("openvino",),
+        write=write_openvino,
+        quantise=quantise_openvino,
+        quantisers=("nncf",),
+        programs={precision: _openvino_program(hint) for precision, hint in OPENVINO_HINTS.items()},
+    ),
+    "onnx": EngineExport(
+        packages=("onnx", "onnxruntime", "tf2onnx"),
+        write=write_onnx,
+        quantise=quantise_onnx,
+        programs=dict.fromkeys(ENGINE_PRECISIONS["onnx"], _ONNX_PROGRAM),
     ),
 }

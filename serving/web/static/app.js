@@ -5,6 +5,8 @@ import { Problem, follow, request, upload } from "./api.js";
 const $ = (selector) => document.querySelector(selector);
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const percent = (share) => `${Math.floor(100 * share)} %`;
+// Of a server that ended, or is about to: what it did not get to may be sent once more.
+const STOPPED = ["urn:dfdetect:problem:stopping", "urn:dfdetect:problem:interrupted"];
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
 
 const limit = Number(document.body.dataset.maxBytes);
@@ -21,12 +23,13 @@ function showProblem(error) {
   const [title, detail] = $("#problem").querySelectorAll("h1, p");
   title.textContent = error.title ?? "Something went wrong";
   detail.textContent = error.detail ?? error.message;
+  $("[data-resend]").hidden = !(STOPPED.includes(error.type) && input.files.length);
   show("problem");
   $("#problem").focus();
 }
 
 // Faces and model take turns, batch by batch: what was begun and goes on stays marked.
-function progress({ stage, position, done, detail }) {
+function progress({ stage, position, done, detail, stopping }) {
   const now = STAGES.indexOf(stage);
   if (now > furthest) $("#spoken").textContent = $(`[data-stage=${stage}]`).textContent;
   furthest = stage === "upload" ? 0 : Math.max(furthest, now);
@@ -42,7 +45,8 @@ function progress({ stage, position, done, detail }) {
   if (!unknown) bar.value = done;
   else if (stage !== "model" || bar.value === 1) bar.removeAttribute("value");
   const queue = stage === "queued" && position ? `Place ${position} in the queue. ` : "";
-  $("#detail").textContent = queue + (detail ?? "");
+  const last = stopping ? "The server is about to stop, and finishes this video first. " : "";
+  $("#detail").textContent = last + queue + (detail ?? "");
 }
 
 // What the server says of a job that has not ended.
@@ -144,6 +148,7 @@ $("#upload").addEventListener("submit", (event) => {
   guard(() => check(file));
 });
 $("#cancel").addEventListener("click", () => guard(cancel));
+$("[data-resend]").addEventListener("click", () => guard(() => check(input.files[0])));
 $("[data-again]").addEventListener("click", () => {
   history.replaceState(null, "", "/");
   show("start");

@@ -289,6 +289,15 @@ def test_the_example_of_the_api_is_a_report(pictures):
     assert "Looked at 2 moments of 0:10" in Page(render(REPORT, crops, heat_maps, strip)).words
 
 
+def test_a_report_without_heat_maps_says_so_and_another_does_not(pictures):
+    document = report_document()
+    crops, heat_maps, strip = pictures(document)
+    without = Page(render(document, crops, [None] * len(crops), strip))
+    assert "Without heat maps: this export of the model" in without.words
+    assert not any(attributes.get("id") == "heat-switch" for _, attributes in without.elements)
+    assert "Without heat maps" not in Page(render(document, crops, heat_maps, strip)).words
+
+
 def test_rendering_leaves_the_document_as_it_is(pictures):
     document = report_document()
     before = copy.deepcopy(document)

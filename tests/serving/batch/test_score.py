@@ -28,6 +28,7 @@ from serving.model_server.rest import RestApi
 from serving.model_server.server import start_in_thread
 from serving.model_server.status import StatusError
 from serving.predict.predict import predict_video
+from serving.provenance.reader import FactsReader
 from tests.fixtures import ROOT
 
 
@@ -107,6 +108,12 @@ def test_a_video_without_a_face_is_a_result_and_one_that_is_none_a_reject(scored
     assert info["computing"]["seconds_per_hour"] > 0 and info["computing"]["seconds"] > 0
 
 
+def test_facts_about_the_files_are_in_the_results(scored):
+    told = [line["file_facts"] for line in results(scored)]
+    assert all(facts["encoding"]["frames"] > 0 and not facts["problems"] for facts in told)
+    assert {facts["content_credentials"]["signature"] for facts in told} == {"unknown"}
+
+
 def test_people_are_told_that_a_demo_model_gives_no_verdict(scored):
     said = Console(file=io.StringIO(), width=80)
     info = json.loads((scored / "scores_info.json").read_text())
@@ -119,7 +126,7 @@ def test_parquet_holds_what_the_json_lines_hold(scored):
     rows = [
         row
         for path in sorted(scored.glob("*.parquet"))
-        for row in pyarrow.parquet.read_table(path).to_pylist()
+        for row in pyarrow.parquet.read_table(path).to_pylist(maps_as_pydicts="strict")
     ]
     assert sorted(rows, key=lambda row: row["path"]) == results(scored)
 
@@ -262,7 +269,9 @@ def test_a_finer_run_takes_what_was_scored_and_gives_what_predict_gives(
     (ours,) = results(out)
     del ours["key"]
     video = str(long_archive / "long.mp4")
-    theirs = predict_video(video, extractor, InProcessModel(exported), FINE).to_dict()
+    theirs = predict_video(
+        video, extractor, InProcessModel(exported), FINE, facts_reader=FactsReader()
+    ).to_dict()
     assert_same(ours, json.loads(json.dumps(theirs)))
 
 

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +123,47 @@ def test_without_the_engine_it_says_what_to_install(engine_export, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelServerError, match=rf"pip install 'dfdetect\[{name}\]'"):
         load_model(engine_export)
+
+
+def a_byte_changed(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (a_byte_changed, "was changed since its export: its SHA-256 is .* says .* export the"),
+        (Path.unlink, "is missing; .*sha256.json lists it. .* export the model again"),
+    ],
+)
+def test_every_file_that_was_changed_or_is_missing_is_named(
+    engine_export, tmp_path, damage, message
+):
+    names = json.loads((engine_export / "assets.extra" / "sha256.json").read_text())
+    graph = {"openvino": "model.xml", "onnx": "model.onnx"}[ExportedModel(engine_export).format]
+    for name in names.keys() - ({graph} if damage is Path.unlink else set()):
+        copy = shutil.copytree(engine_export, tmp_path / name.replace("/", "-"))
+        damage(copy / name)
+        with pytest.raises(ModelServerError, match=f"{name} {message}"):
+            load_model(copy)
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]", "{}"])
+def test_an_export_that_cannot_be_checked_is_refused(engine_export, tmp_path, text):
+    copy = shutil.copytree(engine_export, tmp_path / "copy")
+    digests = copy / "assets.extra" / "sha256.json"
+    digests.unlink() if text is None else digests.write_text(text)
+    with pytest.raises(ModelServerError, match="sha256.json (cannot be read|says None)"):
+        load_model(copy)
+
+
+def test_evaluate_refuses_a_changed_export_in_a_sentence(
+    engine_export, sample_shards, tmp_path, capsys
+):
+    copy = shutil.copytree(engine_export, tmp_path / "copy")
+    a_byte_changed(next(copy.glob("model.*")))
+    argv = ["--model", str(copy), "--data", str(sample_shards), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *argv]) == 1
+    assert "was changed since its export" in capsys.readouterr().err

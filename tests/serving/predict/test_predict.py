@@ -28,7 +28,9 @@ from serving.predict.csv_table import CsvTable
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
+from tests.fixtures.file_facts import PLACE, file_facts
 from tests.fixtures.report_documents import VERDICT_WORDS
+from tests.fixtures.signed_videos import GENERATED, Signer, actions, with_tags
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +250,69 @@ def test_a_video_of_several_faces_has_a_verdict_for_each(tmp_path):
     assert row["track_probabilities"] == "0.1;0.9" and row["segments"] == "252-281"
     assert (row["moments"], row["moments_with_face"], row["largest_gap_s"]) == ("64", "60", "9.0")
     assert row["coverage"] == "0.14"
+
+
+def test_a_table_says_who_signed_a_file_and_what_is_claimed(tmp_path):
+    results = [
+        dataclasses.replace(two_faces(), file_facts=facts)
+        for facts in (file_facts(), file_facts(content="fails"), None)
+    ]
+    with contextlib.closing(CsvTable(tmp_path / "t.csv")) as table:
+        for result in results:
+            table.add(result.to_dict())
+    first, second, third = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
+    assert (first["content_credentials"], first["signed_by"]) == ("found", "Example News")
+    assert first["ai_claimed"] == "edited with a generative model"
+    assert (first["signature"], second["signature"], third["signature"]) == ("holds", "fails", "")
+    assert first["device"] == "Example Phone 3" and first["created"].startswith("2026-01-30")
+    assert third["content_credentials"] == third["device"] == ""
+
+
+def test_what_a_file_claims_is_told_beside_the_score_and_changes_none(
+    exported, sample, tmp_path, capsys
+):
+    pytest.importorskip("c2pa", reason="needs the extra `provenance`")
+    plain = with_tags(min(sample.rglob("*.mp4")), tmp_path / "plain.mp4", {"location": PLACE})
+    signer = Signer("Example News")
+    made = [actions({"action": "c2pa.created", "digitalSourceType": GENERATED})]
+    signed = signer.sign(plain, tmp_path / "signed.mp4", made)
+    (tmp_path / "trusted.pem").write_text(signer.root)
+    flags = ["--model-dir", exported, "--json", "--c2pa-trust-list", tmp_path / "trusted.pem"]
+    assert run(*flags, "--out-report", tmp_path, plain, signed) == 0
+    out = capsys.readouterr().out
+    ours, theirs = json.loads(out)
+    credentials = [told["file_facts"]["content_credentials"] for told in (ours, theirs)]
+    assert [c["status"] for c in credentials] == ["none_found", "found"]
+    assert credentials[1]["trust"] == "trusted" and credentials[1]["ai"]
+    assert ours["probability_fake"] == pytest.approx(theirs["probability_fake"], abs=1e-6)
+    assert [ours["verdict"], ours["reasons"]] == [theirs["verdict"], theirs["reasons"]]
+    assert theirs["file_facts"]["container"]["has_location"] and PLACE not in out
+    page = (tmp_path / "signed.html").read_text()
+    assert "made by a generative model" in page and PLACE not in page
+
+
+def test_where_a_video_was_recorded_is_told_if_asked(exported, sample, tmp_path, capsys):
+    video = with_tags(min(sample.rglob("*.mp4")), tmp_path / "here.mp4", {"location": PLACE})
+    flags = ["--model-dir", exported, "--json", "--show-location", "--out-report", tmp_path]
+    assert run(*flags, video) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["file_facts"]["container"]["location"] == PLACE
+    assert PLACE in (tmp_path / "here.html").read_text()
+
+
+def test_a_trust_list_that_is_none_ends_the_command_before_any_work(exported, tmp_path, capsys):
+    (tmp_path / "list.pem").write_text("nobody")
+    flags = ["--model-dir", exported, "--c2pa-trust-list", tmp_path / "list.pem"]
+    assert run(*flags, "video.mp4") == 1
+    assert "list.pem: no certificates in PEM" in capsys.readouterr().err
+
+
+def test_people_are_told_of_credentials_where_there_are_any():
+    found = dataclasses.replace(two_faces(), file_facts=file_facts())
+    none = file_facts(status="none_found", summary="None were found.")
+    without = dataclasses.replace(two_faces(), file_facts=none)
+    assert "  Content Credentials: They name as signer: Example News." in describe(found, True)
+    assert describe(without, True) == describe(two_faces(), True)
 
 
 def test_a_model_that_stops_answering_is_an_error_of_the_video_not_a_verdict(

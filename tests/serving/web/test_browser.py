@@ -1,12 +1,11 @@
 """The web application as a person meets it: Chromium, a real server and a real model."""
 
 import asyncio
-import contextlib
 import itertools
+import json
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from playwright.sync_api import Page, expect  # noqa: E402
 
 from serving.analysis.report_html import moment  # noqa: E402
 from serving.web import api  # noqa: E402
+from serving.web.problems import stopping  # noqa: E402
 from serving.web.receive import receive  # noqa: E402
 from serving.web.settings import Settings  # noqa: E402
 from serving.web.worker import FaceWorker  # noqa: E402
@@ -419,20 +419,31 @@ def test_a_file_that_is_no_use_is_refused_in_words(open_page, bad_files, name, s
     expect(page.locator("#start")).to_be_visible()
 
 
-def test_a_full_queue_is_told_in_words(open_page, site, fake):
+def test_a_full_queue_is_told_in_words(open_page, site, large_video, fake):
     page = open_page()
-    begun = (
-        b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
-        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
-    )
-    with contextlib.ExitStack() as stack:
-        for _ in range(2):  # uploads that never end hold both places
-            address = site.removeprefix("http://").split(":")
-            other = stack.enter_context(socket.create_connection(address))
-            other.sendall(begun)
-        wait_for(lambda: "429" in httpx.post(f"{site}/api/v1/jobs", content=b"").text)
-        send(page, fake)
-        assert "Too many videos are waiting" in problem_of(page)
+    page.set_input_files("#video", fake)
+    content, accepted = large_video.read_bytes(), []
+    while (sent := httpx.post(f"{site}/api/v1/jobs", files={"video": content})).is_success:
+        accepted.append(sent.json()["links"]["self"])
+    page.click("#check")
+    assert "Too many videos are waiting" in problem_of(page)
+    for address in reversed(accepted):
+        httpx.delete(site + address)
+
+
+def test_what_a_server_that_stops_did_not_take_is_sent_again(open_page, fake):
+    page = open_page()
+    answer = stopping()
+
+    def refuse(route):
+        body, kind = json.dumps(answer.to_dict()), "application/problem+json"
+        route.fulfill(status=answer.status, body=body, content_type=kind)
+
+    page.route("**/api/v1/jobs", refuse, times=1)
+    send(page, fake)
+    expect(page.locator("#problem")).to_contain_text("restarted or stopped")
+    page.click("text=Send it again")
+    expect(page.locator("#result .banner")).to_be_visible()
 
 
 def test_a_dead_model_server_gives_an_error_and_no_verdict(open_page, dead_site, fake):

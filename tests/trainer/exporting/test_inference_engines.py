@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -54,7 +55,8 @@ def test_beside_the_graph_lies_what_a_saved_model_has(engine_export, exported):
         if path.name != "tf_serving_warmup_requests":
             assert (extra / path.name).read_bytes() == path.read_bytes(), path.name
     digests = json.loads((extra / "sha256.json").read_text())
-    assert digests.keys() == {path.name for path in engine_export.iterdir()} - {extra.name}
+    files = {path.name for path in engine_export.iterdir()} - {extra.name}
+    assert digests.keys() == {*files, "assets.extra/engine.json"}
     for name, digest in digests.items():
         assert hashlib.sha256((engine_export / name).read_bytes()).hexdigest() == digest
 
@@ -120,9 +122,44 @@ def test_without_the_engine_the_command_says_what_to_install(
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnx"])
-def test_another_precision_is_wrong_usage(name, tmp_path, capsys):
-    argv = ["--run", str(tmp_path), "--out", str(tmp_path), "--format", name]
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("onnx", "--precision", "bfloat16"), "onnx computes in float32 or int8, not in bfloat16"),
+        (("litert", "--precision", "bfloat16"), "litert computes in float32, not in bfloat16"),
+        (("saved-model", "--precision", "int8"), "computes in float32 or bfloat16, not in int8"),
+        (("openvino", "--precision", "int8"), "int8 needs --data DIR, and nothing else does"),
+        (("openvino", "--data", "DIR"), "int8 needs --data DIR, and nothing else does"),
+    ],
+)
+def test_what_a_format_does_not_compute_in_is_wrong_usage(flags, message, tmp_path, capsys):
+    argv = ["--run", str(tmp_path), "--out", str(tmp_path), "--format", *flags]
     with pytest.raises(SystemExit) as caught:
-        main(["export", *argv, "--precision", "bfloat16"])
-    assert caught.value.code == 2 and "--precision" in capsys.readouterr().err
+        main(["export", *argv])
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def has_bfloat16() -> bool:
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and ("avx512_bf16" in flags.read_text())
+
+
+def test_openvino_computes_in_bfloat16_where_the_export_says_so(
+    engine_export, trained_run, tmp_path, capsys
+):
+    float32 = ExportedModel(engine_export)
+    if float32.format != "openvino":
+        pytest.skip("ONNX Runtime does not compute in bfloat16 on CPUs")
+    argv = ["--run", str(trained_run), "--out", str(tmp_path), "--format", "openvino"]
+    assert main(["export", *argv, "--precision", "bfloat16"]) == 0
+    bfloat16 = ExportedModel.open(capsys.readouterr().out.split()[-1])
+    assert (float32.precision, bfloat16.precision) == ("float32", "bfloat16")
+    clips = example_inputs(4, 48)
+    off = np.abs(bfloat16.tensors(**clips)["logit"] - float32.tensors(**clips)["logit"]).max()
+    assert off < 0.05
+    assert off > 0 or not has_bfloat16()
+
+
+def test_a_precision_of_a_later_version_is_refused(tmp_path):
+    with pytest.raises(InferenceEngineError, match="computed in 'int4', which this version does"):
+        load_engine("onnx", tmp_path, "int4")

@@ -1,0 +1,72 @@
+"""Reads the facts about one file, in a process of its own: `facts_of` starts it.
+
+On standard input a request, {"path", "trust_list"}; on standard output a line of JSON for each
+part, {"part", "value"} or {"part", "why"}, as soon as it is read: what crashes later leaves those.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.clip import VideoError
+from pipelines.video.probe import open_video
+from serving.provenance.container import ContainerMetadata, read_container
+from serving.provenance.content_credentials import ContentCredentials, read_content_credentials
+from serving.provenance.encoding import Encoding, read_encoding
+
+MEMORY_BYTES = 2 << 30  # beyond what it holds when it starts
+
+
+def confine(cpu_limit_s: int) -> None:
+    """Limits on memory, time of a core and files; none of them can be raised again."""
+    with open("/proc/self/status") as status:
+        sizes = dict(line.split(":", 1) for line in status)
+    data = int(sizes["VmData"].split()[0]) * 1024 + MEMORY_BYTES
+    for limit, most in (
+        (resource.RLIMIT_DATA, data),
+        (resource.RLIMIT_CPU, cpu_limit_s),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        resource.setrlimit(limit, (most, most))
+
+
+def answer(part: str, read: Callable[[], Any]) -> None:
+    try:
+        value: dict[str, Any] = {"value": dataclasses.asdict(read())}
+    except VideoError as error:
+        value = {"why": error.detail.rstrip(".")}
+    except Exception as error:  # whatever a file brings about is a fact about that file
+        value = {"why": f"reading failed ({type(error).__name__}: {error})"}
+    print(json.dumps({"part": part, **value}), flush=True)
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    confine(int(sys.argv[1]))
+    path = request["path"]
+
+    def container() -> ContainerMetadata:
+        with open_video(path, threads=1) as (opened, _), open(path, "rb") as file:
+            return read_container(opened, file)
+
+    def encoding() -> Encoding:
+        with open_video(path, threads=1) as (opened, stream):
+            return read_encoding(opened, stream)
+
+    def content_credentials() -> ContentCredentials:
+        with open(path, "rb") as file:
+            return read_content_credentials(file, request["trust_list"])
+
+    for read in (container, encoding, content_credentials):
+        answer(read.__name__, read)
+
+
+if __name__ == "__main__":
+    main()
