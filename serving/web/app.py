@@ -69,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=f"{api.PREFIX}/openapi.json",
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to wherever a request's Host says
         lifespan=lifespan,
         responses={503: problems.refusals("too-many-requests")[503]},
     )

@@ -45,6 +45,8 @@ log = logging.getLogger("dfdetect.web.access")
 class Guard:
     """Sets the headers that an answer does not set itself, and logs and counts the request.
 
+    HEAD is answered wherever GET is: as that, without the body (RFC 9110, section 9.3.2).
+
     What fails inside without an answer is answered here, so that this has the headers too.
 
     The log names the route, not the address: who knows a job's id may read its result.
@@ -60,9 +62,16 @@ class Guard:
             return
         started = time.monotonic()
         status = 0
+        method, head = scope["method"], scope["method"] == "HEAD"
+        scope = {**scope, "method": "GET"} if head else scope
+        answered = False
 
         async def guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
+            if head and message["type"] == "http.response.body":
+                if answered:  # a stream finds out that its client has gone
+                    return
+                message, answered = {"type": "http.response.body"}, True
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -82,7 +91,7 @@ class Guard:
             await error.response()(scope, receive, guarded)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if scope["method"] in METHODS else "other"
+            method = method if method in METHODS else "other"
             self._metrics.requests.labels(method, route, status).inc()
             log.info("%s %s %d %.3f s", method, route, status, time.monotonic() - started)
 

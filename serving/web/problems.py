@@ -10,11 +10,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pipelines.clip import VideoError
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dfdetect:problem:"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RESTART_S = 30  # after which whoever met a server that stops may find one that has started
 
 # Name -> (status, title).
@@ -142,11 +144,26 @@ def install(app: FastAPI) -> None:
         return Problem("http", sentences, code=422).response()
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 404:
             return not_found().response()
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request)
         return Problem("http", f"{error.detail}.", headers, error.status_code).response()
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address (RFC 9110, section 10.2.1): a route knows its own only."""
+    methods = [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return ", ".join(methods).replace("GET", "GET, HEAD")
 
 
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
