@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -16,14 +16,15 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from serving.analysis.report_document import without_location
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
-from serving.web.analysis_job import AnalysisJob
+from serving.web.analysis_job import AnalysisJob, State
 from serving.web.arrivals import Arrivals
 from serving.web.clients import client_of
-from serving.web.examples import JOB, REPORT
+from serving.web.examples import JOB
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
+from serving.web.report_body import ReportBody
 from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
 
@@ -51,7 +52,7 @@ Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=
 
 
 class ProgressBody(BaseModel):
-    stage: str = Field(description="queued, decode, faces, model or report")
+    stage: Literal["queued", "decode", "faces", "model", "report"]
     position: int | None = Field(description="place in the queue, 1 for the next one")
     done: float | None = Field(description="share of the stage that is done, 0 to 1")
     detail: str
@@ -71,7 +72,7 @@ class JobBody(BaseModel):
     model_config = {"json_schema_extra": {"examples": [JOB]}}
 
     id: str
-    state: str = Field(description="queued, running, done, failed or cancelled")
+    state: State
     name: str = Field(description="what the client calls the file")
     progress: ProgressBody
     problem: ProblemBody | None = Field(description="why it failed")
@@ -193,13 +194,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
 
     @api.get(
         "/{id}/report.json",
-        responses={
-            200: {
-                "content": {"application/json": {"example": REPORT}},
-                "description": "The report.",
-            },
-            **results,
-        },
+        responses={200: {"model": ReportBody, "description": "The report."}, **results},
     )
     async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
@@ -283,7 +278,7 @@ def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
             raise Problem("model-server-down", why) from error
         return "ready\n"
 
-    @inner.get("/metrics", response_class=PlainTextResponse)
+    @inner.get("/metrics", response_class=PlainTextResponse, responses=refusals("unauthorized"))
     async def prometheus() -> Response:
         """In Prometheus' text format."""
         metrics.waiting.set(jobs.waiting)

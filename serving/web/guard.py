@@ -9,7 +9,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBase, HTTPBearer
+from fastapi.security.base import SecurityBase
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +42,22 @@ HEALTH = "/healthz"  # answered however many requests there are
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH")
 
 log = logging.getLogger("dfdetect.web.access")
+
+
+class _Scheme(SecurityBase):
+    """A security scheme as the API's description names it; `token_check` does the work."""
+
+    def __init__(self, name: str, model: HTTPBase):
+        self.scheme_name, self.model = name, model
+
+    def __call__(self) -> None:
+        """Looks at nothing."""
+
+
+BEARER = _Scheme("bearer", HTTPBearer(description="The token of the server."))
+BASIC = _Scheme(
+    "basic", HTTPBase(scheme="basic", description="The token as the password, with any name.")
+)
 
 
 class Guard:
@@ -103,21 +121,29 @@ class Guard:
         return self._requests.under_way(client_of(HTTPConnection(scope)))
 
 
-def token_check(token: str | None) -> Callable[[Request], Awaitable[None]]:
+def token_check(token: str | None) -> Callable[..., Awaitable[None]]:
     """A dependency that raises Problem where a request lacks the token.
 
     Programs send it as `Authorization: Bearer TOKEN`. Browsers ask for it and send it as the
     password of HTTP's Basic scheme, with any name, wherever a page of ours leads them.
     """
 
-    async def check(request: Request) -> None:
-        if token is None:
-            return
+    async def open_to_all() -> None:
+        """Checks nothing."""
+
+    async def check(
+        request: Request,
+        _bearer: None = Security(BEARER),
+        _basic: None = Security(BASIC),
+    ) -> None:
         given = _given(request.headers.get("authorization", ""))
-        if not hmac.compare_digest(given, token.encode()):
+        if not hmac.compare_digest(given, expected):
             challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
             raise Problem("unauthorized", "Send the token of this server.", challenge)
 
+    if token is None:
+        return open_to_all
+    expected = token.encode()
     return check
 
 
