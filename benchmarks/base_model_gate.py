@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pipelines.csv_cells import unescape_cell  # noqa: E402
 from trainer.evaluation.bootstrap import Interval, percentile_interval  # noqa: E402
 
 SWAPS = "faceswap"  # methods that hold this word
@@ -45,7 +46,8 @@ class Video:
 def read(index: Path, scores: list[Path]) -> list[Video]:
     """The videos with a score, NO_FACE among them with none; the paths of INDEX are looked up."""
     with open(index, newline="") as file:
-        listed = {str((index.parent / row["uri"]).resolve()): row for row in csv.DictReader(file)}
+        rows = [{k: unescape_cell(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    listed = {str((index.parent / row["uri"]).resolve()): row for row in rows}
     files = [f for path in scores for f in (sorted(path.glob("scores-*.jsonl")) or [path])]
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     return [Video(line, listed.get(str(Path(line["path"]).resolve()), {})) for line in lines]

@@ -7,15 +7,15 @@ Beam's file systems `pipelines.storage.write_atomically` keeps the same promise.
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from pipelines.csv_cells import csv_line
 from pipelines.errors import naming
 
 # Hidden, and no name that TensorFlow Serving takes for a version of a model.
@@ -91,16 +91,17 @@ def write_csv(
 ) -> None:
     """Writes a table with a header, UTF-8; None, or a column that a row lacks, is an empty cell.
 
-    columns: those to write of the rows' own; without them the first row's, and ValueError is
-    raised for a row that has others.
+    Text is escaped as by `csv_cells.escape_cell`. columns: those to write of the rows' own;
+    without them the first row's, and ValueError is raised for a row that has others.
     """
     rows = list(rows)
-    names = columns or list(rows[0])
-    extras: Literal["ignore", "raise"] = "ignore" if columns else "raise"
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, extrasaction=extras, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    names = list(columns or rows[0])
+    lines = [csv_line(names)]
+    for row in rows:
+        if not columns and (others := row.keys() - set(names)):
+            raise ValueError(f"{path}: a row has the columns {sorted(others)}, the first has not.")
+        lines.append(csv_line(row.get(name) for name in names))
+    write_text(path, "".join(lines))
 
 
 def remove_unfinished(folder: str | os.PathLike) -> None:

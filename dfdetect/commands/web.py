@@ -14,7 +14,7 @@ from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
 from pipelines.model_contract import model_folder
 from serving.provenance.settings import ProvenanceSettings
-from serving.web.settings import Settings
+from serving.web.settings import DECODE_GIGAPIXELS, Settings
 
 
 def main(argv: list[str]) -> int:
@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
     add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)
+    parser.set_defaults(max_gigapixels=DECODE_GIGAPIXELS)  # files of strangers
     args = parser.parse_args(argv)
 
     from serving.client import check_addresses

@@ -32,6 +32,7 @@ from pipelines.shards.summary import count_shard, dataset_info
 from pipelines.shards.write import MAX_RECORD_BYTES, Piece, read_part, write_records, write_shard
 from pipelines.splits.near_duplicates import video_hashes
 from pipelines.tensorflow_settings import compute_reproducibly
+from pipelines.video.confined import shared_reader
 from pipelines.video.stopwatch import Stopwatch
 
 REJECTS = "rejects"
@@ -82,6 +83,7 @@ class FaceStep(beam.DoFn):
                 threads=self._threads,
                 time_limit_s=self._time_limit_s,
                 stills=self.stills,
+                reader=shared_reader(),
             )
 
         self._extractor = self._shared.acquire(load)
@@ -209,7 +211,7 @@ class HashVideos(beam.DoFn):
             with storage.local_copy(video.uri) as path:
                 with open(path, "rb") as file:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                yield video.key, (sha256, video_hashes(path))
+                yield video.key, (sha256, video_hashes(path, shared_reader()))
         except Exception:  # the job itself will say why
             yield video.key, ("", [])
 

@@ -4,21 +4,21 @@ A folder that holds one by the name of `dfdetect.csv` is read by it.
 Columns: uri and label (real, fake, 0 or 1); as needed id, dataset, method, identities (target
 first, separated by ";" or as a JSON list), source, split (train, val or test) and compression. A
 uri without scheme:// is a path, from the CSV file's folder where it is not absolute; what a CSV
-cell cannot hold of it is escaped as in `pipelines.names`.
+cell cannot hold of it is escaped as in `pipelines.names`. Of what a spreadsheet would take for a
+formula the single quote before it, as in `pipelines.csv_cells`, is no part of the text.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.clip import LABEL_NAMES, ORIGINAL, REAL, SPLITS, Video
+from pipelines.csv_cells import csv_line, unescape_cell
 from pipelines.datasets.base import Dataset, DatasetError, generated_mark
 from pipelines.datasets.lists import LABELS, missing_note, parse_table, read_table
 from pipelines.datasets.same_file import one_per_file
@@ -88,12 +88,12 @@ def write_manifest(videos: Iterable[Video], folder: str | os.PathLike = "") -> b
     `find` reads the same videos from it, and the same videos give the same bytes. Raises
     ValueError for a video that the format cannot hold, such as one without an id.
     """
-    text = _line([*REQUIRED, *OPTIONAL])
+    text = csv_line([*REQUIRED, *OPTIONAL])
     for video in sorted(videos, key=lambda video: (video.key, video)):
         if video.uri and not _is_remote(video.uri):
             path = os.path.relpath(video.uri, folder) if folder else os.path.abspath(video.uri)
             video = dataclasses.replace(video, uri=path)
-        line = _line(_cells(video))
+        line = csv_line(_cells(video))
         if not _is_read_back(video, line):
             raise ValueError(
                 f"{video.key}: {video} cannot be written to a CSV manifest so that it reads the "
@@ -136,15 +136,8 @@ def _identities(cell: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _line(cells: list[str]) -> str:
-    text = io.StringIO()
-    # Python 3.11 puts quotes around a line feed or carriage return only if it ends lines with it.
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue().removesuffix("\r\n") + "\n"
-
-
 def _is_read_back(video: Video, line: str) -> bool:
-    header = _line([*REQUIRED, *OPTIONAL])
+    header = csv_line([*REQUIRED, *OPTIONAL])
     try:
         line.encode()  # an id or a name, which are text, may be none
         rows = parse_table(header + line, NAME, REQUIRED, OPTIONAL)
@@ -155,6 +148,7 @@ def _is_read_back(video: Video, line: str) -> bool:
 
 def _video(row: Mapping[str, str], folder: str) -> Video:
     """Raises ValueError with what is wrong in the row."""
+    row = {column: unescape_cell(cell) for column, cell in row.items()}
     uri, label = unescape(row["uri"]), LABELS.get(row["label"].lower())
     if not uri:
         raise ValueError("the uri is empty; a path or scheme:// address is needed.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.clip import Clip, Look, VideoError
 from pipelines.config import DECODE_LIMIT_S, PreprocessConfig
+from pipelines.faces import interrupt
 from pipelines.faces.align import crop, similarity
 from pipelines.faces.detect import Face, FaceDetector, MtcnnDetector
 from pipelines.faces.follow import detect_through
@@ -21,8 +22,8 @@ from pipelines.faces.moment_frames import MomentFrames
 from pipelines.faces.people import People, sighting
 from pipelines.faces.track import Track, fill_gaps, link, smooth_landmarks
 from pipelines.verdict import MIN_FRAMES
-from pipelines.video.decode import read_frames
-from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata, probe
+from pipelines.video.confined import LocalReader, VideoReader
+from pipelines.video.probe import FrameTimes, VideoInfo, VideoMetadata
 from pipelines.video.sampling import sample_clips
 from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.watchdog import watched
@@ -51,7 +52,8 @@ class FaceExtractor:
 
     threads: for decoding, and for finding faces; 0 for about one per core. time_limit_s: how long
     the decoder may keep us waiting for one video. stills: whether pictures are taken, too, as
-    videos of one frame.
+    videos of one frame. reader: what opens videos; without it this process, which is for files
+    from people who are trusted.
     """
 
     def __init__(
@@ -62,15 +64,17 @@ class FaceExtractor:
         threads: int = 0,
         time_limit_s: float = DECODE_LIMIT_S,
         stills: bool = False,
+        reader: VideoReader | None = None,
     ):
         self.config = config
         self._detector = detector or MtcnnDetector(config.min_face, threads)
         self._threads, self._time_limit_s, self._stills = threads, time_limit_s, stills
+        self._reader = reader or LocalReader()
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), "moments")
 
     def open(self, path: str) -> ProbedVideo:
         """Reads the packets of a local video file. Raises VideoError."""
-        with self._in_time(path, (probe(p, self._stills) for p in (path,))) as probed:
+        with self._in_time(path, (self._reader.probe(p, self._stills) for p in (path,))) as probed:
             return ProbedVideo(self, next(probed))
 
     def extract(self, path: str) -> list[Clip]:
@@ -132,6 +136,7 @@ class FaceExtractor:
             try:
                 yield in_time
             except TimeoutError as error:
+                self._reader.interrupt(path)
                 raise VideoError("timeout", "decode", f"{path}: decoding {error}.") from error
 
     def _decode(
@@ -142,7 +147,7 @@ class FaceExtractor:
         wanted = [int(index) for _, sampled in moments for index in sampled]
         batch: list[MomentFrames] = []
         held_bytes = 0
-        with contextlib.closing(read_frames(info, wanted, self._threads)) as frames:
+        with contextlib.closing(self._reader.read_frames(info, wanted, self._threads)) as frames:
             for moment, sampled in moments:
                 with watch.running("decode"):
                     images = [next(frames) for _ in sampled]
@@ -158,8 +163,9 @@ class FaceExtractor:
             yield batch
 
     def _faces(self, batch: list[MomentFrames], watch: Stopwatch) -> Iterator[Look]:
+        check = interrupt.checker()
         with watch.running("detect"):
-            searched = list(self._pool.map(self._search, batch))
+            searched = list(self._pool.map(lambda frames: self._search(frames, check), batch))
         for frames, (tracks, quarters) in zip(batch, searched, strict=True):
             watch.count("frames", len(frames.present))
             with watch.running("crop"):
@@ -175,19 +181,21 @@ class FaceExtractor:
         damaged = "" if clips else frames.mixed_sizes()
         return Look(frames.moment, tuple(clips), len(frames.present), frames.thumbnail(), damaged)
 
-    def _search(self, frames: MomentFrames) -> tuple[list[Track], int]:
+    def _search(self, frames: MomentFrames, check: Callable[[], None]) -> tuple[list[Track], int]:
         """The tracks of a moment that meet the config's bounds, most prominent first, in px of its
         small frames, and the quarter turns against the clock that bring them upright.
 
         Faces that lie on their side or head are searched where none stands there with confidence.
         One moment at a time: what a network makes of a face depends, in its last bits, on how many
-        it is given at once.
+        it is given at once. check: called before each search.
         """
+        check()
         if frames.undecodable():
             return [], 0
         tracks, turns = self._tracks(frames, frames.small), 0
         best = _confidence(tracks)
         for quarters in (1, 2, 3) if best < SURELY_UPRIGHT else ():
+            check()
             lying = self._tracks(frames, [_turned(image, quarters) for image in frames.small])
             score = _confidence(lying)
             if score >= SURELY_UPRIGHT and score > best:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
@@ -13,6 +12,7 @@ import numpy as np
 
 from pipelines.atomic import replacing_folder
 from pipelines.clip import LABEL_NAMES, REAL, Clip, Video
+from pipelines.csv_cells import csv_line
 
 INDEX_NAME = "index.csv"
 INDEX = (
@@ -67,8 +67,7 @@ def export_frames(
 def _write_frames(clips: Iterable[tuple[Video, Clip]], folder: Path) -> int:
     count = 0
     with open(folder / INDEX_NAME, "w", newline="", encoding="utf-8") as handle:
-        index = csv.writer(handle, lineterminator="\n")
-        index.writerow(INDEX)
+        handle.write(csv_line(INDEX))
         for video, clip in clips:
             place = Path(video.split, _method(video), _plain(video.id, video.key))
             (folder / place).mkdir(parents=True, exist_ok=True)
@@ -81,8 +80,9 @@ def _write_frames(clips: Iterable[tuple[Video, Clip]], folder: Path) -> int:
                 numbers = [clip.times_s[t], *clip.boxes[t], clip.confidence[t]]
                 position = (clip.index, clip.track, t)
                 # The shortest digits that give the same float32 again.
-                written = (str(np.float32(number)) for number in numbers)
-                index.writerow([(place / name).as_posix(), *about, *position, *written])
+                written = map(np.float32, numbers)
+                cells = [(place / name).as_posix(), *about, *position, *written]
+                handle.write(csv_line(cells))
                 count += 1
     return count
 

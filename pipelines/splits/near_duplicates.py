@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 import cv2
 import numpy as np
 
-from pipelines.video.decode import read_frames
-from pipelines.video.probe import probe
+from pipelines.video.confined import VideoReader
 from pipelines.video.sampling import sample_clips
 
 FRAMES = 4  # of a video
@@ -34,13 +33,12 @@ def frame_hash(image: np.ndarray) -> int | None:
     return int.from_bytes(np.packbits(bits).tobytes())
 
 
-def video_hashes(path: str) -> list[int]:
+def video_hashes(path: str, reader: VideoReader) -> list[int]:
     """The hashes of FRAMES frames spread over a local video. Raises VideoError as `probe` does."""
-    info = probe(path, stills=True)
+    info = reader.probe(path, stills=True)
     (indices,) = sample_clips(info.times_s, 1, FRAMES, 1, "uniform")
-    hashes = (
-        frame_hash(image) for image in read_frames(info, indices.tolist()) if image is not None
-    )
+    images = reader.read_frames(info, indices.tolist())
+    hashes = (frame_hash(image) for image in images if image is not None)
     return [value for value in hashes if value is not None]
 
 

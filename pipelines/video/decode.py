@@ -143,6 +143,8 @@ def _decode(
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
+                if isinstance(error, MemoryError):
+                    raise  # no damage
                 if not alone:
                     raise _Damaged from error
                 continue  # a damaged packet: its frame will be missed, those after it may do
@@ -151,7 +153,9 @@ def _decode(
                     raise _Damaged
                 yield (frame.pts if info.timed else place), frame
                 place += 1
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
         return
 
 

@@ -30,7 +30,7 @@ def picture(frame: av.VideoFrame, aspect: float, colours: VideoReformatter) -> n
     """(H, W, 3) uint8 RGB.
 
     aspect: a pixel's width by its height, from `pixel_aspect`. colours: one for all frames of a
-    video, since the tables for those that are not SDR take seconds to make.
+    video, since it has threads, and the tables for those that are not SDR take seconds to make.
     """
     return oriented(squared(_rgb(frame, colours), aspect), _display_matrix(frame))
 
@@ -117,7 +117,8 @@ def _rgb(frame: av.VideoFrame, colours: VideoReformatter) -> np.ndarray:
         frame.colorspace = UNSPECIFIED_MATRIX
     if wide_colours(frame.color_trc, frame.color_primaries):
         frame = _sdr(frame, colours)
-    return frame.to_ndarray(format="rgb24")
+    # A frame's own reformatter would start threads for it alone.
+    return colours.reformat(frame, format="rgb24").to_ndarray()
 
 
 def _sdr(frame: av.VideoFrame, colours: VideoReformatter) -> av.VideoFrame:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Any
 
 import av
 import numpy as np
 
 from pipelines.clip import VideoError
+from pipelines.video.claims import check_claims
 from pipelines.video.picture import (
     MAX_PIXELS,
     pixel_aspect,
@@ -20,6 +21,7 @@ from pipelines.video.picture import (
     square_size,
     wide_colours,
 )
+from pipelines.video.source import VideoFile
 from pipelines.video.still import FORMATS, may_be_still, probe_still
 
 # Nine hours at 60 frames a second.
@@ -171,26 +173,27 @@ def video_error(reason: str, path: str, what: str, cause: Exception | None = Non
 @contextlib.contextmanager
 def open_video(path: str, threads: int = 0, index: int | None = None) -> Iterator[tuple]:
     """(container, video stream), closed afterwards. index: of the stream; None to choose it."""
-    if not os.path.isfile(path):
-        problem = "not a file" if os.path.exists(path) else "no such file"
-        raise video_error("unreadable", path, problem)
-    if os.path.getsize(path) == 0:
-        raise video_error("unreadable", path, "the file is empty (0 bytes)")
     with _open(path) as container:
         if index is None:
             index = _main_stream(container, path)
         yield container, _ready(container.streams[index], path, threads)
 
 
-def _open(path: str):
-    try:
-        # "file:", for a colon in a name looks like a protocol. Tags come in any encoding.
-        return av.open(
-            f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
-        )
-    except (av.error.FFmpegError, ValueError) as error:
-        message = "not a video that FFmpeg can open, or cut off"
-        raise video_error("unreadable", path, message, error) from error
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[Any]:
+    """The container, once its claims are known to fit the file."""
+    with VideoFile(path) as file:
+        check_claims(file)
+        try:
+            # Tags come in any encoding.
+            container = av.open(
+                file, "r", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            message = "not a video that FFmpeg can open, or cut off"
+            raise video_error("unreadable", path, message, error) from error
+        with container:
+            yield container
 
 
 def _videos(container) -> list:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from pipelines.clip import VideoError
 from pipelines.video.picture import refused_size
+from pipelines.video.source import VideoFile
 
 # As Pillow calls them. MPO is a JPEG that holds further ones, as phones' photos do.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP")
@@ -30,10 +30,13 @@ UPRIGHT = {
 
 def may_be_still(path: str) -> bool:
     """Whether the file begins as one of FORMATS does, and is not named as Motion JPEG."""
-    if not os.path.isfile(path) or path.lower().endswith((".mjpeg", ".mjpg")):
+    if path.lower().endswith((".mjpeg", ".mjpg")):
         return False
-    with open(path, "rb") as file:
-        head = file.read(12)
+    try:
+        with VideoFile(path) as file:
+            head = file.read(12)
+    except VideoError:
+        return False
     return head.startswith(SIGNATURES) and (head[:4] != b"RIFF" or head[8:] == b"WEBP")
 
 
@@ -59,7 +62,8 @@ def read_still(path: str) -> np.ndarray:
 def _opened(path: str) -> Iterator[Image.Image]:
     """The picture, whose pixels are not decoded yet, of a size that is read."""
     try:
-        with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
+        formats = [name for name in FORMATS if name != "MPO"]
+        with VideoFile(path) as file, Image.open(file, formats=formats) as image:  # type: ignore
             if refused := refused_size(image.width, image.height):
                 raise VideoError("unreadable", "decode", f"{path}: the picture is {refused}.")
             if image.format != "MPO" and getattr(image, "is_animated", False):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.csv_cells import csv_line
 from pipelines.errors import naming
 
 COLUMNS = (
@@ -63,7 +62,8 @@ class CsvTable:
     reasons and notes: sentences. content_credentials to device: of the file, whatever it shows; the
     status, the signer and whether the signature and all that it covers hold, the claims that AI
     took part, when and by what it was recorded as it says. A video that could not be judged has a
-    word in `error` and no verdict. Cells without a value are empty.
+    word in `error` and no verdict. Cells without a value are empty;
+    text is escaped as by `csv_cells.escape_cell`.
     """
 
     def __init__(self, path: Path):
@@ -81,9 +81,8 @@ class CsvTable:
         self._write(_row(result))
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        text = io.StringIO()
-        csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n").writerow(row)
-        data = memoryview(text.getvalue().encode("utf-8", "backslashreplace"))
+        text = csv_line(row.get(name) for name in COLUMNS)
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
         start = self._file.tell()
         with naming(self._path):
             try:

@@ -129,10 +129,14 @@ def _judge(
     on_moment: OnMoment,
 ) -> JudgeVideo:
     # Only now: the detector takes seconds to load, and a dead server has shown already.
+    from pipelines.video.confined import shared_reader
+
+    reader = shared_reader()
+    reader.start()  # meanwhile the detector loads
     from pipelines.faces.extract import FaceExtractor
     from serving.predict.report_files import ReportFiles
 
-    extractor = FaceExtractor(config.preprocess)
+    extractor = FaceExtractor(config.preprocess, reader=reader)
     if reports:
         return ReportFiles(reports, extractor, model, settings, on_moment, facts_reader)
 

@@ -6,23 +6,32 @@ part, {"part", "value"} or {"part", "why"}, as soon as it is read: what crashes 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import resource
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from pipelines.clip import VideoError
+from pipelines.video.confine import confine
+from pipelines.video.decoder_process import warm_up
 from pipelines.video.probe import open_video
+from pipelines.video.source import VideoFile, handed
 from serving.provenance.container import ContainerMetadata, read_container
-from serving.provenance.content_credentials import ContentCredentials, read_content_credentials
+from serving.provenance.content_credentials import (
+    ContentCredentials,
+    load_library,
+    read_content_credentials,
+)
 from serving.provenance.encoding import Encoding, read_encoding
 
 MEMORY_BYTES = 2 << 30  # beyond what it holds when it starts
 
 
-def confine(cpu_limit_s: int) -> None:
+def limit(cpu_limit_s: int) -> None:
     """Limits on memory, time of a core and files; none of them can be raised again."""
     with open("/proc/self/status") as status:
         sizes = dict(line.split(":", 1) for line in status)
@@ -49,11 +58,10 @@ def answer(part: str, read: Callable[[], Any]) -> None:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    confine(int(sys.argv[1]))
     path = request["path"]
 
     def container() -> ContainerMetadata:
-        with open_video(path, threads=1) as (opened, _), open(path, "rb") as file:
+        with open_video(path, threads=1) as (opened, _), VideoFile(path) as file:
             return read_container(opened, file)
 
     def encoding() -> Encoding:
@@ -61,11 +69,19 @@ def main() -> None:
             return read_encoding(opened, stream)
 
     def content_credentials() -> ContentCredentials:
-        with open(path, "rb") as file:
+        with VideoFile(path) as file:
             return read_content_credentials(file, request["trust_list"])
 
-    for read in (container, encoding, content_credentials):
-        answer(read.__name__, read)
+    warm_up()
+    load_library()
+    limit(int(sys.argv[1]))
+    with contextlib.ExitStack() as stack:
+        # What cannot be opened is told by each of them.
+        with contextlib.suppress(OSError):
+            stack.enter_context(handed(path, os.open(path, os.O_RDONLY | os.O_NONBLOCK)))
+        confine()
+        for read in (container, encoding, content_credentials):
+            answer(read.__name__, read)
 
 
 if __name__ == "__main__":

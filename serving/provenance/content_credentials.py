@@ -7,7 +7,9 @@ neither manifests that lie elsewhere nor answers on revoked certificates.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -118,6 +120,15 @@ class ContentCredentials:
         names = dict.fromkeys(name for name in (self.organisation, self.name) if name)
         first, *rest = names or [""]
         return f"{first} ({rest[0]})" if rest else first
+
+
+def load_library() -> None:
+    """Loads what reading needs, for a process that may load nothing later."""
+    with contextlib.suppress(ImportError):
+        import c2pa  # the extra `provenance`
+
+        with c2pa.Context.from_dict(OFFLINE) as context, contextlib.suppress(c2pa.C2paError):
+            c2pa.Reader("video/mp4", io.BytesIO(b"no video"), None, context).close()
 
 
 def read_content_credentials(file: BinaryIO, trust_list: str = "") -> ContentCredentials:

@@ -21,6 +21,7 @@ from serving.provenance.reader import FactsReader
 from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.fair_queue import FairQueue
 from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
+from serving.web.process import Spares
 from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
 from serving.web.results_store import Bounds, EndState, ResultsStore, StoredJob, StoredResult
@@ -59,8 +60,10 @@ class JobQueue:
         self._stopping = threading.Event()
         self._usual_s = 10.0  # what a job took of late
         self.draining = False
+        self._spares = Spares(settings, metrics.workers.inc)
         self.workers = [
-            FaceWorker(settings, metrics.workers.inc) for _ in range(settings.processes)
+            FaceWorker(settings, metrics.workers.inc, self._spares)
+            for _ in range(settings.processes)
         ]
 
     async def start(
@@ -103,6 +106,7 @@ class JobQueue:
         await asyncio.to_thread(self._threads.shutdown)
         for worker in self.workers:
             worker.stop()
+        self._spares.close()
         self.folder.close()
         self._store.close()
 

@@ -1,13 +1,11 @@
-"""Limits on an untrusted video, and on the memory of the process that decodes it."""
+"""Limits on an untrusted video, by its metadata."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import resource
 
 from pipelines.clip import VideoError
-from pipelines.video.probe import VideoMetadata
+from pipelines.video.probe import FrameTimes, VideoMetadata
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +15,9 @@ class VideoLimits:
     max_seconds: float
     max_pixels: int
     max_frames: int
+    max_gigapixels: float = 0.0  # frames to decode, 10^9 px; 0 for no limit
 
-    def check(self, metadata: VideoMetadata) -> None:
+    def check(self, metadata: VideoMetadata, frame_times: FrameTimes) -> None:
         """Raises VideoError."""
         pixels = metadata.width * metadata.height
         if pixels > self.max_pixels:
@@ -30,60 +29,17 @@ class VideoLimits:
         if metadata.frames > self.max_frames:
             many = f"it has {metadata.frames} frames; {self.max_frames} are allowed"
             raise _beyond("too_long", many)
+        # Where there is an index, what it takes follows from where the scan looks: it counts that.
+        gigapixels = metadata.frames * pixels / 1e9
+        if self.max_gigapixels and not frame_times.seekable and gigapixels > self.max_gigapixels:
+            whole = (
+                f"it has no index, so all of its {metadata.frames} frames of "
+                f"{metadata.width}x{metadata.height} px must be decoded, {gigapixels:.4g} "
+                f"gigapixels; {self.max_gigapixels:g} are allowed. Put it into a container with an "
+                "index (MP4, Matroska), make it smaller, or send it in parts"
+            )
+            raise _beyond("too_much_to_decode", whole)
 
 
 def _beyond(reason: str, what: str) -> VideoError:
     return VideoError(reason, "decode", what + ".")
-
-
-def too_much_memory(budget_bytes: int) -> VideoError:
-    """The one outcome of a video beyond the budget, whoever notices first: the server, which looks
-    on, or the process itself, which gets no more."""
-    what = f"it takes more than {budget_bytes} bytes of memory."
-    return VideoError("decoder_failed", "decode", what)
-
-
-def resident_bytes(pid: int | None) -> int:
-    """Memory that a process holds; 0 of one that has ended."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
-
-
-class MemoryBudget:
-    """What this process may take for a video, on top of what it holds now."""
-
-    def __init__(self, budget_bytes: int):
-        self.budget_bytes = budget_bytes
-        self._allowed_bytes = resident_bytes(os.getpid()) + budget_bytes
-
-    def enforce(self) -> None:
-        """A limit for what the server may be too late for; no file, no core dump.
-
-        It is twice the budget: FFmpeg takes a frame for damaged for which it gets no memory. Of
-        the limits that Linux has, RLIMIT_DATA is the one that counts memory which can be written
-        to; TensorFlow maps far more addresses than it uses.
-        """
-        with open("/proc/self/status") as status:
-            sizes = dict(line.split(":", 1) for line in status)
-        limit = int(sizes["VmData"].split()[0]) * 1024 + 2 * self.budget_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    def explains(self, error: Exception, peak_before: int) -> bool:
-        """Whether an error came of too little memory: it says so, or the budget was spent since
-        the peak was `peak_before` bytes."""
-        # FFmpeg turns a large frame into RGB by threads, whose stacks are memory as well: where
-        # there is none left for them the system says EAGAIN.
-        causes = MemoryError | BlockingIOError
-        if isinstance(error, MemoryError) or isinstance(error.__cause__, causes):
-            return True
-        return peak_resident_bytes() > max(peak_before, self._allowed_bytes)
-
-
-def peak_resident_bytes() -> int:
-    """The most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -24,6 +24,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+# Half an hour of 1080p at 25 frames a second, or three minutes of 4K at 60, all decoded. GIF, the
+# cheapest to make large, takes 33 s of one core for it.
+DECODE_GIGAPIXELS = 100.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """scan: how closely videos are looked at. provenance: what is told of files. Raises ValueError
@@ -44,6 +49,7 @@ class Settings:
     workers: int = option(
         0, "videos analysed at a time, each by a process of its own; 0: one per two cores, up to 8"
     )
+    spares: int = option(1, "warm processes that wait to replace one that had to be ended")
     threads: int = option(0, "threads of a process; 0: its share of the cores")
     ttl: float = option(3600.0, "seconds that a result is kept")
     results: int = option(
@@ -88,7 +94,7 @@ class Settings:
         "name, or name:port, by which browsers reach this server, beside localhost, addresses and "
         "--host; give several",
     )
-    scan: ScanSettings = ScanSettings()
+    scan: ScanSettings = ScanSettings(max_gigapixels=DECODE_GIGAPIXELS)
     provenance: ProvenanceSettings = ProvenanceSettings()
 
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -99,6 +105,7 @@ class Settings:
         "max_frames": (1, 2_000_000),
         "queue": (0, 10_000),
         "workers": (0, 64),
+        "spares": (0, 64),
         "threads": (0, 1024),
         "ttl": (1, 1e9),
         "results": (1, 1_000_000),

@@ -1,15 +1,12 @@
-"""Wire format between the web server and a decoding process: JSON, then the bytes of crops.
+"""Messages between the web server and a decoding process: what a file is, looks at moments.
 
-No pickle: what comes from a process that a hostile file may have taken over is numbers and images,
-never objects.
+In the wire format of all that decode (`pipelines.video.wire`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +14,8 @@ import numpy as np
 from pipelines.clip import Clip, Look, Sighting
 from pipelines.video.cuts import THUMB_SIZE
 from pipelines.video.probe import FrameTimes, VideoMetadata
+from pipelines.video.wire import pack
 
-MAX_BYTES = 256 << 20  # of a message; a clip of 16 crops takes 0.25 MB
-FAULT_CHARS = 4000  # of a traceback: its end
-_LENGTH = struct.Struct("!I")
 _SHAPES: dict[str, tuple[int, ...]] = {
     "times_s": (),
     "boxes": (4,),
@@ -28,26 +23,6 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "confidence": (),
     "transforms": (2, 3),
 }
-
-
-def pack(kind: str, blobs: Sequence[bytes] = (), **values: Any) -> bytes:
-    text = json.dumps({"kind": kind, "sizes": [len(b) for b in blobs], **values}).encode()
-    return b"".join([_LENGTH.pack(len(text)), text, *blobs])
-
-
-def unpack(message: bytes) -> tuple[str, dict[str, Any], list[bytes]]:
-    """(kind, values, blobs). Raises ValueError for what `pack` does not make."""
-    try:
-        (length,) = _LENGTH.unpack_from(message)
-        start = _LENGTH.size + length
-        values = json.loads(message[_LENGTH.size : start])
-        blobs = []
-        for size in values.pop("sizes"):
-            blobs.append(message[start : start + size])
-            start += size
-        return values.pop("kind"), values, blobs
-    except (struct.error, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a message of this protocol ({error!r})") from error
 
 
 def pack_opened(metadata: VideoMetadata, frame_times: FrameTimes) -> bytes:

@@ -5,27 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
-from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import numpy as np
 
 from pipelines.clip import Look, VideoError
 from pipelines.config import PreprocessConfig
+from pipelines.video.memory import resident_bytes, too_much_memory
 from pipelines.video.probe import FrameTimes, VideoMetadata
+from pipelines.video.wire import MAX_BYTES, for_log, pack, unpack
 from serving.analysis.analyse import Cancelled
 from serving.web import wire
-from serving.web.limits import resident_bytes, too_much_memory
+from serving.web.process import DecodingProcess, Spares
 from serving.web.settings import Settings
 
 TICK_S = 0.1  # how often the process is looked after while it works
 START_LIMIT_S = 180.0  # for importing TensorFlow and loading the networks on a slow machine
+
+OBEY_S = 5.0  # for leaving a job that was cancelled: about a moment of large frames
+LAST = ("opened", "end", "error", "cancelled")  # kinds of messages that end an answer
 
 T = TypeVar("T")
 
@@ -35,87 +35,86 @@ log = logging.getLogger("dfdetect.web")
 class FaceWorker:
     """A process that opens files; started warm, and again whenever it had to be ended.
 
-    One job at a time uses it. on_start: called whenever a process is started.
+    One job at a time uses it. on_start: called whenever a process is started. spares: where a warm
+    one is taken from, if there is any.
     """
 
-    def __init__(self, settings: Settings, on_start: Callable[[], None] = lambda: None):
-        self._settings, self._on_start = settings, on_start
-        self._process: subprocess.Popen | None = None
-        self._connection: Connection | None = None
-        self._allowed_bytes = 0
-        self.config: PreprocessConfig | None = None
-        self.ready = False
+    def __init__(
+        self,
+        settings: Settings,
+        on_start: Callable[[], None] = lambda: None,
+        spares: Spares | None = None,
+    ):
+        self._settings, self._on_start, self._spares = settings, on_start, spares
+        self._process: DecodingProcess | None = None
+        self._busy = False  # whether an answer is to come
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether its process is warm."""
+        return self._process is not None and self._process.warm
 
     def prepare(self, config: PreprocessConfig, cancelled: Callable[[], bool]) -> None:
         """Returns once the process is there, makes such crops and has warmed up.
 
         Raises Cancelled, or VideoError "decoder_failed" where it does not start.
         """
-        if self.ready and self.config == config and self._process and self._process.poll() is None:
+        process = self._process
+        if process and process.warm and process.config == config and process.alive:
             return
         self.stop()
-        self._start(config)
-        kind, _, _ = self.receive(time.monotonic() + START_LIMIT_S, cancelled)
-        if kind != "ready":
-            self.stop()
-            raise _failed(f"the process began with {kind!r}")
-        self._allowed_bytes = resident_bytes(self.pid) + self._settings.worker_memory
-        self.config, self.ready = config, True
+        self._process = self._spares.take(config) if self._spares else None
+        if self._process is None:
+            self._start(config, cancelled)
+        if self._spares:
+            self._spares.refill(config)
 
-    def _start(self, config: PreprocessConfig) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            descriptor = theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "serving.web.decoder", str(descriptor), str(os.getpid())],
-                pass_fds=[descriptor],
-                start_new_session=True,  # Ctrl-C is for the server, which ends this process
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        self._connection = Connection(ours.detach())
-        self._allowed_bytes = sys.maxsize
+    def _start(self, config: PreprocessConfig, cancelled: Callable[[], bool]) -> None:
+        self._process = process = DecodingProcess(self._settings, config)
         self._on_start()
-        settings = self._settings
-        limits = ("max_seconds", "max_pixels", "max_frames")
-        start: dict[str, Any] = {
-            "config": config.to_dict(),
-            "threads": settings.threads_each,
-            "time_limit_s": settings.job_timeout,
-            "memory": settings.worker_memory,
-            "limits": {name: getattr(settings, name) for name in limits},
-        }
-        self.send(wire.pack("start", **start))
-
-    def send(self, message: bytes) -> None:
-        assert self._connection is not None
-        # A process that has died is noticed by who waits for its answer.
-        with contextlib.suppress(OSError):
-            self._connection.send_bytes(message)
-
-    def receive(
-        self, deadline: float, cancelled: Callable[[], bool]
-    ) -> tuple[str, dict[str, Any], list[bytes]]:
-        """The next message. Ends the process where it raises: Cancelled, or VideoError where the
-        time is over, the memory is spent, or the process died."""
         try:
-            self._wait(deadline, cancelled)
-            assert self._connection is not None
-            return wire.unpack(self._connection.recv_bytes(wire.MAX_BYTES))
+            self._wait(process, time.monotonic() + START_LIMIT_S, cancelled)
+            process.greet(process.connection.recv_bytes())
         except (Cancelled, VideoError):
             self.stop()
             raise
         except (EOFError, OSError, ValueError) as error:
-            code = self.stop()
-            log.warning("the decoding process ended with code %s (%r)", code, error)
-            raise _failed("the process that decoded it came to an end") from error
+            raise self._ended(error) from error
 
-    def _wait(self, deadline: float, cancelled: Callable[[], bool]) -> None:
-        assert self._connection is not None
+    def request(self, message: bytes) -> None:
+        """Sends a request, of which the last message of the answer is one of LAST."""
+        if self._process:
+            self._busy = True
+            self._process.send(message)
+
+    def receive(
+        self, deadline: float, cancelled: Callable[[], bool]
+    ) -> tuple[str, dict[str, Any], list[bytes]]:
+        """The next message. Raises Cancelled, once the process has left its work; and VideoError
+        where the time is over, the memory is spent, or the process died, and ends it then."""
+        try:
+            if self._process is None:
+                raise EOFError
+            self._wait(self._process, deadline, cancelled)
+            message = unpack(self._process.connection.recv_bytes(MAX_BYTES))
+        except Cancelled:
+            self.leave()
+            raise
+        except VideoError:
+            self.stop()
+            raise
+        except (EOFError, OSError, ValueError) as error:
+            raise self._ended(error) from error
+        self._busy = message[0] not in LAST
+        return message
+
+    def _wait(
+        self, process: DecodingProcess, deadline: float, cancelled: Callable[[], bool]
+    ) -> None:
         while True:
             if cancelled():
                 raise Cancelled
@@ -123,30 +122,31 @@ class FaceWorker:
                 limit_s = self._settings.job_timeout
                 what = f"analysing it took longer than {limit_s:g} s."
                 raise VideoError("timeout", "decode", what)
-            if resident_bytes(self.pid) > self._allowed_bytes:
+            if process.warm and resident_bytes(process.pid) > process.allowed_bytes:
                 raise too_much_memory(self._settings.worker_memory)
-            if self._connection.poll(TICK_S):
+            if process.connection.poll(TICK_S):
                 return
 
+    def leave(self) -> None:
+        """Makes the process leave its work, if it is at any, so that it is free for the next job:
+        asks it to, and ends it where it does not obey in time."""
+        if not self._busy or self._process is None:
+            return
+        self._process.send(pack("cancel"))
+        deadline = time.monotonic() + OBEY_S
+        with contextlib.suppress(VideoError):  # of a process that was ended instead
+            while self._busy:
+                self.receive(deadline, lambda: False)
+
     def stop(self) -> int | None:
-        """Ends the process at once, if there is one; its exit code."""
-        self.ready = False
-        process, connection = self._process, self._connection
-        self._process = self._connection = None
-        if connection is not None:
-            connection.close()
-        if process is None:
-            return None
-        code = process.poll()
-        process.kill()
-        process.wait()
-        return code
+        """Ends the process at once, if there is one; its exit code, if it had ended by itself."""
+        process, self._process, self._busy = self._process, None, False
+        return process.end() if process else None
 
-
-def _for_log(fault: str) -> str:
-    """A traceback as it may stand in a log, whatever a hostile file made of it."""
-    lines = fault[-wire.FAULT_CHARS :].split("\n")
-    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+    def _ended(self, error: Exception) -> VideoError:
+        code = self.stop()
+        log.warning("the decoding process ended with code %s (%r)", code, error)
+        return _failed("the process that decoded it came to an end")
 
 
 def _failed(what: str) -> VideoError:
@@ -168,29 +168,23 @@ class WorkerFaces:
 
     def open(self, path: str) -> WorkerVideo:
         """Raises VideoError, Cancelled."""
-        self.worker.send(wire.pack("open", path=path))
+        self.worker.request(pack("open", path=path))
         _, values, blobs = self._answer("opened")
         return WorkerVideo(self, path, *self._made(lambda: wire.opened_of(values, blobs)))
 
     def looks(self, path: str, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
-        self.worker.send(wire.pack_looks(path, samples))
-        idle = False  # whether the process waits for the next request
+        self.worker.request(wire.pack_looks(path, samples))
         waiting = dict(sorted(samples.items()))
         try:
             while True:
                 kind, values, blobs = self._answer("look", "end")
                 if kind == "end":
-                    idle = True
                     return
                 look = self._made(lambda: _asked(wire.look_of(values, blobs), waiting))  # noqa: B023
                 del waiting[look.moment]
                 yield look
-        except VideoError:
-            idle = True
-            raise
         finally:
-            if not idle:  # in the middle of a video that nobody wants any more
-                self.worker.stop()
+            self.worker.leave()  # where nobody wants the rest
 
     def _answer(self, *kinds: str) -> tuple[str, dict[str, Any], list[bytes]]:
         """The next message of these kinds. Raises the VideoError that it tells of."""
@@ -202,8 +196,11 @@ class WorkerFaces:
                 self.on_stage(str(values.get("stage")))
             elif kind == "error":
                 if fault := str(values.get("fault") or ""):
-                    log.error("the decoding process failed: %s", _for_log(fault))
-                raise VideoError(*(str(values.get(k)) for k in ("reason", "stage", "detail")))
+                    log.error("the decoding process failed: %s", for_log(fault))
+                refused = VideoError(*(str(values.get(k)) for k in ("reason", "stage", "detail")))
+                if values.get("ends"):
+                    self.worker.stop()
+                raise refused
             else:
                 self.worker.stop()
                 raise _failed(f"an answer of kind {kind!r} was not expected")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -1091,6 +1092,16 @@ def test_a_written_manifest_reads_the_same_videos(tmp_path_factory, found):
     path.write_bytes(write_manifest(found))
     assert only(path).videos == tuple(sorted(found))
     assert write_manifest(reversed(found)) == path.read_bytes()
+
+
+def test_names_that_begin_as_formulas_are_text_in_a_manifest_and_read_the_same(tmp_path):
+    video = Video(
+        "-aBc", "gs://b/x", FAKE, "@d", "+m", identities=("=A1", "b"), source_id="\uff1dx"
+    )
+    path = write(tmp_path, "list.csv", write_manifest([video]))
+    _, row = csv.reader(path.read_text().splitlines())
+    assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\uff1d"))]
+    assert only(path).videos == (video,)
 
 
 def test_a_manifest_of_a_found_data_set_reads_the_same_from_elsewhere(

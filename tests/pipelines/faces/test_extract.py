@@ -15,6 +15,7 @@ from pipelines.faces import extract
 from pipelines.faces.align import TEMPLATE
 from pipelines.faces.detect import Face
 from pipelines.faces.extract import FaceExtractor
+from pipelines.video import confined
 
 CONFIG = PreprocessConfig(
     clips_per_video=1, frames_per_clip=16, frame_stride=1, crop_size=64, min_face=40
@@ -153,15 +154,15 @@ def test_a_frame_that_does_not_decode_is_masked(face_video, detector, monkeypatc
         for i, frame in enumerate(extract_read(info, indices, threads)):
             yield None if i in (0, 7) else frame
 
-    extract_read = extract.read_frames
-    monkeypatch.setattr(extract, "read_frames", with_holes)
+    extract_read = confined.read_frames
+    monkeypatch.setattr(confined, "read_frames", with_holes)
     (clip,) = clips_of(face_video, detector)
     assert np.flatnonzero(~clip.has_crop).tolist() == [0, 7]
     assert not clip.boxes[7].any() and clip.boxes[6].any() and clip.boxes[8].any()
 
 
 def test_a_video_of_which_most_frames_do_not_decode_is_damaged(face_video, detector, monkeypatch):
-    monkeypatch.setattr(extract, "read_frames", lambda *_: (None for _ in range(16)))
+    monkeypatch.setattr(confined, "read_frames", lambda *_: (None for _ in range(16)))
     with pytest.raises(VideoError, match="16 of 16 frames from 0.28 s on do not decode") as caught:
         clips_of(face_video, detector)
     assert caught.value.reason == "damaged"
@@ -169,7 +170,7 @@ def test_a_video_of_which_most_frames_do_not_decode_is_damaged(face_video, detec
 
 def test_a_video_of_ever_other_sizes_is_refused_with_advice(face_video, detector, monkeypatch):
     sizes = [np.zeros((64, 64 + 16 * (t // 4), 3), np.uint8) for t in range(16)]
-    monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in sizes))
+    monkeypatch.setattr(confined, "read_frames", lambda *_: (image for image in sizes))
     with pytest.raises(VideoError, match="64x64, 80x64, 96x64, 112x64 px.*scale=112:64") as caught:
         clips_of(face_video, detector)
     assert (caught.value.reason, caught.value.stage) == ("damaged", "decode")
@@ -186,7 +187,7 @@ def test_a_clip_has_one_size_that_of_most_of_its_frames(
     face_video, detector, monkeypatch, astronaut, changes_at
 ):
     images = changing(astronaut, changes_at)
-    monkeypatch.setattr(extract, "read_frames", lambda *_: (image for image in images))
+    monkeypatch.setattr(confined, "read_frames", lambda *_: (image for image in images))
     (clip,) = clips_of(face_video, detector)
     small = changes_at >= 8
     assert clip.has_crop.tolist() == [(t < changes_at) == small for t in range(16)]

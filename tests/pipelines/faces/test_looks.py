@@ -8,10 +8,10 @@ import pytest
 
 from pipelines.clip import Look, VideoError
 from pipelines.config import PreprocessConfig
-from pipelines.faces import extract
 from pipelines.faces.detect import MtcnnDetector
 from pipelines.faces.extract import FaceExtractor
 from pipelines.sample.portraits import align, builtin
+from pipelines.video import confined
 from pipelines.video.sampling import sample_clips
 
 CONFIG = PreprocessConfig(
@@ -127,8 +127,8 @@ def test_a_moment_that_does_not_decode_is_damaged_and_the_others_are_seen(
         for i, frame in zip(indices, read_frames(info, indices, threads), strict=True):
             yield None if 16 <= i < 28 else frame
 
-    read_frames = extract.read_frames
-    monkeypatch.setattr(extract, "read_frames", with_holes)
+    read_frames = confined.read_frames
+    monkeypatch.setattr(confined, "read_frames", with_holes)
     video = FaceExtractor(CONFIG, detector).open(str(passing))
     before, damaged, after = video.looks(
         {moment: all_moments(video)[moment] for moment in (0, 1, 2)}

@@ -9,6 +9,7 @@ import pytest
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
 from pipelines.shards.open import read_info
+from tests.fixtures.hostile_videos import claiming
 
 REASONS = {"unreadable", "unsupported", "no_video_stream", "truncated", "damaged", "no_face"}
 REASONS |= {"timeout"}
@@ -169,6 +170,7 @@ def test_a_job_over_damaged_videos_loses_none_and_repeats_itself_with_other_thre
         path = root / ("real" if seed % 2 else "fake") / f"{seed}-{name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    (root / "real" / "hostile.mp4").write_bytes(claiming(10_000_000))
     shards = []
     for threads in ("1", "3"):
         out = tmp_path / threads
@@ -177,7 +179,7 @@ def test_a_job_over_damaged_videos_loses_none_and_repeats_itself_with_other_thre
         assert main(["preprocess", *argv, *flags]) == 0
         info = read_info(out)
         kept = sum(part["videos"] for part in info["splits"].values())
-        assert kept > 0 and kept + sum(info["rejects"].values()) == 24
+        assert kept > 0 and kept + sum(info["rejects"].values()) == 25
         assert set(info["rejects"]) <= REASONS
         shards.append({path.name: path.read_bytes() for path in out.glob("*.tfrecord")})
     assert shards[0] == shards[1]

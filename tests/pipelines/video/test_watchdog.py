@@ -170,7 +170,7 @@ def test_an_extractor_serves_the_next_video_after_one_that_hung(
 ):
     extractor = FaceExtractor(small_config, time_limit_s=0.2)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.faces.extract.probe", lambda *_: hanging())
+        patched.setattr("pipelines.video.confined.probe", lambda *_: hanging())
         with pytest.raises(VideoError, match="longer than 0.2 s"):
             extractor.extract(str(face_video))
     extractor._time_limit_s = 60.0

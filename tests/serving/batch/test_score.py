@@ -30,6 +30,7 @@ from serving.model_server.status import StatusError
 from serving.predict.predict import predict_video
 from serving.provenance.reader import FactsReader
 from tests.fixtures import ROOT
+from tests.fixtures.hostile_videos import claiming
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,14 @@ def test_facts_about_the_files_are_in_the_results(scored):
     told = [line["file_facts"] for line in results(scored)]
     assert all(facts["encoding"]["frames"] > 0 and not facts["problems"] for facts in told)
     assert {facts["content_credentials"]["signature"] for facts in told} == {"unknown"}
+
+
+def test_a_small_file_that_claims_much_is_a_reject(exported, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "hostile.mp4").write_bytes(claiming(10_000_000))
+    assert run(tmp_path / "in", exported, tmp_path / "out") == 0
+    (reject,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert reject["reason"] == "unreadable" and "claim 10000000 samples" in reject["detail"]
 
 
 def test_people_are_told_that_a_demo_model_gives_no_verdict(scored):

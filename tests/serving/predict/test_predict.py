@@ -29,6 +29,7 @@ from serving.predict.inputs import Inputs, find_videos
 from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
 from tests.fixtures.file_facts import PLACE, file_facts
+from tests.fixtures.hostile_videos import claiming, peak_mb_of_decoding
 from tests.fixtures.report_documents import VERDICT_WORDS
 from tests.fixtures.signed_videos import GENERATED, Signer, actions, with_tags
 
@@ -507,3 +508,12 @@ def test_what_is_no_video_is_counted_and_what_matches_nothing_is_named(tree, mon
     assert find_videos(["a", "a/list.csv"]).skipped == 0
     names = ["none.mp4", "empty", "*.webm", "a/*.csv"]
     assert find_videos(names) == Inputs((), 1, tuple(names))
+
+
+def test_a_small_file_that_claims_much_is_an_error_of_its_own(exported, videos, tmp_path, capsys):
+    hostile = tmp_path / "hostile.mp4"
+    hostile.write_bytes(claiming(10_000_000))
+    assert run("--model-dir", exported, "--json", hostile, videos / "take10.mp4") == 1
+    refused, judged = json.loads(capsys.readouterr().out)
+    assert refused["error"] == "unreadable" and "claim 10000000 samples" in refused["detail"]
+    assert judged["verdict"] and peak_mb_of_decoding() < 300

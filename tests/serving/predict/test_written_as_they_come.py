@@ -185,3 +185,12 @@ def test_a_table_has_every_column_and_no_value_where_there_is_none(tmp_path):
     table.close()
     ((header, row),) = [list(csv.reader(io.StringIO((tmp_path / "t.csv").read_text())))]
     assert tuple(header) == COLUMNS and row == ['a "b",\nc', *[""] * (len(COLUMNS) - 1)]
+
+
+def test_a_file_named_as_a_formula_is_text_in_the_table_and_numbers_are_numbers(tmp_path):
+    table = CsvTable(tmp_path / "table.csv")
+    table.add({"path": '=HYPERLINK("http://a.example","x").mp4', "seconds": -1.5})
+    table.close()
+    (row,) = csv.DictReader((tmp_path / "table.csv").read_text().splitlines())
+    assert row["path"] == '\'=HYPERLINK("http://a.example","x").mp4'
+    assert row["seconds"] == "-1.5"
