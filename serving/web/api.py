@@ -29,6 +29,7 @@ from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
 
 PREFIX = "/api/v1"
+TOKEN = ("unauthorized", "too-many-tries")  # where one is needed
 # report.html is a file of its own: its style and its pictures are inside.
 REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -108,9 +109,9 @@ async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent
 def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
-    answers = refusals("unauthorized", "not-found")
+    answers = refusals(*TOKEN, "not-found")
     results = refusals(
-        "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
+        *TOKEN, "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
         "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
         "decoder-failed", "model-server-down", "interrupted", "not-stored", "internal",
     )  # fmt: skip
@@ -130,7 +131,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
         response_model=JobBody,
         responses=refusals(
             "bad-upload",
-            "unauthorized",
+            *TOKEN,
             "cross-site",
             "unknown-host",
             "upload-timeout",
@@ -278,7 +279,7 @@ def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
             raise Problem("model-server-down", why) from error
         return "ready\n"
 
-    @inner.get("/metrics", response_class=PlainTextResponse, responses=refusals("unauthorized"))
+    @inner.get("/metrics", response_class=PlainTextResponse, responses=refusals(*TOKEN))
     async def prometheus() -> Response:
         """In Prometheus' text format."""
         metrics.waiting.set(jobs.waiting)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from serving.web.connections import Requests
 from serving.web.origin import Origins
 from serving.web.problems import Problem, internal
 from serving.web.prometheus import Metrics
+from serving.web.token_guard import TokenGuard
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -136,14 +136,14 @@ def token_check(token: str | None) -> Callable[..., Awaitable[None]]:
         _bearer: None = Security(BEARER),
         _basic: None = Security(BASIC),
     ) -> None:
-        given = _given(request.headers.get("authorization", ""))
-        if not hmac.compare_digest(given, expected):
+        given = request.headers.get("authorization")
+        if given is None or not tokens.check(_given(given), client_of(request)):
             challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
             raise Problem("unauthorized", "Send the token of this server.", challenge)
 
     if token is None:
         return open_to_all
-    expected = token.encode()
+    tokens = TokenGuard(token)
     return check
 
 

@@ -43,6 +43,7 @@ PROBLEMS = {
     "not-done": (409, "The analysis is not done yet"),
     "cross-site": (403, "The request comes from another site"),
     "unknown-host": (403, "This server has another name"),
+    "too-many-tries": (429, "Too many wrong tokens"),
     "unauthorized": (401, "A token is needed"),
     "internal": (500, "An error of this server"),
     "http": (400, "The request cannot be answered"),
