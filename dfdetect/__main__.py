@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 
-from dfdetect.commands import COMMANDS
+from dfdetect.commands import COMMANDS, EXTRAS
+from dfdetect.extras import how_to_install, missing_packages
 from pipelines.errors import sentence
 
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
@@ -40,16 +41,22 @@ def main(argv: list[str] | None = None) -> int:
     # TensorFlow's start-up notices bury what the command says; set it to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    extras = EXTRAS.get(name, ())
+    # Before any work: a training that ends without its report would be worse.
+    asks_for_help = bool({"-h", "--help"} & set(argv[1:]))
+    if extras and not asks_for_help and (missing := missing_packages(extras)):
+        _say(f"dfdetect {name}: needs {_packages(missing)}: {how_to_install(extras)}")
+        return 2
     try:
         command = importlib.import_module(f"dfdetect.commands.{name.replace('-', '_')}")
         code = command.main(argv[1:])
         sys.stdout.flush()
         return code
     except ModuleNotFoundError as error:
-        what = (
-            f"the package {error.name!r} is not installed. "
-            "Install the extras too: pip install 'dfdetect[serving]'."
-        )
+        if error.name is None:
+            raise
+        _say(f"dfdetect {name}: needs {_packages([error.name])}: {how_to_install(extras)}")
+        return 2
     except KeyboardInterrupt:
         _say(f"dfdetect {name}: interrupted.")
         return INTERRUPTED
@@ -62,6 +69,12 @@ def main(argv: list[str] | None = None) -> int:
         what = said
     _say(f"dfdetect {name}: {what}")
     return 1
+
+
+def _packages(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"the package {names[0]!r}, which is not installed"
+    return f"packages that are not installed ({', '.join(names)})"
 
 
 def _say(text: str) -> None:

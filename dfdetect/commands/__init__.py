@@ -29,6 +29,24 @@ COMMANDS = {
     "predict": "videos -> FAKE / REAL verdicts",
 }
 
+# Subcommand -> the extras of pyproject.toml that it needs; others need none.
+EXTRAS = {
+    "demo": ("serving", "train"),
+    "sample-data": ("train",),
+    "make-blends": ("train",),
+    "preprocess": ("train",),
+    "inspect": ("train",),
+    "import-weights": ("train",),
+    "train": ("train",),
+    "evaluate": ("train",),
+    "compare": ("train",),
+    "calibrate": ("train",),
+    "export": ("train",),
+    "serve": ("serving",),
+    "score": ("score",),
+    "web": ("web",),
+}
+
 
 def local(path: str) -> str:
     """The type of a flag for a place on this machine: an address would become a folder `gs:`."""

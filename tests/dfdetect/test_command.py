@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 
 import pytest
+from packaging.requirements import Requirement
 
 import beam_options
 from dfdetect.__main__ import main
-from dfdetect.commands import COMMANDS
+from dfdetect.commands import COMMANDS, EXTRAS
+from dfdetect.extras import missing_packages
+from tests.fixtures import ROOT
 
 
 def test_without_a_command_the_usage_goes_to_stderr_with_exit_code_2(capsys):
@@ -70,12 +75,28 @@ except SystemExit:
     assert done.stdout.splitlines()[-1] == "loaded: []", done.stdout[-300:] + done.stderr
 
 
-def test_a_missing_extra_is_named_with_what_to_install():
-    code = "import sys; sys.modules['grpc_health'] = None; from dfdetect.__main__ import main; "
-    code += "sys.exit(main(['serve', '--model-base', '.']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "package 'grpc_health" in done.stderr and "dfdetect[serving]" in done.stderr
+def test_a_missing_extra_is_named_with_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr("dfdetect.extras._is_installed", lambda name: name != "apache-beam")
+    assert main(["train", "--data", "x", "--out", "y"]) == 2
+    assert capsys.readouterr().err == (
+        "dfdetect train: needs the package 'apache-beam', which is not installed: "
+        "pip install 'dfdetect[train]'\n"
+    )
+
+
+def test_a_module_that_is_not_there_is_named_with_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "dfdetect.commands.serve", None)
+    assert main(["serve", "--help"]) == 2
+    assert "pip install 'dfdetect[serving]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("extra", sorted(set(chain(*EXTRAS.values()))))
+def test_the_packages_of_an_extra_are_those_of_the_project_file(extra, monkeypatch):
+    assert missing_packages([extra]) == []
+    monkeypatch.setattr("dfdetect.extras._is_installed", lambda name: False)
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [Requirement(line).name for line in declared["optional-dependencies"][extra]]
+    assert missing_packages([extra]) == sorted(names)
 
 
 def test_named_beam_flags_expand_and_keep_what_follows():

@@ -1,6 +1,7 @@
 """What deploys the model and the web application: every file is read by what will read it."""
 
 import contextlib
+import json
 import re
 import shlex
 import shutil
@@ -24,7 +25,7 @@ from tests.fixtures.model_servers import Script, scripted
 
 DEPLOY = ROOT / "serving" / "deploy"
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements" / "dev.lock").read_text()
 
 # The flags of TensorFlow Serving that are used here:
 # https://github.com/tensorflow/serving/blob/master/tensorflow_serving/model_servers/main.cc
@@ -81,7 +82,7 @@ def test_the_monitoring_file_turns_the_metrics_on_where_prometheus_looks():
 def test_the_stock_server_is_of_the_tensorflow_that_exports_and_gets_flags_that_it_has():
     (version,) = re.findall(r"^tensorflow-serving-api==(\S+)", LOCK, re.M)
     assert SERVICES["model"]["image"] == f"tensorflow/serving:{version}"
-    assert re.search(rf"^tensorflow=={re.escape(version)}", LOCK, re.M)
+    assert re.search(rf"^tensorflow-cpu=={re.escape(version)} ", LOCK, re.M)
     assert set(flags("model")) == STOCK_FLAGS
 
 
@@ -208,12 +209,32 @@ def test_the_web_applications_health_check_asks_for_its_health():
     assert script.paths == ["/healthz"] * 2
 
 
-def test_the_image_of_the_web_application_is_made_of_the_projects_files():
+def stages() -> list[str]:
+    """Of the image's recipe, without comments, a text for each FROM."""
     text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-    copied = re.findall(r"^COPY (.+) \S+$", text, re.M)
+    text = re.sub(r"^#.*\n", "", text, flags=re.M)
+    return re.split(r"^(?=FROM )", text, flags=re.M)[1:]
+
+
+def test_the_image_is_made_of_the_projects_files():
+    built, _ = stages()
+    copied = re.findall(r"^COPY (.+) \S+$", built, re.M)
     sources = [source.rstrip("/") for line in copied for source in shlex.split(line)]
     assert [source for source in sources if not (ROOT / source).exists()] == []
     sent = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{source}" for source in sources} == {line for line in sent if line[:1] == "!"}
-    assert re.search(r"^USER web$", text, re.M) and "useradd --create-home web" in text
-    assert 'ENTRYPOINT ["dfdetect"]' in text and flags("web")["folder"] == "/uploads"
+
+
+def test_the_image_that_is_run_has_no_build_tools_and_no_user_with_rights():
+    built, final = stages()
+    assert "binutils" not in final and "pip" not in final and "pip uninstall --yes pip" in built
+    assert re.findall(r"^COPY (.*)$", final, re.M) == ["--from=build /opt/dfdetect /opt/dfdetect"]
+    (user,) = re.findall(r"^USER (\d+)$", final, re.M)
+    assert int(user) > 0 and f"useradd --create-home --uid {user} web" in final
+    assert 'ENTRYPOINT ["dfdetect"]' in final and flags("web")["folder"] == "/uploads"
+
+
+def test_the_image_has_the_health_check_of_the_web_application():
+    (words,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", stages()[1], re.M)
+    compose = SERVICES["web"]["healthcheck"]["test"]
+    assert ["CMD", *json.loads(words)] == compose
