@@ -395,6 +395,21 @@ def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_has_the_same_p
     assert worker.pid == pid
 
 
+def test_a_decoding_process_that_dies_while_it_waits_is_noticed_and_replaced(
+    client, jobs, monkeypatch
+):
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    wait_until(lambda: all(worker.ready for worker in jobs.workers))
+    died = {worker.pid for worker in jobs.workers}
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceWorker, "prepare", lambda *_: None)  # nobody replaces them as yet
+        for pid in died:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: client.get("/readyz").status_code == 503)
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    assert not died & {worker.pid for worker in jobs.workers if worker.ready}
+
+
 def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
     client, jobs, long_work, video
 ):
