@@ -116,9 +116,10 @@ def render_part(
     crops: Sequence[bytes],
     heat_maps: Sequence[np.ndarray | None],
     strip: Sequence[bytes],
-    page: PageOf,
+    page: PageOf | None,
 ) -> str:
-    """The same as a part of a job's page, which has the style and the script. Raises ValueError."""
+    """The same as a part of a job's page, which has the style and, unless `page` is None, the
+    script. Raises ValueError."""
     template = environment().get_template("part.html")
     return template.render(**_view(document, crops, heat_maps, strip), page=page, video_url=None)
 

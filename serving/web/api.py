@@ -106,14 +106,27 @@ async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
+async def take_video(
+    request: Request, jobs: JobQueue, arrivals: Arrivals, settings: Settings
+) -> AnalysisJob:
+    """A job for the video that a request brings as the field `video`. Raises Problem."""
+    body = Body(request)
+    async with body.refusing():
+        jobs.check_place()
+        async with arrivals.under_way(client_of(request)) as pace:
+            upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
+        return await jobs.add(upload, client_of(request))
+
+
 def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
     answers = refusals(*TOKEN, "not-found")
     results = refusals(
         *TOKEN, "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
-        "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
-        "decoder-failed", "model-server-down", "interrupted", "not-stored", "internal",
+        "unsupported", "unreadable", "no-video-stream", "took-too-long",
+        "too-much-to-decode", "decoder-failed", "model-server-down", "interrupted", "not-stored",
+        "internal",
     )  # fmt: skip
     video = {
         "type": "object",
@@ -149,13 +162,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def send_video(request: Request) -> Any:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
-        body = Body(request)
-        async with body.refusing():
-            jobs.check_place()
-            async with arrivals.under_way(client_of(request)) as pace:
-                upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-            job = await jobs.add(upload, client_of(request))
-        body_json = body_of(job)
+        body_json = body_of(await take_video(request, jobs, arrivals, settings))
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
     @api.get("/{id}", response_model=JobBody, responses=answers)

@@ -25,7 +25,7 @@ from serving.client import (
     load_model,
     open_servers,
 )
-from serving.web import api, pages, problems
+from serving.web import api, pages, problems, refusals
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
 from serving.web.draining import DrainingServer
@@ -74,14 +74,14 @@ def create_app(settings: Settings) -> FastAPI:
         responses={503: problems.refusals("too-many-requests")[503]},
     )
     app.state.jobs = jobs
-    problems.install(app)
+    refusals.install(app)
     needs_token = [Depends(token_check(settings.token()))]
     health, inner = api.operations(jobs, metrics)
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
-    app.include_router(pages.router(jobs, settings), dependencies=needs_token)
+    app.include_router(pages.router(jobs, arrivals, settings), dependencies=needs_token)
     connections = Connections(
         most_connections(settings.connections),
         settings.client_connections,

@@ -20,6 +20,7 @@ from serving.web.connections import Requests
 from serving.web.origin import Origins
 from serving.web.problems import Problem, internal
 from serving.web.prometheus import Metrics
+from serving.web.refusals import refuse
 from serving.web.token_guard import TokenGuard
 
 CSP = (
@@ -106,7 +107,7 @@ class Guard:
             if not isinstance(error, Problem):
                 log.exception("a request failed")
                 error = internal()
-            await error.response()(scope, receive, guarded)
+            await refuse(error, scope)(scope, receive, guarded)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = method if method in METHODS else "other"

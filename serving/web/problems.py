@@ -6,17 +6,10 @@ import dataclasses
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
-
 from pipelines.clip import VideoError
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:dfdetect:problem:"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RESTART_S = 30  # after which whoever met a server that stops may find one that has started
 
 # Name -> (status, title).
@@ -95,9 +88,6 @@ class Problem(Exception):
             "detail": self.detail,
         }
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.to_dict(), self.status, self.headers, MEDIA_TYPE)
-
 
 def of_video(error: VideoError, path: str) -> Problem:
     """The problem of a file that is no use. Where it lies is nothing that a user should read."""
@@ -130,41 +120,6 @@ def interrupted() -> Problem:
 
 def internal() -> Problem:
     return Problem("internal", "It is in the server's log; please tell its owner.")
-
-
-def install(app: FastAPI) -> None:
-    """Makes every refusal of the application a problem."""
-
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> JSONResponse:
-        return error.response()
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        sentences = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Problem("http", sentences, code=422).response()
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 404:
-            return not_found().response()
-        headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["Allow"] = _allowed(request)
-        return Problem("http", f"{error.detail}.", headers, error.status_code).response()
-
-
-def _allowed(request: Request) -> str:
-    """The methods of an address (RFC 9110, section 10.2.1): a route knows its own only."""
-    methods = [
-        method
-        for method in METHODS
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in request.app.routes
-        )
-    ]
-    return ", ".join(methods).replace("GET", "GET, HEAD")
 
 
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:

@@ -88,3 +88,30 @@ def test_the_address_of_a_result_without_a_face_shows_no_empty_card(
     result_of(page, write_video(tmp_path / "noise.mp4", noise))
     page.reload()
     expect(page.locator(".player")).to_contain_text("The video is no longer on the server.")
+
+
+def test_without_javascript_a_video_is_sent_judged_and_deleted(open_page, fake):
+    page = open_page(java_script_enabled=False)
+    expect(page.locator("#video")).to_be_visible()
+    expect(page.locator("label[for=video]")).to_be_hidden()
+    send(page, fake)
+    expect(page.locator(".result .banner")).to_be_visible()
+    assert page.url.endswith("/plain") and fake.name not in page.url
+    expect(page.locator("video, dialog, .steps")).to_have_count(0)
+    page.goto(page.url.removesuffix("/plain"))  # the page with script leads there, too
+    expect(page.locator(".result .banner")).to_be_visible()
+    page.click("text=Delete now")
+    expect(page.locator("main")).to_contain_text("Nothing of this video is left on the server.")
+    page.go_back()
+    page.reload()
+    expect(page.locator("#problem")).to_contain_text("There is nothing here")
+
+
+@pytest.mark.parametrize("path", ["/none", "/jobs/none", "/jobs/none/plain", "/api/v1/jobs/none"])
+def test_an_address_without_anything_shows_people_an_accessible_page(open_page, site, path):
+    page = open_page()
+    page.goto(site + path)
+    expect(page.locator("#problem")).to_contain_text("There is nothing here")
+    assert findings(page) == []
+    page.click("text=Back to the start")
+    expect(page.locator("#upload")).to_be_visible()

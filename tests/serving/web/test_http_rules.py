@@ -75,6 +75,57 @@ def test_no_answer_leads_to_the_host_that_a_request_names(client, path):
     assert "elsewhere" not in answer.text
 
 
-def test_addresses_without_anything_are_problems_to_programs(client):
-    for accept in ("*/*", "application/json", "application/problem+json, text/html;q=0.9"):
-        is_problem(client.get("/none", headers={"accept": accept}), 404, "not-found")
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "", "application/json", "application/problem+json, text/html;q=0.9", "text/html;q=0"]
+    + ["text/html;q=x, */*", ";;,q=1,text/*"],
+)
+def test_programs_are_told_a_problem(client, accept):
+    answer = client.get("/none", headers={"accept": accept})
+    is_problem(answer, 404, "not-found")
+    assert answer.headers["vary"] == "Accept"
+
+
+@pytest.mark.parametrize("accept", [BROWSER, "text/html", "application/json;q=0.5, TEXT/HTML"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/none", 404), ("/jobs/none", 404), (f"{JOBS}/none/report.html", 404), (JOBS, 405)],
+)
+def test_people_are_shown_a_page(client, path, status, accept):
+    answer = client.get(path, headers={"accept": accept})
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "<h1>" in answer.text and 'href="/"' in answer.text and "<script" not in answer.text
+
+
+def test_a_page_shows_what_a_request_brings_as_text(client):
+    answer = client.get(f"{JOBS}/x/faces/<b>.jpg", headers={"accept": BROWSER})
+    assert answer.status_code == 422 and "<b>" not in answer.text
+
+
+def test_a_browser_without_a_token_is_asked_for_it_and_shown_a_page(tmp_path):
+    (tmp_path / "token").write_text("Zb1qk3xYc0m9T4nS7uVwE2aL")
+    settings = Settings(
+        model_server=("http://127.0.0.1:9",),
+        folder=str(tmp_path / "uploads"),
+        token_file=str(tmp_path / "token"),
+    )
+    with running(settings) as (client, _):
+        answer = client.get("/", headers={"accept": BROWSER})
+        assert answer.status_code == 401 and "A token is needed" in answer.text
+        assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_a_form_that_cannot_be_taken_gets_a_page(client):
+    sent = client.post("/jobs", files={"other": b"x"}, headers={"accept": BROWSER})
+    assert sent.status_code == 400 and "The upload cannot be understood" in sent.text
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/x/delete"])
+def test_a_form_of_another_site_changes_nothing(client, path):
+    sent = client.post(path, files={"video": b"x"}, headers={"origin": "http://elsewhere.example"})
+    is_problem(sent, 403, "cross-site")

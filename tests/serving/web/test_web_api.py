@@ -232,6 +232,31 @@ def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
     assert document["probability_fake"] == pytest.approx(theirs["probability_fake"], abs=1e-4)
 
 
+def test_a_video_is_sent_followed_and_deleted_by_forms_alone(client, jobs, video):
+    sent = client.post("/jobs", files={"video": ("clip <1>.mp4", video)})
+    assert sent.status_code == 303 and sent.headers["location"].startswith("/jobs/")
+    address = sent.headers["location"]
+    first = client.get(address)
+    if "refresh" in first.text:  # not done yet
+        assert "clip &lt;1&gt;.mp4" in first.text and "Cancel" in first.text
+    wait_until(lambda: 'http-equiv="refresh"' not in client.get(address).text)
+    page = client.get(address).text
+    assert "clip &lt;1&gt;.mp4" in page and 'class="result"' in page and "<script" not in page
+    assert re.search(r'(?<!data-)style="', page) is None  # the policy forbids it
+    assert client.get(re.search(r'href="([^"]*report.json)"', page)[1]).status_code == 200
+    deleted = client.post(re.search(r'action="([^"]*)"', page)[1])
+    assert "Deleted. Nothing of this video is left" in deleted.text
+    is_problem(client.get(address), 404, "not-found")
+    no_file_left(jobs)
+
+
+def test_a_file_that_is_no_use_has_its_problem_on_the_page_without_script(client):
+    address = client.post("/jobs", files={"video": b"no video"}).headers["location"]
+    wait_until(lambda: client.get(address).status_code != 200)
+    answer = client.get(address, headers={"accept": "text/html"})
+    assert answer.status_code == 415 and "not a video" in answer.text
+
+
 def test_a_deleted_result_is_gone(client, video):
     job = finished(client, send(client, video))
     address = job["links"]["self"]
