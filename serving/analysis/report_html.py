@@ -16,6 +16,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from pipelines.byte_sizes import byte_size
 from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
 from serving.analysis.sentences import clock, fake_parts, file_format, looked_at
@@ -323,12 +324,8 @@ def moment(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
-    if count < 1000:
-        return f"{count}{NBSP}bytes"
-    if count < 1_000_000:
-        return f"{count / 1000:.0f}{NBSP}kB"
-    return f"{round(count / 1e6, 1):g}{NBSP}MB"
+    """A number of bytes for people, on one line."""
+    return byte_size(count).replace(" ", NBSP)
 
 
 def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:

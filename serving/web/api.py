@@ -124,7 +124,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     answers = refusals(*TOKEN, "not-found")
     results = refusals(
         *TOKEN, "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
-        "unsupported", "unreadable", "no-video-stream", "took-too-long",
+        "picture", "unsupported", "unreadable", "no-video-stream", "took-too-long",
         "too-much-to-decode", "decoder-failed", "model-server-down", "interrupted", "not-stored",
         "internal",
     )  # fmt: skip

@@ -17,6 +17,7 @@ PROBLEMS = {
     "too-large": (413, "The file is too large"),
     "too-long": (422, "The video is too long"),
     "too-many-pixels": (422, "The frames of the video are too large"),
+    "picture": (415, "This is a picture, not a video"),
     "unsupported": (415, "This is not a video of a known format"),
     "unreadable": (422, "The video cannot be read"),
     "no-video-stream": (422, "The file holds no video"),
@@ -55,6 +56,7 @@ SCHEMA = {
 REASONS = {
     "too_long": "too-long",
     "too_many_pixels": "too-many-pixels",
+    "picture": "picture",
     "unsupported": "unsupported",
     "no_video_stream": "no-video-stream",
     "timeout": "took-too-long",

@@ -32,8 +32,8 @@ from serving.analysis.analyse import Cancelled
 from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
-from serving.web.decoder import looks_like_video
 from serving.web.process import Spares
+from serving.web.file_kinds import looks_like_video
 from serving.web.receive import display_name
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
@@ -541,7 +541,7 @@ def test_a_process_that_takes_too_much_memory_is_ended(
     worker_of_little_memory, small_config, large_video
 ):
     faces = faces_of(worker_of_little_memory, small_config)
-    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+    with pytest.raises(VideoError, match="more than 150 MB of memory") as caught:
         look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
@@ -551,7 +551,7 @@ def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
 ):
     monkeypatch.setattr("serving.web.worker.resident_bytes", lambda pid: 0)
     faces = faces_of(worker_of_little_memory, small_config)
-    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+    with pytest.raises(VideoError, match="more than 150 MB of memory") as caught:
         look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
