@@ -194,11 +194,12 @@ def main(descriptor: int, parent: int) -> None:
     connection = Connection(descriptor)
     _, start, _ = unpack(connection.recv_bytes())
     config, budget_bytes = PreprocessConfig.from_dict(start["config"]), start["memory"]
-    reader = ConfinedReader(budget_bytes)
+    limits = VideoLimits(**start["limits"])
+    reader = ConfinedReader(budget_bytes, limits.max_pixels)
     extractor = warm(config, start["threads"], start["time_limit_s"], reader)
     memory = MemoryBudget(budget_bytes)
     memory.enforce(slack=2)  # for what the server, which looks on, may be too late for
-    decoder = Decoder(connection, extractor, reader, VideoLimits(**start["limits"]), memory)
+    decoder = Decoder(connection, extractor, reader, limits, memory)
     decoder.send(pack("ready"))
     for kind, values, blobs in decoder.requests():
         decoder.answer(kind, values, blobs)
