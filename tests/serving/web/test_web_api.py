@@ -32,8 +32,8 @@ from serving.analysis.analyse import Cancelled
 from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
-from serving.web.process import Spares
 from serving.web.file_kinds import looks_like_video
+from serving.web.process import Spares
 from serving.web.receive import display_name
 from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
