@@ -98,6 +98,7 @@ def test_without_javascript_a_video_is_sent_judged_and_deleted(open_page, fake):
     expect(page.locator(".result .banner")).to_be_visible()
     assert page.url.endswith("/plain") and fake.name not in page.url
     expect(page.locator("video, dialog, .steps")).to_have_count(0)
+    assert findings(open_page(page.url)) == []  # which needs JavaScript itself
     page.goto(page.url.removesuffix("/plain"))  # the page with script leads there, too
     expect(page.locator(".result .banner")).to_be_visible()
     page.click("text=Delete now")

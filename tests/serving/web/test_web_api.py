@@ -245,7 +245,7 @@ def test_a_video_is_sent_followed_and_deleted_by_forms_alone(client, jobs, video
     assert re.search(r'(?<!data-)style="', page) is None  # the policy forbids it
     assert client.get(re.search(r'href="([^"]*report.json)"', page)[1]).status_code == 200
     deleted = client.post(re.search(r'action="([^"]*)"', page)[1])
-    assert "Deleted. Nothing of this video is left" in deleted.text
+    assert "Nothing of this video is left" in deleted.text
     is_problem(client.get(address), 404, "not-found")
     no_file_left(jobs)
 
