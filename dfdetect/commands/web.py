@@ -8,7 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
-from dfdetect.commands import make_parser
+from dfdetect.commands import make_parser, web_keys
 from pipelines.coverage import ScanSettings
 from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
@@ -19,7 +19,13 @@ from serving.web.settings import DECODE_GIGAPIXELS, Settings
 
 def main(argv: list[str]) -> int:
     """Serves until SIGTERM or Ctrl-C; exit code 1 where the start fails."""
-    parser = make_parser("web", "Upload a video in the browser, or through the API, get a report.")
+    if argv[:1] == ["keys"]:
+        return web_keys.main(argv[1:])
+    parser = make_parser(
+        "web",
+        "Upload a video in the browser, or through the API, get a report.",
+        epilog="`dfdetect web keys --help` tells of the keys in --keys-file.",
+    )
     add_flags(parser, Settings)
     add_flags(parser.add_argument_group("how closely to look"), ScanSettings)
     add_flags(parser.add_argument_group("about the file"), ProvenanceSettings)

@@ -35,7 +35,7 @@ class JobProgress:
 class AnalysisJob:
     """Changed by the event loop's thread only; other threads read `wanted`.
 
-    owner: the client that sent it.
+    owner: the name of its sender.
     """
 
     def __init__(self, upload: Upload, owner: str):

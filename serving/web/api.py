@@ -18,7 +18,7 @@ from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
 from serving.web.analysis_job import AnalysisJob, State
 from serving.web.arrivals import Arrivals
-from serving.web.clients import client_of
+from serving.web.clients import sender_of
 from serving.web.examples import JOB
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals, stopping
@@ -110,12 +110,13 @@ async def take_video(
     request: Request, jobs: JobQueue, arrivals: Arrivals, settings: Settings
 ) -> AnalysisJob:
     """A job for the video that a request brings as the field `video`. Raises Problem."""
-    body = Body(request)
+    body, sender = Body(request), sender_of(request)
     async with body.refusing():
         jobs.check_place()
-        async with arrivals.under_way(client_of(request)) as pace:
+        await jobs.check_quota(sender)
+        async with arrivals.under_way(sender.name) as pace:
             upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-        return await jobs.add(upload, client_of(request))
+        return await jobs.add(upload, sender)
 
 
 def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
@@ -150,6 +151,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             "upload-timeout",
             "too-large",
             "busy",
+            "quota-exceeded",
             "stopping",
             "not-stored",
         ),

@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import uvicorn
 from fastapi import Depends, FastAPI
@@ -26,10 +27,11 @@ from serving.client import (
     open_servers,
 )
 from serving.web import api, pages, problems, refusals
+from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
 from serving.web.draining import DrainingServer
-from serving.web.guard import Guard, token_check
+from serving.web.guard import Guard, key_check, token_check
 from serving.web.job_queue import JobQueue
 from serving.web.open_files import ACCEPTED_IN_A_ROW, Listener, most_connections
 from serving.web.origin import Origins
@@ -44,8 +46,8 @@ log = logging.getLogger("dfdetect.web")
 def create_app(settings: Settings) -> FastAPI:
     """The application. With --model it loads the model when it starts.
 
-    Raises OSError and ValueError for a token file, a trust list or a folder of results that cannot
-    be used.
+    Raises OSError and ValueError for a file of a token or keys, a trust list, an audit log or a
+    folder of results that cannot be used.
     """
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
@@ -75,7 +77,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.jobs = jobs
     refusals.install(app)
-    needs_token = [Depends(token_check(settings.token()))]
+    if settings.keys_file:
+        needs_token = [Depends(key_check(Keyring(Path(settings.keys_file))))]
+    else:
+        needs_token = [Depends(token_check(settings.token()))]
     health, inner = api.operations(jobs, metrics)
     app.include_router(health)
     app.include_router(inner, dependencies=needs_token)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 
 from starlette.requests import HTTPConnection
 
+from serving.web.usage import Quota
+
 UNKNOWN = "unknown"  # a Unix socket, or an address that is none
 # RFC 6177: a site gets at least a /64, and may use every address of it.
 IPV6_PREFIX = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Sender:
+    """Whose a video is: a client without a key by its address, else the key by its name.
+
+    Uploads, turns and results are shared out between them. quota: of the key.
+    """
+
+    name: str
+    quota: Quota | None = None
+
+
+def sender_of(connection: HTTPConnection) -> Sender:
+    """The sender of a request, whose key, if there are keys, was looked up before."""
+    key = getattr(connection.state, "key", None)
+    return Sender(key.name, key.quota) if key else Sender(client_of(connection))
 
 
 def client_of(connection: HTTPConnection) -> str:

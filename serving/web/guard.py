@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBase, HTTPBearer
@@ -15,6 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.api_keys import ApiKey, Keyring
 from serving.web.clients import client_of
 from serving.web.connections import Requests
 from serving.web.origin import Origins
@@ -132,20 +135,40 @@ def token_check(token: str | None) -> Callable[..., Awaitable[None]]:
     async def open_to_all() -> None:
         """Checks nothing."""
 
+    if token is None:
+        return open_to_all
+    expected = token.encode()
+    return _check(
+        lambda given: hmac.compare_digest(given, expected), "Send the token of this server."
+    )
+
+
+def key_check(keys: Keyring) -> Callable[..., Awaitable[None]]:
+    """A dependency that finds the key of a request, sent as a token is, and leaves it in the
+    request's `state.key`. Raises Problem where there is none, or none that is known."""
+    return _check(keys.find, "Send an API key of this server; one that was revoked is none.")
+
+
+def _check(look_up: Callable[[bytes], Any], advice: str) -> Callable[..., Awaitable[None]]:
+    guard = TokenGuard(look_up)
+
     async def check(
         request: Request,
         _bearer: None = Security(BEARER),
         _basic: None = Security(BASIC),
     ) -> None:
         given = request.headers.get("authorization")
-        if given is None or not tokens.check(_given(given), client_of(request)):
-            challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
-            raise Problem("unauthorized", "Send the token of this server.", challenge)
+        key = None if given is None else guard.check(_given(given), client_of(request))
+        if not key:
+            raise _unauthorized(advice)
+        request.state.key = key if isinstance(key, ApiKey) else None
 
-    if token is None:
-        return open_to_all
-    tokens = TokenGuard(token)
     return check
+
+
+def _unauthorized(what: str) -> Problem:
+    challenge = {"WWW-Authenticate": 'Basic realm="dfdetect", charset="UTF-8"'}
+    return Problem("unauthorized", what, challenge)
 
 
 def _given(authorization: str) -> bytes:

@@ -18,6 +18,8 @@ from serving.analysis.analyse import Analysis, Cancelled, analyse
 from serving.client import Model, ModelServerError
 from serving.provenance.reader import FactsReader
 from serving.web.analysis_job import AnalysisJob, JobProgress
+from serving.web.audit_log import AuditLog
+from serving.web.clients import Sender
 from serving.web.fair_queue import FairQueue
 from serving.web.job_times import JobTimes
 from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
@@ -39,7 +41,8 @@ class JobQueue:
     """Lives in one event loop, from `start` to `stop`. Jobs that have ended are in the store.
 
     open_model: gives a connection to the model; each job opens and closes its own. Raises OSError
-    and ValueError for a trust list that cannot be used, OSError where results cannot be kept.
+    and ValueError for a trust list that cannot be used, OSError where results cannot be kept or the
+    audit log cannot be written.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
@@ -48,6 +51,7 @@ class JobQueue:
         self._facts_reader = dataclasses.replace(
             FactsReader.of(settings.provenance), show_location=True
         )
+        self._audit = AuditLog(Path(settings.audit_log)) if settings.audit_log else None
         self._store = ResultsStore(
             Path(settings.results_dir) if settings.results_dir else None,
             Bounds(settings.ttl, settings.results, settings.results_bytes),
@@ -132,6 +136,14 @@ class JobQueue:
                 {"Retry-After": str(wait_s)},
             )
 
+    async def check_quota(self, sender: Sender) -> None:
+        """Raises Problem where the sender's key may send no more today."""
+        if sender.quota:
+            try:
+                await asyncio.to_thread(self._store.check_quota, sender.name, sender.quota)
+            except OSError as error:
+                raise _not_stored(error) from error
+
     @contextlib.contextmanager
     def _adding_one(self) -> Iterator[None]:
         """A place for a job on its way into the queue. Raises Problem where there is none."""
@@ -142,10 +154,11 @@ class JobQueue:
         finally:
             self._adding -= 1
 
-    async def _store_job(self, job: AnalysisJob) -> None:
+    async def _store_job(self, job: AnalysisJob, sender: Sender) -> None:
         """Raises Problem."""
         try:
-            given = job.id, job.owner, job.name, job.upload.sha256
+            size = job.upload.path.stat().st_size
+            given = job.id, sender.name, job.name, job.upload.sha256, size, sender.quota
             await asyncio.to_thread(self._store.add, *given)
         except OSError as error:
             raise _not_stored(error) from error
@@ -153,20 +166,17 @@ class JobQueue:
             await asyncio.to_thread(self._store.delete, job.id)
             raise stopping()
 
-    async def add(self, upload: Upload, owner: str) -> AnalysisJob:
-        """A job for a file, which is the job's from now on. Raises Problem, without the file.
-
-        owner: the client that sent it.
-        """
-        job = AnalysisJob(upload, owner)
+    async def add(self, upload: Upload, sender: Sender) -> AnalysisJob:
+        """A job for a file, which is the job's from now on. Raises Problem, without the file."""
+        job = AnalysisJob(upload, sender.name)
         try:
             with self._adding_one():
-                await self._store_job(job)
+                await self._store_job(job, sender)
         except BaseException:
             upload.discard()
             raise
         self._jobs[job.id] = job
-        self._queue.push(owner, job)
+        self._queue.push(job.owner, job)
         self._renumber()
         self._arrived.set()
         return job
@@ -281,11 +291,16 @@ class JobQueue:
                 self._queue.remove(job.owner, job)
                 job.upload.discard()
                 self._renumber()
+            stored = True
             try:
                 await asyncio.to_thread(self._store_end, job, state, problem, analysis)
-                del self._jobs[job.id]
             except OSError as error:
+                stored, analysis = False, None
                 state, problem = "failed", problem or _not_stored(error)
+            if self._audit:
+                await asyncio.to_thread(self._audit.decided, job, state, problem, analysis)
+            if stored:
+                del self._jobs[job.id]
             job.end(state, problem)
         self._metrics.jobs.labels(state).inc()
         if state == "failed" and problem:

@@ -29,6 +29,7 @@ PROBLEMS = {
     "interrupted": (503, "The server was stopped before the analysis was done"),
     "cancelled": (410, "The analysis was cancelled"),
     "busy": (429, "Too many videos are waiting"),
+    "quota-exceeded": (429, "The key's share of today is used up"),
     "too-many-requests": (503, "Too many requests are under way"),
     "bad-upload": (400, "The upload cannot be understood"),
     "upload-timeout": (408, "The upload took too long"),

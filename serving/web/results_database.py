@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from serving.web import usage
 from serving.web.private_folder import private_folder
 
 FILE = "results.sqlite3"
@@ -18,7 +19,7 @@ BUSY_S = 5.0  # for who looks into the file with a tool of their own
 TABLES = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,        -- the client that sent it
+    owner TEXT NOT NULL,        -- the client, or key, that sent it
     name TEXT NOT NULL,         -- what the client calls the file
     sha256 TEXT NOT NULL,       -- of the file
     created REAL NOT NULL,      -- s since 1970, when it came
@@ -78,6 +79,7 @@ def connected(path: str) -> sqlite3.Connection:
                     f"{path}: its tables are of version {version}, this server's of {VERSION}. "
                     "Give another --results-dir."
                 )
+            database.execute(usage.TABLE)
     except BaseException:
         database.close()
         raise

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from serving.analysis.analyse import Analysis
+from serving.web import usage
 from serving.web.analysis_job import JobProgress
 from serving.web.problems import Problem, interrupted
 from serving.web.results_database import as_os_error, connected, own_file
@@ -109,9 +110,22 @@ class ResultsStore:
 
     # Writing.
 
-    def add(self, id: str, owner: str, name: str, sha256: str) -> None:
-        """A job that waits."""
+    def add(
+        self,
+        id: str,
+        owner: str,
+        name: str,
+        sha256: str,
+        size: int = 0,
+        quota: usage.Quota | None = None,
+    ) -> None:
+        """A job that waits; its size, in bytes, counts where there is a quota.
+
+        Raises Problem where that is used up.
+        """
         with self._writing() as database:
+            if quota:
+                usage.count(database, owner, quota, self._now(), size)
             database.execute(
                 "INSERT INTO jobs (id, owner, name, sha256, created, state) "
                 "VALUES (?, ?, ?, ?, ?, 'waiting')",
@@ -153,8 +167,14 @@ class ResultsStore:
         """Deletes what has expired."""
         with self._writing() as database:
             self._delete(database, "expires <= ?", self._now())
+            usage.forget_old(database, self._now())
 
     # Reading.
+
+    def check_quota(self, owner: str, quota: usage.Quota) -> None:
+        """Raises Problem where it is used up."""
+        with self._reading() as database:
+            usage.check(database, owner, quota, self._now())
 
     def job(self, id: str) -> StoredJob | None:
         """One that has ended; None where there is none, or its time is over."""

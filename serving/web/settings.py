@@ -79,6 +79,10 @@ class Settings:
     )
     model_timeout: float = option(60.0, "seconds that the model server may take for an answer")
     token_file: str = option("", "file with a token; who sends no such token is refused")
+    keys_file: str = option(
+        "", "file of API keys (dfdetect web keys --help); who sends none of them is refused"
+    )
+    audit_log: str = option("", "file to which a line is appended for each video's end")
     folder: str = option("", "where uploads lie until they are analysed (default: a temporary one)")
     connections: int = option(
         1000, "connections at a time; at most half of the process's limit of open files"
@@ -128,6 +132,8 @@ class Settings:
         check_fields(self)
         if bool(self.model) == bool(self.model_server):
             raise ValueError("Give either --model DIR or --model-server URL.")
+        if self.token_file and self.keys_file:
+            raise ValueError("Give either --token-file or --keys-file, with a key for each user.")
         self.proxies()
         for given in self.allowed_host:
             if authority(given) is None:

@@ -57,8 +57,7 @@ class Held:
     def __init__(self, app, monkeypatch):
         self.jobs, self._go = app.state.jobs, threading.Event()
         monkeypatch.setattr(self.jobs, "_open_model", self._open_model)
-        for worker in self.jobs.workers:
-            worker.ready = True
+        monkeypatch.setattr(FaceWorker, "ready", True)
 
     def _open_model(self):
         (job,) = (job for job in self.jobs._jobs.values() if job.state == "running")
@@ -151,7 +150,7 @@ def test_an_upload_that_was_under_way_at_sigterm_is_refused_in_words(settings):
     with running(settings) as (client, app):
         with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
             slow.sendall(
-                f"POST {JOBS} HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n"
+                f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n"
                 "Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode()
             )
             wait_until(app.state.jobs.folder.files)

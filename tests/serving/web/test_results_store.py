@@ -18,6 +18,7 @@ from serving.web.examples import REPORT
 from serving.web.problems import Problem
 from serving.web.results_database import FILE, VERSION
 from serving.web.results_store import WITHOUT_RESULT, Bounds, ResultsStore
+from serving.web.usage import DAY_S, Quota
 
 BOUNDS = Bounds(ttl_s=100.0, results=10, bytes=10**9)
 FACE, THUMBNAIL = b"\xff\xd8 a face of somebody", b"\xff\xd8 a thumbnail"
@@ -324,3 +325,46 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_the_rest(opened, t
     with pytest.raises(OSError, match="full.*Make room"):
         done(store, "large", padding=200_000)
     assert store.result("before") and store.result("large") is None
+
+
+def used_up(store: ResultsStore, owner: str, quota: Quota) -> Problem | None:
+    try:
+        store.check_quota(owner, quota)
+    except Problem as problem:
+        return problem
+    return None
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), max_size=12))
+def test_no_more_is_taken_of_a_key_in_a_day_than_its_quota_and_all_until_then(videos):
+    quota, clock = Quota(videos_a_day=4, bytes_a_day=20), Clock()
+    with contextlib.closing(ResultsStore(None, BOUNDS, clock)) as store:
+        taken = {owner: [] for owner in "ab"}
+        for number, (owner, size) in enumerate(videos):
+            fits = len(taken[owner]) < 4 and sum(taken[owner]) + size <= 20
+            try:
+                store.add(str(number), owner, "video", "0" * 64, size, quota)
+                taken[owner].append(size)
+                assert fits
+            except Problem as problem:
+                assert not fits and problem.name == "quota-exceeded"
+                assert problem.headers["Retry-After"] == str(DAY_S - 1000)
+        clock.s = DAY_S
+        assert not any(used_up(store, owner, quota) for owner in "ab")
+
+
+def test_a_file_from_before_there_were_keys_counts_them_from_now_on(tmp_path, clock):
+    with contextlib.closing(ResultsStore(tmp_path, BOUNDS, clock)) as store:
+        done(store, "old")
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as database:
+        database.execute("DROP TABLE usage")
+    quota = Quota(videos_a_day=1)
+    with contextlib.closing(ResultsStore(tmp_path, BOUNDS, clock)) as store:
+        assert store.job("old")
+        store.add("new", "newsroom", "video", "0" * 64, 1, quota)
+    with contextlib.closing(ResultsStore(tmp_path, BOUNDS, clock)) as store:
+        assert "1 of 1 videos" in used_up(store, "newsroom", quota).detail
+        clock.s = DAY_S
+        store.forget_old()
+        assert used_up(store, "newsroom", quota) is None
+    assert b"newsroom" not in bytes_of(tmp_path)

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.web import token_guard
+from serving.web.api_keys import add_key
 from serving.web.problems import Problem
 from serving.web.settings import Settings
 from serving.web.token_guard import PAUSE_S, TRIES, TokenGuard
 from serving.web.token_strength import check_strength, free_characters
+from serving.web.usage import Quota
 from tests.serving.web.test_web_api import JOBS, is_problem, running
 
 TOKEN = "Zb1qk3xYc0m9T4nS7uVwE2aL"
@@ -63,7 +65,7 @@ def clock():
 
 @pytest.fixture
 def guard(clock):
-    return TokenGuard(TOKEN, clock)
+    return TokenGuard(lambda given: given == TOKEN.encode(), clock)
 
 
 def refusal(guard, given, client):
@@ -104,12 +106,15 @@ def test_guesses_of_many_clients_take_no_more_memory(guard, monkeypatch):
     assert len(guard) == 50
 
 
-def test_a_server_slows_guessing_and_browsers_without_a_token_are_no_guessers(tmp_path):
+@pytest.mark.parametrize("keys", [False, True], ids=["token", "keys"])
+def test_a_server_slows_guessing_and_browsers_without_a_token_are_no_guessers(tmp_path, keys):
     (tmp_path / "token").write_text(TOKEN)
+    right = add_key(tmp_path / "keys", "someone", Quota()) if keys else TOKEN
+    given = (
+        {"keys_file": str(tmp_path / "keys")} if keys else {"token_file": str(tmp_path / "token")}
+    )
     settings = Settings(
-        model_server=("http://127.0.0.1:9",),
-        token_file=str(tmp_path / "token"),
-        folder=str(tmp_path / "uploads"),
+        model_server=("http://127.0.0.1:9",), folder=str(tmp_path / "uploads"), **given
     )
     with running(settings) as (client, _):
         for _ in range(2 * TRIES):
@@ -117,7 +122,7 @@ def test_a_server_slows_guessing_and_browsers_without_a_token_are_no_guessers(tm
         for _ in range(TRIES):
             answer = client.get(f"{JOBS}/x", headers={"authorization": "Bearer wrong"})
             is_problem(answer, 401, "unauthorized")
-        answer = client.get(f"{JOBS}/x", auth=("any", TOKEN))
+        answer = client.get(f"{JOBS}/x", auth=("any", right))
         is_problem(answer, 429, "too-many-tries")
         assert 0 < int(answer.headers["retry-after"]) <= PAUSE_S
         assert client.get("/healthz").status_code == 200

@@ -32,6 +32,7 @@ from serving.analysis.analyse import Cancelled
 from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
+from serving.web.audit_log import job_hash
 from serving.web.file_kinds import looks_like_video
 from serving.web.process import Spares
 from serving.web.receive import display_name
@@ -75,7 +76,14 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def web(exported, base):
-    settings = Settings(model=str(exported), folder=str(base), queue=3, results=50, **LIMITS)
+    settings = Settings(
+        model=str(exported),
+        folder=str(base),
+        audit_log=str(base / "audit.log"),
+        queue=3,
+        results=50,
+        **LIMITS,
+    )
     with running(settings) as (client, app):
         wait_until(lambda: client.get("/readyz").status_code == 200, 120)
         yield client, app
@@ -181,6 +189,19 @@ def test_a_video_is_accepted_analysed_and_reported(client, jobs, video):
     page = client.get(job["links"]["report_html"])
     assert "holiday.mp4" in page.text and "script" not in page.headers["content-security-policy"]
     no_file_left(jobs)
+
+
+def test_the_audit_log_tells_verdict_and_model_but_no_name(client, base, video):
+    job = finished(client, send(client, video, "holiday.mp4"))
+    document = client.get(job["links"]["report_json"]).json()
+    text = (base / "audit.log").read_text()
+    (line,) = (
+        line for line in map(json.loads, text.splitlines()) if line["job"] == job_hash(job["id"])
+    )
+    assert (line["client"], line["state"], line["problem"]) == ("127.0.0.1", "done", None)
+    assert line["verdict"] == document["verdict"] and line["model"] == "dfdetect/1"
+    assert line["sha256"] == hashlib.sha256(video).hexdigest()
+    assert "holiday" not in text and job["id"] not in text
 
 
 def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extractor, sample):
