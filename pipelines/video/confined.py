@@ -21,7 +21,7 @@ import numpy as np
 from pipelines.clip import VideoError
 from pipelines.video.child import start_process
 from pipelines.video.decode import read_frames
-from pipelines.video.picture import refused_size
+from pipelines.video.picture import MAX_PIXELS, refused_size
 from pipelines.video.pixel_ring import PixelRing
 from pipelines.video.probe import VideoInfo, probe
 from pipelines.video.source import VideoFile
@@ -72,8 +72,8 @@ class ConfinedReader:
     too much memory.
     """
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES):
-        self._memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, max_pixels: int = MAX_PIXELS):
+        self._given = memory_bytes, max_pixels
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
         self._at_work: dict[str, _Process] = {}
@@ -83,7 +83,7 @@ class ConfinedReader:
         """Starts a process, so that the first video need not wait for it."""
         with self._lock:
             if not self._idle:
-                self._idle.append(_Process(self._memory_bytes))
+                self._idle.append(_Process(*self._given))
 
     def probe(self, path: str, stills: bool = False) -> VideoInfo:
         with self._process(path) as process:
@@ -126,7 +126,7 @@ class ConfinedReader:
             if self._owner != os.getpid():  # after a fork they are the parent's
                 self._idle, self._at_work, self._owner = [], {}, os.getpid()
             process = self._idle.pop() if self._idle else None
-        process = process if process and process.alive else _Process(self._memory_bytes)
+        process = process if process and process.alive else _Process(*self._given)
         with self._lock:
             self._at_work[path] = process
         try:
@@ -144,11 +144,11 @@ class ConfinedReader:
 class _Process:
     """A confined process, asked one thing at a time. idle: whether it waits to be asked."""
 
-    def __init__(self, memory_bytes: int):
+    def __init__(self, memory_bytes: int, max_pixels: int):
         ours, theirs = socket.socketpair()
         with theirs:
             module = "pipelines.video.decoder_process"
-            self._popen = start_process(module, theirs.fileno(), memory_bytes)
+            self._popen = start_process(module, theirs.fileno(), memory_bytes, max_pixels)
         self._channel = Channel(ours)
         self._greeted = self.interrupted = False
         self._path, self._copied = "", 0  # what it is asked about, and pictures of its ring

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from pipelines.video.picture import picture, pixel_aspect
+from pipelines.video.picture import MAX_PIXELS, picture, pixel_aspect
 from pipelines.video.probe import INDEXED, VideoInfo, demux, open_video, video_error
 from pipelines.video.still import read_still
 
@@ -21,17 +21,18 @@ SKIPPING = ("h264", "hevc", "mpeg4")
 
 
 def read_frames(
-    info: VideoInfo, indices: Sequence[int], threads: int = 0
+    info: VideoInfo, indices: Sequence[int], threads: int = 0, max_pixels: int = MAX_PIXELS
 ) -> Generator[np.ndarray | None]:
     """The frames at these ascending indices, each (H, W, 3) uint8 RGB, as a player shows them.
 
     They are, bit for bit, what decoding everything from the start gives. None stands for a frame
     that does not decode, or that the decoder had to patch up; those that depend on it come as
     the decoder makes them. threads: 0 for FFmpeg's choice, one more than there are cores. Their
-    number does not change the pixels.
+    number does not change the pixels. max_pixels: of any frame that is decoded, as coded; its size
+    may change on the way.
 
-    Raises VideoError: unreadable where the file cannot be opened any more, or its colours are of
-    a kind that FFmpeg cannot turn into RGB.
+    Raises VideoError: too_many_pixels where a frame has more; unreadable where the file cannot be
+    opened any more, or its colours are of a kind that FFmpeg cannot turn into RGB.
     """
     if info.is_still:
         still = read_still(info.path)
@@ -43,17 +44,17 @@ def read_frames(
         with open_video(info.path, threads, info.stream) as (container, stream):
             show = _show(stream, info, VideoReformatter())
             for start, targets in _runs(info, indices):
-                for image in _read_run(container, stream, info, start, targets, show):
+                for image in _read_run(container, stream, info, start, targets, show, max_pixels):
                     yield image
                     done += 1
     except av.error.FFmpegError as error:
-        raise video_error("unreadable", info.path, "its frames cannot become RGB", error) from error
+        raise video_error("unreadable", info.path, "its colours cannot be shown", error) from error
     except _Astray:
         from_the_start = dataclasses.replace(info, keyframes=())
-        yield from read_frames(from_the_start, indices[done:], threads)
+        yield from read_frames(from_the_start, indices[done:], threads, max_pixels)
     except _Damaged:
         # All over again: what is made of damage depends on every frame decoded before.
-        yield from islice(read_frames(info, indices, threads=1), done, None)
+        yield from islice(read_frames(info, indices, 1, max_pixels), done, None)
 
 
 class _Astray(Exception):
@@ -81,13 +82,14 @@ def _read_run(
     start: int | None,
     targets: list[int],
     show: Callable[[av.VideoFrame], np.ndarray],
+    max_pixels: int,
 ) -> Iterator[np.ndarray | None]:
     """The RGB of each target, decoded from the keyframe at `start` or else from the first frame.
 
     Raises _Astray where a target is amiss after a seek: only decoding from the first frame tells
     whether it is damaged.
     """
-    frames = _decode(container, stream, info, set(targets))
+    frames = _decode(container, stream, info, set(targets), max_pixels)
     horizons = {}
     if stream.codec_context.thread_count != 1:
         horizons = {t: info.horizons[bisect.bisect_left(info.pts, t)] for t in targets}
@@ -124,12 +126,12 @@ def _show(
 
 
 def _decode(
-    container, stream, info: VideoInfo, wanted: set[int]
+    container, stream, info: VideoInfo, wanted: set[int], max_pixels: int
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
     """(pts or place, frame) in order from where the container stands.
 
     Unwanted frames on which no other depends may lack. Raises _Damaged at the first sign of
-    damage where several threads are at work.
+    damage where several threads are at work, and VideoError at a frame of more than max_pixels.
     """
     context = stream.codec_context
     alone = context.thread_count == 1
@@ -149,6 +151,10 @@ def _decode(
                     raise _Damaged from error
                 continue  # a damaged packet: its frame will be missed, those after it may do
             for frame in frames:
+                if (pixels := frame.width * frame.height) > max_pixels:
+                    size = f"a frame is {frame.width}x{frame.height} px, {pixels} in all"
+                    what = f"{size}; {max_pixels} are allowed"
+                    raise video_error("too_many_pixels", info.path, what)
                 if frame.is_corrupt and not alone:
                     raise _Damaged
                 yield (frame.pts if info.timed else place), frame

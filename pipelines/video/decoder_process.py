@@ -58,8 +58,8 @@ class DecoderProcess:
     """Answers "probe" and "frames", each about the file that comes with it; frames go into shared
     memory, which comes as well."""
 
-    def __init__(self, channel: Channel, memory: MemoryBudget):
-        self._channel, self._memory = channel, memory
+    def __init__(self, channel: Channel, memory: MemoryBudget, max_pixels: int):
+        self._channel, self._memory, self._max_pixels = channel, memory, max_pixels
 
     def answer(
         self, kind: str, values: dict[str, Any], blobs: list[bytes], files: list[int]
@@ -95,7 +95,7 @@ class DecoderProcess:
         indices = np.frombuffer(blobs[-1], "<i8").tolist()
         put = copied = 0  # pictures of the ring
         try:
-            for image in read_frames(info, indices, values["threads"]):
+            for image in read_frames(info, indices, values["threads"], self._max_pixels):
                 size = None if image is None else image.shape[:2]
                 if image is None or not ring.fits(image):  # whose size changed on the way
                     blobs = [] if image is None else [image.tobytes()]
@@ -119,7 +119,7 @@ class DecoderProcess:
         self._channel.send(pack("error", reason=reason, stage=stage, detail=detail, fault=fault))
 
 
-def main(descriptor: int, parent: int, memory_bytes: int) -> None:
+def main(descriptor: int, parent: int, memory_bytes: int, max_pixels: int) -> None:
     threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     channel = Channel(socket.socket(fileno=descriptor))
     warm_up()
@@ -128,7 +128,7 @@ def main(descriptor: int, parent: int, memory_bytes: int) -> None:
     memory.enforce()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it inherits its standard error
     channel.send(pack("ready", unconfined=confine()))
-    process = DecoderProcess(channel, memory)
+    process = DecoderProcess(channel, memory, max_pixels)
     while True:
         try:
             kind, values, blobs, files = channel.receive()

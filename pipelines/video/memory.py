@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import resource
 
+from pipelines.byte_sizes import byte_size
 from pipelines.clip import VideoError
 
 
 def too_much_memory(budget_bytes: int) -> VideoError:
     """The one outcome of a video beyond the budget, whoever notices first: who looks on, or the
     process itself, which gets no more."""
-    what = f"it takes more than {budget_bytes} bytes of memory."
+    what = f"it takes more than {byte_size(budget_bytes)} of memory."
     return VideoError("decoder_failed", "decode", what)
 
 

@@ -166,7 +166,9 @@ class VideoMetadata:
 
 
 def video_error(reason: str, path: str, what: str, cause: Exception | None = None) -> VideoError:
-    why = f" ({getattr(cause, 'strerror', None) or cause or type(cause).__name__})" if cause else ""
+    why = ""
+    if cause and not isinstance(cause, av.error.InvalidDataError):  # which says no more
+        why = f" ({getattr(cause, 'strerror', None) or cause or type(cause).__name__})"
     return VideoError(reason, "decode", f"{path}: {what}{why}.")
 
 
@@ -190,7 +192,7 @@ def _open(path: str) -> Iterator[Any]:
                 file, "r", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
             )
         except (av.error.FFmpegError, ValueError) as error:
-            message = "not a video that FFmpeg can open, or cut off"
+            message = "not a video of a format that is read, or cut off"
             raise video_error("unreadable", path, message, error) from error
         with container:
             yield container
@@ -236,7 +238,7 @@ def _ready(stream, path: str, threads: int):
     """The stream, once it is known to be one that can be decoded."""
     context = stream.codec_context
     if context is None:
-        raise video_error("unsupported", path, "FFmpeg knows no decoder for its video stream")
+        raise video_error("unsupported", path, "there is no decoder for its video stream")
     width, height = context.width, context.height
     if not width or not height:
         what = "nothing near its beginning tells how large its picture is: it lacks a keyframe"

@@ -16,6 +16,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from pipelines.byte_sizes import byte_size
 from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
 from serving.analysis.sentences import clock, fake_parts, file_format, looked_at
@@ -118,9 +119,10 @@ def render_part(
     crops: Sequence[bytes],
     heat_maps: Sequence[np.ndarray | None],
     strip: Sequence[bytes],
-    page: PageOf,
+    page: PageOf | None,
 ) -> str:
-    """The same as a part of a job's page, which has the style and the script. Raises ValueError."""
+    """The same as a part of a job's page, which has the style and, unless `page` is None, the
+    script. Raises ValueError."""
     template = environment().get_template("part.html")
     return template.render(**_view(document, crops, heat_maps, strip), page=page, video_url=None)
 
@@ -324,12 +326,8 @@ def moment(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
-    if count < 1000:
-        return f"{count}{NBSP}bytes"
-    if count < 1_000_000:
-        return f"{count / 1000:.0f}{NBSP}kB"
-    return f"{round(count / 1e6, 1):g}{NBSP}MB"
+    """A number of bytes for people, on one line."""
+    return byte_size(count).replace(" ", NBSP)
 
 
 def heat_png(heat_map: np.ndarray, crop: bytes) -> bytes:

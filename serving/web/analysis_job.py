@@ -44,7 +44,8 @@ class AnalysisJob:
         self.state: State = "queued"
         self.progress = JobProgress("queued")
         self.problem: Problem | None = None
-        self.ended_s: float | None = None  # on the monotonic clock
+        self.started_s: float | None = None  # on the monotonic clock, as is the next
+        self.ended_s: float | None = None
         self._stopping = False
         self._unwanted = threading.Event()
         self._changed = asyncio.Event()
@@ -69,7 +70,7 @@ class AnalysisJob:
             self._notify()
 
     def start(self) -> None:
-        self.state = "running"
+        self.state, self.started_s = "running", time.monotonic()
         self.report(JobProgress("decode"))
 
     def announce_stop(self) -> None:

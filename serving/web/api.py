@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -16,18 +16,20 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from serving.analysis.report_document import without_location
 from serving.analysis.report_html import heat_png, render
 from serving.client import ModelServerError
-from serving.web.analysis_job import AnalysisJob
+from serving.web.analysis_job import AnalysisJob, State
 from serving.web.arrivals import Arrivals
 from serving.web.clients import sender_of
-from serving.web.examples import JOB, REPORT
+from serving.web.examples import JOB
 from serving.web.job_queue import JobQueue
 from serving.web.problems import Problem, not_found, refusals, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
+from serving.web.report_body import ReportBody
 from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
 
 PREFIX = "/api/v1"
+TOKEN = ("unauthorized", "too-many-tries")  # where one is needed
 # report.html is a file of its own: its style and its pictures are inside.
 REPORT_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -51,7 +53,7 @@ Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=
 
 
 class ProgressBody(BaseModel):
-    stage: str = Field(description="queued, decode, faces, model or report")
+    stage: Literal["queued", "decode", "faces", "model", "report"]
     position: int | None = Field(description="place in the queue, 1 for the next one")
     done: float | None = Field(description="share of the stage that is done, 0 to 1")
     detail: str
@@ -71,7 +73,7 @@ class JobBody(BaseModel):
     model_config = {"json_schema_extra": {"examples": [JOB]}}
 
     id: str
-    state: str = Field(description="queued, running, done, failed or cancelled")
+    state: State
     name: str = Field(description="what the client calls the file")
     progress: ProgressBody
     problem: ProblemBody | None = Field(description="why it failed")
@@ -104,14 +106,28 @@ async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent
     yield ServerSentEvent(json.dumps({"state": job.state}), event="end")
 
 
+async def take_video(
+    request: Request, jobs: JobQueue, arrivals: Arrivals, settings: Settings
+) -> AnalysisJob:
+    """A job for the video that a request brings as the field `video`. Raises Problem."""
+    body, sender = Body(request), sender_of(request)
+    async with body.refusing():
+        jobs.check_place()
+        await jobs.check_quota(sender)
+        async with arrivals.under_way(sender.name) as pace:
+            upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
+        return await jobs.add(upload, sender)
+
+
 def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     """Everything under /api/v1."""
     api = APIRouter(prefix=PREFIX + "/jobs", tags=["jobs"])
-    answers = refusals("unauthorized", "not-found")
+    answers = refusals(*TOKEN, "not-found")
     results = refusals(
-        "unauthorized", "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
-        "unsupported", "unreadable", "no-video-stream", "took-too-long", "too-much-to-decode",
-        "decoder-failed", "model-server-down", "interrupted", "not-stored", "internal",
+        *TOKEN, "not-found", "not-done", "cancelled", "too-long", "too-many-pixels",
+        "picture", "unsupported", "unreadable", "no-video-stream", "took-too-long",
+        "too-much-to-decode", "decoder-failed", "model-server-down", "interrupted", "not-stored",
+        "internal",
     )  # fmt: skip
     video = {
         "type": "object",
@@ -129,7 +145,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
         response_model=JobBody,
         responses=refusals(
             "bad-upload",
-            "unauthorized",
+            *TOKEN,
             "cross-site",
             "unknown-host",
             "upload-timeout",
@@ -148,14 +164,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
     )
     async def send_video(request: Request) -> Any:
         """Sends a video as the field `video`. Its analysis goes on after the answer."""
-        body, sender = Body(request), sender_of(request)
-        async with body.refusing():
-            jobs.check_place()
-            await jobs.check_quota(sender)
-            async with arrivals.under_way(sender.name) as pace:
-                upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-            job = await jobs.add(upload, sender)
-        body_json = body_of(job)
+        body_json = body_of(await take_video(request, jobs, arrivals, settings))
         return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
 
     @api.get("/{id}", response_model=JobBody, responses=answers)
@@ -195,13 +204,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
 
     @api.get(
         "/{id}/report.json",
-        responses={
-            200: {
-                "content": {"application/json": {"example": REPORT}},
-                "description": "The report.",
-            },
-            **results,
-        },
+        responses={200: {"model": ReportBody, "description": "The report."}, **results},
     )
     async def report_json(id: Id, location: Location = False) -> JSONResponse:
         """The report document, `dfdetect-report/1`."""
@@ -285,7 +288,7 @@ def operations(jobs: JobQueue, metrics: Metrics) -> tuple[APIRouter, APIRouter]:
             raise Problem("model-server-down", why) from error
         return "ready\n"
 
-    @inner.get("/metrics", response_class=PlainTextResponse)
+    @inner.get("/metrics", response_class=PlainTextResponse, responses=refusals(*TOKEN))
     async def prometheus() -> Response:
         """In Prometheus' text format."""
         metrics.waiting.set(jobs.waiting)

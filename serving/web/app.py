@@ -26,7 +26,7 @@ from serving.client import (
     load_model,
     open_servers,
 )
-from serving.web import api, pages, problems, review_api
+from serving.web import api, pages, problems, refusals, review_api
 from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
@@ -77,11 +77,12 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=f"{api.PREFIX}/openapi.json",
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to wherever a request's Host says
         lifespan=lifespan,
         responses={503: problems.refusals("too-many-requests")[503]},
     )
     app.state.jobs = jobs
-    problems.install(app)
+    refusals.install(app)
     if settings.keys_file:
         needs_token = [Depends(key_check(Keyring(Path(settings.keys_file))))]
     else:
@@ -94,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     if reviews:
         reviewing = review_api.router(jobs, arrivals, reviews, settings)
         app.include_router(reviewing, dependencies=needs_token)
-    app.include_router(pages.router(jobs, settings, reviews), dependencies=needs_token)
+    app.include_router(pages.router(jobs, arrivals, settings, reviews), dependencies=needs_token)
     connections = Connections(
         most_connections(settings.connections),
         settings.client_connections,

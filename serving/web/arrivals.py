@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from prometheus_client import Gauge
 from starlette.types import Message
 
+from pipelines.byte_sizes import byte_size
 from serving.web.problems import Problem
 from serving.web.settings import Settings
 
@@ -69,7 +70,7 @@ class Pace:
         if self._gave_way:
             return "It stood still while other uploads had no room. Send it again."
         return (
-            f"It was slower than {self._rate:g} bytes/s for {self._grace_s:g} s in all. "
+            f"It was slower than {byte_size(self._rate)} a second for {self._grace_s:g} s in all. "
             "Send it again over a faster connection."
         )
 

@@ -37,4 +37,6 @@ def authority(text: str) -> Authority | None:
     if not match:
         return None
     name, port = match[1].strip("[]").lower().removesuffix("."), match[2] or ""
+    if not name:
+        return None
     return Authority(name, "" if port in _DEFAULT_PORTS else port)

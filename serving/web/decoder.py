@@ -30,21 +30,8 @@ from pipelines.video.source import VideoFile
 from pipelines.video.stopwatch import Stopwatch
 from pipelines.video.wire import FAULT_CHARS, pack, unpack
 from serving.web import wire
+from serving.web.file_kinds import looks_like_video, picture_kind
 from serving.web.limits import VideoLimits
-
-# How files of the formats begin that are read; what begins otherwise is called unsupported.
-SIGNATURES = (
-    (0, (b"\x1aE\xdf\xa3", b"FLV", b"\x30\x26\xb2\x75", b"OggS", b"GIF8", b"\x89PNG")),
-    (0, (b"\x06\x0e\x2b\x34", b"nut/", b"DKIF", b"\xff\xd8\xff", b"YUV4", b".RMF")),
-    (0, (b"\x00\x00\x01", b"\x00\x00\x00\x01", b"\x47", b"\x1f\x07\x00", b"\x12\x00")),
-    (4, (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"\x47")),
-    (8, (b"AVI ",)),
-)
-
-
-def looks_like_video(head: bytes) -> bool:
-    """Whether a file that begins so is of a format that is read."""
-    return any(head.startswith(marks, offset) for offset, marks in SIGNATURES)
 
 
 class _StageWatch(Stopwatch):
@@ -153,14 +140,19 @@ class Decoder:
         self._end(pack("end"))
 
     def _open(self, path: str) -> ProbedVideo:
+        with VideoFile(path) as file:
+            head = file.read(32)
+        picture = picture_kind(head)
         try:
             video = self._extractor.open(path)
         except VideoError as error:
-            with VideoFile(path) as file:
-                is_video = looks_like_video(file.read(32))
-            if error.reason != "unreadable" or is_video:
+            if picture and error.reason in ("unreadable", "unsupported", "no_video_stream"):
+                raise _is_picture(picture) from error
+            if error.reason != "unreadable" or looks_like_video(head):
                 raise
             raise VideoError("unsupported", error.stage, error.detail) from error
+        if picture and video.metadata.frames == 1:
+            raise _is_picture(picture)
         self._limits.check(video.metadata, video.frame_times)
         return video
 
@@ -176,6 +168,11 @@ class Decoder:
             "detail": error.detail,
         }
         self._end(pack("error", **told, fault=fault, ends=ends))
+
+
+def _is_picture(kind: str) -> VideoError:
+    what = f"it is a {kind} picture. A verdict rests on many frames: send the video itself."
+    return VideoError("picture", "decode", what)
 
 
 def warm(
@@ -197,11 +194,12 @@ def main(descriptor: int, parent: int) -> None:
     connection = Connection(descriptor)
     _, start, _ = unpack(connection.recv_bytes())
     config, budget_bytes = PreprocessConfig.from_dict(start["config"]), start["memory"]
-    reader = ConfinedReader(budget_bytes)
+    limits = VideoLimits(**start["limits"])
+    reader = ConfinedReader(budget_bytes, limits.max_pixels)
     extractor = warm(config, start["threads"], start["time_limit_s"], reader)
     memory = MemoryBudget(budget_bytes)
     memory.enforce(slack=2)  # for what the server, which looks on, may be too late for
-    decoder = Decoder(connection, extractor, reader, VideoLimits(**start["limits"]), memory)
+    decoder = Decoder(connection, extractor, reader, limits, memory)
     decoder.send(pack("ready"))
     for kind, values, blobs in decoder.requests():
         decoder.answer(kind, values, blobs)

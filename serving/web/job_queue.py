@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.audit_log import AuditLog
 from serving.web.clients import Sender
 from serving.web.fair_queue import FairQueue
+from serving.web.job_times import JobTimes
 from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
 from serving.web.process import Spares
 from serving.web.prometheus import Metrics
@@ -31,7 +31,7 @@ from serving.web.settings import Settings
 from serving.web.uploads import UploadFolder
 from serving.web.worker import FaceWorker, WorkerFaces
 
-RETRY_S = 5.0  # from one attempt to start a worker to the next, while there is no job
+RETRY_S = 5.0  # from one look after a worker to the next, while there is no job
 FORGET_S = 30.0  # from one look for what has expired to the next, at most
 
 log = logging.getLogger("dfdetect.web")
@@ -62,7 +62,7 @@ class JobQueue:
         self._adding = 0  # jobs that are being stored
         self._arrived = asyncio.Event()
         self._stopping = threading.Event()
-        self._usual_s = 10.0  # what a job took of late
+        self._times = JobTimes()
         self.draining = False
         self._spares = Spares(settings, metrics.workers.inc)
         self.workers = [
@@ -122,7 +122,13 @@ class JobQueue:
             raise stopping()
         waiting = self._adding + sum(not job.ended for job in self._jobs.values())
         if waiting >= self._settings.places:
-            wait_s = math.ceil(self._usual_s * waiting / len(self.workers))
+            now = time.monotonic()
+            running_s = [
+                now - job.started_s
+                for job in self._jobs.values()
+                if job.started_s is not None and not job.ended
+            ]
+            wait_s = self._times.wait_s(waiting, running_s, len(self.workers))
             raise Problem(
                 "busy",
                 f"{waiting} videos are waiting or being analysed, as many as there may be. "
@@ -229,7 +235,7 @@ class JobQueue:
         while True:
             if not worker.ready:
                 await self._loop.run_in_executor(self._threads, self._warm, worker)
-            job = await self._next(None if worker.ready else RETRY_S)
+            job = await self._next(RETRY_S)
             if job is None:
                 continue
             try:
@@ -239,7 +245,7 @@ class JobQueue:
                 self._queue.done(job.owner)
                 self._renumber()
 
-    async def _next(self, wait_s: float | None) -> AnalysisJob | None:
+    async def _next(self, wait_s: float) -> AnalysisJob | None:
         """The job whose turn it is; None where there is none for so long."""
         while self.draining or not len(self._queue):
             self._arrived.clear()
@@ -266,7 +272,7 @@ class JobQueue:
         except Problem as problem:
             ended = await self._end(job, "failed", problem)
         took_s = time.monotonic() - started
-        self._usual_s = 0.7 * self._usual_s + 0.3 * took_s
+        self._times.add(took_s, job.state == "done")
         if ended:
             self._metrics.seconds.observe(took_s)
 

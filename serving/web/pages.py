@@ -6,26 +6,40 @@ import asyncio
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from pipelines.datasets.base import VIDEO_SUFFIXES
 from serving.analysis.report_html import PageOf, environment, render_part
-from serving.web.api import PREFIX
+from serving.web.api import PREFIX, take_video
+from serving.web.arrivals import Arrivals
 from serving.web.job_queue import JobQueue
 from serving.web.reviews import Reviews
 from serving.web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
+# What the page without JavaScript says of a job, which loads itself again every so often.
+STAGES = {
+    "queued": "It waits in the queue",
+    "decode": "The video is being read",
+    "faces": "Faces are being found",
+    "model": "The model is being asked",
+    "report": "The report is being written",
+}
+EVERY_S = 4
 
 
-def router(jobs: JobQueue, settings: Settings, reviews: Reviews | None) -> APIRouter:
-    """GET / , /jobs/{id}, /jobs/{id}/result and /static/.
+def router(
+    jobs: JobQueue, arrivals: Arrivals, settings: Settings, reviews: Reviews | None
+) -> APIRouter:
+    """GET / , /jobs/{id}, /jobs/{id}/result and /static/; without JavaScript also POST /jobs,
+    GET /jobs/{id}/plain and POST /jobs/{id}/delete.
 
     The first two are the same page, which holds nothing of any job: its script asks for that.
     """
     routes = APIRouter(include_in_schema=False)
-    page = environment().get_template("page.html")
+    templates = environment()
+    page, without_script = templates.get_template("page.html"), templates.get_template("plain.html")
     files = StaticFiles(directory=STATIC)
     kept = f"after {duration(settings.ttl)} at the latest"
 
@@ -45,7 +59,41 @@ def router(jobs: JobQueue, settings: Settings, reviews: Reviews | None) -> APIRo
 
     @routes.get("/jobs/{id}")
     async def job(id: str) -> HTMLResponse:
+        await jobs.get(id)
         return shell(id)
+
+    @routes.post("/jobs")
+    async def send_video(request: Request) -> Response:
+        sent = await take_video(request, jobs, arrivals, settings)
+        return RedirectResponse(f"/jobs/{sent.id}/plain", 303)
+
+    @routes.get("/jobs/{id}/plain")
+    async def plain(id: str) -> HTMLResponse:
+        job, result = await jobs.get(id), ""
+        if job.problem:
+            raise job.problem
+        if job.state == "done":
+            stored = await jobs.result(id)
+            given = stored.document, stored.crops, stored.heat_maps, stored.strip
+            result = await asyncio.to_thread(render_part, *given, None)
+        html = without_script.render(
+            deleted=False,
+            result=result,
+            name=job.name,
+            stage=STAGES[job.progress.stage],
+            progress=job.progress,
+            every_s=EVERY_S,
+            job_api=f"{PREFIX}/jobs/{id}",
+            here=f"/jobs/{id}",
+            kept=kept,
+        )
+        return HTMLResponse(html)
+
+    @routes.post("/jobs/{id}/delete")
+    async def delete(id: str) -> HTMLResponse:
+        if await jobs.delete(id):  # it is cancelled, and its name kept for who asks
+            await jobs.delete(id)
+        return HTMLResponse(without_script.render(deleted=True, result=""))
 
     @routes.get("/jobs/{id}/result")
     async def result_part(id: str) -> HTMLResponse:

@@ -6,11 +6,6 @@ import dataclasses
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-
 from pipelines.clip import VideoError
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +17,7 @@ PROBLEMS = {
     "too-large": (413, "The file is too large"),
     "too-long": (422, "The video is too long"),
     "too-many-pixels": (422, "The frames of the video are too large"),
+    "picture": (415, "This is a picture, not a video"),
     "unsupported": (415, "This is not a video of a known format"),
     "unreadable": (422, "The video cannot be read"),
     "no-video-stream": (422, "The file holds no video"),
@@ -43,6 +39,7 @@ PROBLEMS = {
     "not-done": (409, "The analysis is not done yet"),
     "cross-site": (403, "The request comes from another site"),
     "unknown-host": (403, "This server has another name"),
+    "too-many-tries": (429, "Too many wrong tokens"),
     "unauthorized": (401, "A token is needed"),
     "internal": (500, "An error of this server"),
     "http": (400, "The request cannot be answered"),
@@ -61,6 +58,7 @@ SCHEMA = {
 REASONS = {
     "too_long": "too-long",
     "too_many_pixels": "too-many-pixels",
+    "picture": "picture",
     "unsupported": "unsupported",
     "no_video_stream": "no-video-stream",
     "timeout": "took-too-long",
@@ -94,9 +92,6 @@ class Problem(Exception):
             "detail": self.detail,
         }
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.to_dict(), self.status, self.headers, MEDIA_TYPE)
-
 
 def of_video(error: VideoError, path: str) -> Problem:
     """The problem of a file that is no use. Where it lies is nothing that a user should read."""
@@ -129,26 +124,6 @@ def interrupted() -> Problem:
 
 def internal() -> Problem:
     return Problem("internal", "It is in the server's log; please tell its owner.")
-
-
-def install(app: FastAPI) -> None:
-    """Makes every refusal of the application a problem."""
-
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> JSONResponse:
-        return error.response()
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        sentences = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Problem("http", sentences, code=422).response()
-
-    @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 404:
-            return not_found().response()
-        headers = dict(error.headers or {})
-        return Problem("http", f"{error.detail}.", headers, error.status_code).response()
 
 
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from pipelines.byte_sizes import byte_size
 from serving.web.arrivals import Pace
 from serving.web.problems import Problem
 from serving.web.uploads import UploadFolder
@@ -256,4 +257,4 @@ async def _store(
 
 
 def _too_large(max_bytes: int) -> Problem:
-    return Problem("too-large", f"Files of up to {max_bytes} bytes are taken.")
+    return Problem("too-large", f"Files of up to {byte_size(max_bytes)} are taken.")

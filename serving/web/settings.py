@@ -14,6 +14,7 @@ from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
 from serving.provenance.settings import ProvenanceSettings
 from serving.web.authority import authority
+from serving.web.token_strength import check_strength
 
 CORES_PER_WORKER = 2  # decoding and finding faces of one video keep about so many busy
 MOST_WORKERS = 8  # that are started unasked: each holds 1 GB
@@ -183,13 +184,12 @@ class Settings:
         return Path(self.folder or Path(tempfile.gettempdir()) / f"dfdetect-web-{os.getuid()}")
 
     def token(self) -> str | None:
-        """Raises OSError where the file cannot be read, ValueError where it holds too little."""
+        """Raises OSError where the file cannot be read, ValueError for a token that is too weak."""
         if not self.token_file:
             return None
         token = Path(self.token_file).read_text().strip()
-        if len(token) < 16:
-            raise ValueError(
-                f"{self.token_file}: the token has {len(token)} characters, at least 16 are "
-                "needed. Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
-            )
+        try:
+            check_strength(token)
+        except ValueError as error:
+            raise ValueError(f"{self.token_file}: {error}") from error
         return token

@@ -55,8 +55,9 @@ class FaceWorker:
 
     @property
     def ready(self) -> bool:
-        """Whether its process is warm."""
-        return self._process is not None and self._process.warm
+        """Whether its process is warm, and still there."""
+        process = self._process
+        return process is not None and process.warm and process.alive
 
     def prepare(self, config: PreprocessConfig, cancelled: Callable[[], bool]) -> None:
         """Returns once the process is there, makes such crops and has warmed up.

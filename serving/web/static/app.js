@@ -15,7 +15,7 @@ let work = null; // { stop: AbortController, id } of what is under way
 let furthest = 0; // stage that has begun
 
 function show(...names) {
-  for (const id of ["start", "problem", "work", "result", "another"])
+  for (const id of ["start", "problem", "work", "result", "another", "not-taken"])
     $(`#${id}`).hidden = !names.includes(id);
 }
 
@@ -61,13 +61,15 @@ function working(name) {
   show("work");
 }
 
-function chosen() {
+// left: how many more files were dropped.
+function chosen(left = 0) {
   const [file] = input.files;
   const tooLarge = file?.size > limit;
   input.setCustomValidity(tooLarge ? "This file is too large." : "");
   $("#chosen").classList.toggle("refused", tooLarge);
+  const more = left ? ` One video at a time: ${left} more file${left > 1 ? "s were" : " was"} not taken.` : "";
   $("#chosen").textContent = file
-    ? `${file.name}, ${size(file.size)}${tooLarge ? ": too large for this server" : ""}`
+    ? `${file.name}, ${size(file.size)}${tooLarge ? ": too large for this server" : ""}.${more}`
     : "";
 }
 
@@ -88,10 +90,21 @@ async function check(file) {
   $("#work h1").focus();
   progress({ stage: "upload", done: 0 });
   const told = (share) => progress({ stage: "upload", done: share, detail: percent(share) });
-  const job = await upload(file, told, stop.signal);
+  const job = await staying(() => upload(file, told, stop.signal));
   if (stop.signal.aborted) return forget(job.id);
-  history.pushState(null, "", `/jobs/${job.id}`);
+  history.pushState(null, "", `/jobs/${encodeURIComponent(job.id)}`);
   await watch(job.id, file);
+}
+
+// Meanwhile who leaves the page is asked first: what was sent so far would be lost.
+async function staying(step) {
+  const ask = (event) => event.preventDefault();
+  addEventListener("beforeunload", ask);
+  try {
+    return await step();
+  } finally {
+    removeEventListener("beforeunload", ask);
+  }
 }
 
 async function watch(id, file) {
@@ -116,7 +129,8 @@ function cancelled() {
 
 // 202: it is cancelled, and its name kept for who asks; once more, and that is gone too.
 async function forget(id) {
-  while ((await request(`/api/v1/jobs/${id}`, { method: "DELETE" })).status === 202);
+  const job = `/api/v1/jobs/${encodeURIComponent(id)}`;
+  while ((await request(job, { method: "DELETE" })).status === 202);
 }
 
 async function cancel() {
@@ -127,7 +141,7 @@ async function cancel() {
   cancelled();
 }
 
-input.addEventListener("change", chosen);
+input.addEventListener("change", () => chosen());
 $("#upload").addEventListener("submit", (event) => {
   event.preventDefault();
   const [file] = input.files;
@@ -142,20 +156,31 @@ $("[data-again]").addEventListener("click", () => {
 });
 addEventListener("popstate", () => location.reload());
 
-const drop = $("#drop");
+// A file may be dropped anywhere: beside the zone, the browser would leave the page for it.
+const over = (is) => $("#drop").classList.toggle("over", is);
 for (const name of ["dragenter", "dragover"])
-  drop.addEventListener(name, (event) => {
+  addEventListener(name, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
-    drop.classList.add("over");
+    over(true);
   });
-for (const name of ["dragleave", "drop"])
-  drop.addEventListener(name, () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
+addEventListener("dragleave", (event) => event.relatedTarget || over(false));
+addEventListener("drop", (event) => {
+  over(false);
+  const [file, ...more] = event.dataTransfer.files;
+  if (!file) return;
   event.preventDefault();
-  if (!event.dataTransfer.files.length) return;
-  input.files = event.dataTransfer.files;
-  chosen();
+  if ($("#start").hidden) return notTaken(file);
+  const one = new DataTransfer();
+  one.items.add(file);
+  input.files = one.files;
+  chosen(more.length);
 });
+
+function notTaken(file) {
+  $("#not-taken").textContent = `${file.name} was not taken: one video is checked at a time.`;
+  $("#not-taken").hidden = false;
+}
 
 const { job } = document.body.dataset;
 if (job) guard(() => watch(job));

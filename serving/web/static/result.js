@@ -24,7 +24,7 @@ export async function showResult(part, id, file) {
   const video = await own;
   const report = await (await places)?.json();
   const player = video ? playerOf(part, place, video, await start, report, timeline) : stillsOf(part);
-  if (!video && player) place.append(note(file), player.figure);
+  if (!video) place.append(note(file, player), ...(player ? [player.figure] : []));
 
   function seek(seconds) {
     player?.seek(seconds);
@@ -98,12 +98,12 @@ function steps(part, player, timeline, seek) {
   });
 }
 
-function note(file) {
+// Why there is no video. stills: what is shown in its place, if there are any.
+function note(file, stills) {
   const text = document.createElement("p");
   text.className = "dim";
-  text.textContent = file
-    ? "This browser cannot play this file. Stills are shown instead."
-    : "The video is no longer on the server. Stills are shown instead of it.";
+  const why = file ? "This browser cannot play this file." : "The video is no longer on the server.";
+  text.textContent = `${why} ${stills ? "Stills are shown instead." : "No picture of it was kept."}`;
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -56,6 +57,38 @@ def test_a_confined_process_gives_what_this_one_gives(reader, video):
     assert list(reader.read_frames(info, [])) == []
 
 
+def growing_video(path: Path) -> str:
+    """Ten frames of 64x48 px, then ten of 640x480: raw H.264, whose stream may change its size."""
+    parts = []
+    for width, height in ((64, 48), (640, 480)):
+        part = io.BytesIO()
+        with av.open(part, "w", format="h264") as container:
+            stream = container.add_stream("libx264", rate=25, options={"tune": "zerolatency"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for level in range(10):
+                grey = np.full((height, width, 3), 20 * level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(grey)))
+            container.mux(stream.encode())
+        parts.append(part.getvalue())
+    path.write_bytes(b"".join(parts))
+    return str(path)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_bound_on_pixels_holds_for_every_frame(tmp_path, threads):
+    video = growing_video(tmp_path / "growing.h264")
+    info = probe(video)
+    assert (info.width, info.height) == (64, 48) and len(info.pts) == 20
+    for wanted in ([0, 15], [0, 19]):  # the frames between are decoded as well
+        with contextlib.closing(ConfinedReader(max_pixels=200_000)) as bounded:
+            frames = bounded.read_frames(info, wanted, threads)
+            with pytest.raises(VideoError, match="640x480 px, 307200 in all; 200000") as refused:
+                list(frames)
+        assert refused.value.reason == "too_many_pixels"
+    sizes = {image.shape for image in decode.read_frames(info, range(20), threads)}
+    assert sizes == {(48, 64, 3), (480, 640, 3)}
+
+
 def test_stills_and_names_of_any_bytes_are_read(reader, tmp_path):
     path = os.path.join(str(tmp_path), os.fsdecode(b"a \xff=\n.png"))
     Image.new("RGB", (40, 30), (1, 2, 3)).save(path, "PNG")
@@ -72,7 +105,7 @@ def test_one_process_serves_one_video_after_the_other(reader, video):
         reader.probe(video + "x")
     bad = Path(video).with_name("bad.mp4")
     bad.write_bytes(b"no video at all")
-    with pytest.raises(VideoError, match="not a video that FFmpeg can open") as caught:
+    with pytest.raises(VideoError, match="not a video of a format that is read") as caught:
         reader.probe(str(bad))
     assert caught.value.reason == "unreadable" and str(bad) in caught.value.detail
     assert len(list(reader.read_frames(reader.probe(video), range(12)))) == 12

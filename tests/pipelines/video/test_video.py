@@ -771,7 +771,7 @@ def test_a_matrix_that_means_nothing_is_taken_as_none(with_matrix):
 
 def test_a_matrix_that_ffmpeg_cannot_convert_is_unreadable(with_matrix):
     path = with_matrix(8)  # YCgCo
-    with pytest.raises(VideoError, match="matrix.mov: its frames cannot become RGB") as caught:
+    with pytest.raises(VideoError, match="matrix.mov: its colours cannot be shown") as caught:
         read(path, [0])
     assert caught.value.reason == "unreadable"
 

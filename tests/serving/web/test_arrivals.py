@@ -26,7 +26,7 @@ def test_an_upload_of_which_nothing_comes_is_ended_after_its_grace():
     async def nothing():
         await asyncio.Event().wait()
 
-    with pytest.raises(Problem, match="slower than 1000 bytes/s for 0.01 s") as caught:
+    with pytest.raises(Problem, match="slower than 1 kB a second for 0.01 s") as caught:
         asyncio.run(Pace(1000, 0.01).next(nothing))
     assert caught.value.status == 408
 

@@ -574,17 +574,6 @@ def test_the_upload_works_with_the_keyboard_alone(open_page, fake):
     assert page.evaluate("document.activeElement.closest('.banner') !== null")
 
 
-def test_a_dropped_video_is_chosen(open_page):
-    page = open_page()
-    page.evaluate("""() => {
-        const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(new File(['x'], 'dropped.mp4', { type: 'video/mp4' }));
-        document.querySelector('#drop').dispatchEvent(
-            new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-    }""")
-    expect(page.locator("#chosen")).to_contain_text("dropped.mp4")
-
-
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,7 +1,7 @@
 """Requests that change something: from our own pages, or from no page."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.web.authority import Authority, authority
@@ -106,6 +106,7 @@ def test_pages_are_the_same_where_name_and_port_are(name, port, other, other_por
     assert (answer is None) == (same or allowed)
 
 
+@example(".")
 @given(st.text(max_size=30))
 def test_any_text_is_an_authority_or_none(text):
     found = authority(text)

@@ -33,7 +33,7 @@ from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
 from serving.web.audit_log import job_hash
-from serving.web.decoder import looks_like_video
+from serving.web.file_kinds import looks_like_video
 from serving.web.process import Spares
 from serving.web.receive import display_name
 from serving.web.settings import Settings
@@ -253,6 +253,31 @@ def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
     assert document["probability_fake"] == pytest.approx(theirs["probability_fake"], abs=1e-4)
 
 
+def test_a_video_is_sent_followed_and_deleted_by_forms_alone(client, jobs, video):
+    sent = client.post("/jobs", files={"video": ("clip <1>.mp4", video)})
+    assert sent.status_code == 303 and sent.headers["location"].startswith("/jobs/")
+    address = sent.headers["location"]
+    first = client.get(address)
+    if "refresh" in first.text:  # not done yet
+        assert "clip &lt;1&gt;.mp4" in first.text and "Cancel" in first.text
+    wait_until(lambda: 'http-equiv="refresh"' not in client.get(address).text)
+    page = client.get(address).text
+    assert "clip &lt;1&gt;.mp4" in page and 'class="result"' in page and "<script" not in page
+    assert re.search(r'(?<!data-)style="', page) is None  # the policy forbids it
+    assert client.get(re.search(r'href="([^"]*report.json)"', page)[1]).status_code == 200
+    deleted = client.post(re.search(r'action="([^"]*)"', page)[1])
+    assert "Nothing of this video is left" in deleted.text
+    is_problem(client.get(address), 404, "not-found")
+    no_file_left(jobs)
+
+
+def test_a_file_that_is_no_use_has_its_problem_on_the_page_without_script(client):
+    address = client.post("/jobs", files={"video": b"no video"}).headers["location"]
+    wait_until(lambda: client.get(address).status_code != 200)
+    answer = client.get(address, headers={"accept": "text/html"})
+    assert answer.status_code == 415 and "not a video" in answer.text
+
+
 def test_a_deleted_result_is_gone(client, video):
     job = finished(client, send(client, video))
     address = job["links"]["self"]
@@ -416,6 +441,21 @@ def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_has_the_same_p
     assert worker.pid == pid
 
 
+def test_a_decoding_process_that_dies_while_it_waits_is_noticed_and_replaced(
+    client, jobs, monkeypatch
+):
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    wait_until(lambda: all(worker.ready for worker in jobs.workers))
+    died = {worker.pid for worker in jobs.workers}
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceWorker, "prepare", lambda *_: None)  # nobody replaces them as yet
+        for pid in died:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: client.get("/readyz").status_code == 503)
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    assert not died & {worker.pid for worker in jobs.workers if worker.ready}
+
+
 def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
     client, jobs, long_work, video
 ):
@@ -522,7 +562,7 @@ def test_a_process_that_takes_too_much_memory_is_ended(
     worker_of_little_memory, small_config, large_video
 ):
     faces = faces_of(worker_of_little_memory, small_config)
-    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+    with pytest.raises(VideoError, match="more than 150 MB of memory") as caught:
         look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
@@ -532,7 +572,7 @@ def test_the_process_itself_says_the_same_where_the_server_looks_too_late(
 ):
     monkeypatch.setattr("serving.web.worker.resident_bytes", lambda pid: 0)
     faces = faces_of(worker_of_little_memory, small_config)
-    with pytest.raises(VideoError, match="more than 150000000 bytes of memory") as caught:
+    with pytest.raises(VideoError, match="more than 150 MB of memory") as caught:
         look_at_all(faces.open(large_video), small_config)
     assert caught.value.reason == "decoder_failed"
 
