@@ -130,7 +130,7 @@ def test_a_review_that_is_taken_back_leaves_neither_line_nor_video(web, review, 
         ({"label": b"\xff"}, None, 400, "bad-upload", "no UTF-8"),
         ({"label": "fake"}, b"another", 409, "another-file", "SHA-256"),
         ({"label": "fake"}, b"", 400, "bad-upload", "empty"),
-        ({"label": "fake"}, bytes(LIMITS["max_bytes"] + 1), 413, "too-large", "bytes"),
+        ({"label": "fake"}, bytes(LIMITS["max_bytes"] + 1), 413, "too-large", "are taken"),
         ({}, "the video", 400, "bad-upload", "'label' is not there"),
     ],
 )
