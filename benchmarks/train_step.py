@@ -1,6 +1,6 @@
-"""Time of a training step, ResNeXt-50 and LSTM: ours against the same network in PyTorch.
+"""Time of a training step, frames' network and LSTM: ours against the same in PyTorch.
 
-python benchmarks/train_step.py [--torch-python PYTHON] [--rounds 7]
+python benchmarks/train_step.py [--backbone resnext50_32x4d] [--torch-python PYTHON] [--rounds 7]
 
 2 clips of 8 frames at 224 px, float32, two threads, one step of each program in turn; PyTorch with
 channels_last and the fused AdamW. PYTHON is an interpreter that has torch and torchvision (`make
@@ -21,12 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 CLIPS, FRAMES, SIDE, UNITS = 2, 8, 224, 256
-# Multiply-adds of a frame: ResNeXt-50 32x4d at 224 px (Xie et al. 2017, table 1: 4.2 billion).
+# Multiply-adds of a frame at 224 px: Xie et al. 2017, table 1; tensorflow/tpu's EfficientNet-Lite.
 # A multiply-add is two operations, and a step is about three forward passes.
-FLOPS_PER_FRAME = 2 * 4.23e9
+MULTIPLY_ADDS = {"resnext50_32x4d": 4.23e9, "efficientnet_lite0": 0.407e9}
 
 
-def tensorflow_step(precision: str):
+def tensorflow_step(precision: str, backbone: str):
     import numpy as np
     import tensorflow as tf
 
@@ -37,7 +37,7 @@ def tensorflow_step(precision: str):
     from trainer.training.losses import compile_model
     from trainer.training.optimizer import make_optimizer
 
-    config = TrainConfig(batch_size=CLIPS, temporal_units=UNITS)
+    config = TrainConfig(batch_size=CLIPS, temporal_units=UNITS, backbone=backbone)
     model = build_model(config, SIDE, FRAMES, precision)
     optimizer = make_optimizer(config, model, model.get_layer(BACKBONE), 1000)
     compile_model(model, optimizer, config.frame_loss_weight)
@@ -52,7 +52,7 @@ def tensorflow_step(precision: str):
     return lambda: float(model.train_function(data)["loss"])
 
 
-def torch_step():
+def torch_step(backbone: str):
     import numpy as np
     import torch
     from torch import nn
@@ -61,7 +61,7 @@ def torch_step():
 
     torch.set_num_threads(2)
 
-    net = torch_detector(UNITS).train()
+    net = torch_detector(UNITS, backbone).train()
     optimizer = torch.optim.AdamW(net.parameters(), 3e-4, weight_decay=1e-4, fused=True)
     rng = np.random.default_rng(0)
     clips = torch.from_numpy(rng.integers(0, 256, (CLIPS, FRAMES, SIDE, SIDE, 3), np.uint8))
@@ -82,7 +82,7 @@ def torch_step():
     return step
 
 
-def first_step_s(frames: int = 16) -> float:
+def first_step_s(backbone: str, frames: int = 16) -> float:
     """Seconds from `fit` to the end of its first step, of one clip."""
     import keras
     import numpy as np
@@ -95,7 +95,7 @@ def first_step_s(frames: int = 16) -> float:
     from trainer.training.losses import compile_model
     from trainer.training.optimizer import make_optimizer
 
-    config = TrainConfig(batch_size=1, temporal_units=UNITS)
+    config = TrainConfig(batch_size=1, temporal_units=UNITS, backbone=backbone)
     model = build_model(config, SIDE, frames)
     compile_model(model, make_optimizer(config, model, model.get_layer(BACKBONE), 10), 0.5)
     batch = {
@@ -131,26 +131,27 @@ def _timed(work) -> float:
     return time.perf_counter() - started
 
 
-def worker(name: str) -> None:
+def worker(name: str, backbone: str) -> None:
     from benchmarks.turns import answer
 
     if name == "first":
-        answer(first_step_s)
+        answer(lambda: first_step_s(backbone))
     elif name == "gemm":
         answer(gemm_gflops)
     else:
-        step = torch_step() if name == "torch" else tensorflow_step(name)
+        step = torch_step(backbone) if name == "torch" else tensorflow_step(name, backbone)
         answer(lambda: _timed(step))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", choices=MULTIPLY_ADDS, default="resnext50_32x4d")
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(args.worker)
+        worker(args.worker, args.backbone)
         return
     from benchmarks.turns import in_turn, ratio
     from trainer.training.devices import CPU_BFLOAT16, cpu_flags
@@ -158,7 +159,7 @@ def main() -> None:
     def program(name: str, python: str = sys.executable) -> tuple[list[str], dict[str, str]]:
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
         environment["TF_ENABLE_ONEDNN_OPTS"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
-        return [python, __file__, "--worker", name], environment
+        return [python, __file__, "--worker", name, "--backbone", args.backbone], environment
 
     programs = {"gemm": program("gemm"), "float32": program("float32")}
     programs["torch"] = program("torch", args.torch_python)
@@ -180,9 +181,10 @@ def main() -> None:
         print("float32 / bfloat16:", ratio(samples["float32"], samples["bfloat16"]))
     else:
         print("float32 / bfloat16: not measured, this CPU computes no bfloat16")
-    reached = [3 * FLOPS_PER_FRAME * frames / s / 1e9 for s in samples["float32"]]
+    flops = 2 * MULTIPLY_ADDS[args.backbone]
+    reached = [3 * flops * frames / s / 1e9 for s in samples["float32"]]
     print(
-        f"{FLOPS_PER_FRAME / 1e9:.1f} GFLOP a frame forward; matrix product "
+        f"{flops / 1e9:.1f} GFLOP a frame forward; matrix product "
         f"{statistics.median(samples['gemm']):.0f} GFLOP/s; the step reaches "
         f"{statistics.median(reached):.0f} GFLOP/s, a share of {ratio(reached, samples['gemm'])}"
     )

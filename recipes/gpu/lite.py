@@ -90,13 +90,17 @@ class Lite0(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = F.relu6(self._bn0(self._conv_stem((x * 255 - 127) / 128)))
+        features, where = self.features((x * 255 - 127) / 128)
+        return self.fc(F.dropout(features, DROPOUT, self.training))[:, 0], where
+
+    def features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scaled pictures -> pooled features (B, 1280), logit of each part (B, H/16, W/16)."""
+        x = F.relu6(self._bn0(self._conv_stem(x)))
         for number, block in enumerate(self._blocks):
             x = block(x, DROP_PATH * number / len(self._blocks))
             if number == WHERE_BLOCK:
                 where = self.where(x)[:, 0]
-        features = F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
-        return self.fc(F.dropout(features, DROPOUT, self.training))[:, 0], where
+        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3)), where
 
     def load_backbone(self, tensors: dict[str, torch.Tensor]) -> None:
         """Raises ValueError where a tensor of the backbone is not among them."""
