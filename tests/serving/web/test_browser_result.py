@@ -310,7 +310,7 @@ def two_faces_with_heat() -> list[dict]:
 def test_what_has_the_focus_is_seen(played):
     page, _ = played
     page.locator("#result h1").focus()
-    for _ in range(40):
+    for _ in range(100):
         page.keyboard.press("Tab")
         focus, style = page.evaluate(
             "(e => [e.className || e.tagName, getComputedStyle(e).outlineStyle])"
