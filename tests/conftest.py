@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
         return folder
 
     return make_once
+
+
+@pytest.fixture(scope="session")
+def confinable() -> None:
+    """Skips where this system confines no process: within some sandboxes, and other than Linux."""
+    code = "from pipelines.video.confine import confine; print(confine(), end='')"
+    command = [sys.executable, "-c", code]
+    if why := subprocess.run(command, capture_output=True, text=True, check=True).stdout:
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")

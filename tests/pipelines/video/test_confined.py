@@ -149,6 +149,7 @@ def test_threads_have_processes_of_their_own(reader, video):
     assert len(got) == 2 and len(list(held)) == 11
 
 
+@pytest.mark.usefixtures("confinable")
 def test_every_thread_of_the_process_is_confined_and_knows_no_secret(video, monkeypatch):
     monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
     reader = ConfinedReader()
@@ -219,6 +220,7 @@ print(json.dumps([unconfined, results, said, os.pread(held, 4, 0).decode(), dict
 REFUSED = (1, 13, 38)  # EPERM, EACCES, ENOSYS
 
 
+@pytest.mark.usefixtures("confinable")
 def test_a_confined_process_is_refused_all_but_its_upload(tmp_path):
     (tmp_path / "another").write_text("upload")
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -645,6 +645,7 @@ def test_a_process_that_does_not_obey_is_ended_and_a_spare_one_takes_over(
         spares.close()
 
 
+@pytest.mark.usefixtures("confinable")
 def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
     small_config, face_video, monkeypatch
 ):
