@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,16 +18,24 @@ KEPT = (
 )
 
 
-def start_process(module: str, descriptor: int, *arguments: int) -> subprocess.Popen:
-    """Starts `python -m module DESCRIPTOR PARENT ARGUMENTS...`, which has the descriptor alone."""
-    numbers = map(str, (descriptor, os.getpid(), *arguments))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *numbers],
-        pass_fds=[descriptor],
-        start_new_session=True,  # Ctrl-C is for us, who end it
-        stdin=subprocess.DEVNULL,
-        env=environment(),
-    )
+def start_process(module: str, *arguments: int) -> tuple[subprocess.Popen, socket.socket]:
+    """Starts `python -m module DESCRIPTOR PARENT ARGUMENTS...`, which has that descriptor alone:
+    the other end of our socket."""
+    ours, theirs = socket.socketpair()
+    numbers = map(str, (theirs.fileno(), os.getpid(), *arguments))
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *numbers],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for us, who end it
+                stdin=subprocess.DEVNULL,
+                env=environment(),
+            )
+        except OSError:
+            ours.close()
+            raise
+    return process, ours
 
 
 def environment() -> dict[str, str]:

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import logging
 import os
-import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -145,10 +144,8 @@ class _Process:
     """A confined process, asked one thing at a time. idle: whether it waits to be asked."""
 
     def __init__(self, memory_bytes: int, max_pixels: int):
-        ours, theirs = socket.socketpair()
-        with theirs:
-            module = "pipelines.video.decoder_process"
-            self._popen = start_process(module, theirs.fileno(), memory_bytes, max_pixels)
+        module = "pipelines.video.decoder_process"
+        self._popen, ours = start_process(module, memory_bytes, max_pixels)
         self._channel = Channel(ours)
         self._greeted = self.interrupted = False
         self._path, self._copied = "", 0  # what it is asked about, and pictures of its ring

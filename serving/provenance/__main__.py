@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.clip import VideoError
 from pipelines.video.confine import confine
 from pipelines.video.decoder_process import warm_up
+from pipelines.video.memory import MemoryBudget
 from pipelines.video.probe import open_video
 from pipelines.video.source import VideoFile, handed
 from serving.provenance.container import ContainerMetadata, read_container
@@ -33,14 +34,10 @@ MEMORY_BYTES = 2 << 30  # beyond what it holds when it starts
 
 def limit(cpu_limit_s: int) -> None:
     """Limits on memory, time of a core and files; none of them can be raised again."""
-    with open("/proc/self/status") as status:
-        sizes = dict(line.split(":", 1) for line in status)
-    data = int(sizes["VmData"].split()[0]) * 1024 + MEMORY_BYTES
+    MemoryBudget(MEMORY_BYTES).enforce()
     for limit, most in (
-        (resource.RLIMIT_DATA, data),
         (resource.RLIMIT_CPU, cpu_limit_s),
         (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 64),
     ):
         resource.setrlimit(limit, (most, most))

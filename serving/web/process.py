@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -26,9 +25,7 @@ class DecodingProcess:
     """
 
     def __init__(self, settings: Settings, config: PreprocessConfig):
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._popen = start_process("serving.web.decoder", theirs.fileno())
+        self._popen, ours = start_process("serving.web.decoder")
         self.connection = Connection(ours.detach())
         self.config, self.warm = config, False
         self._budget_bytes = settings.worker_memory

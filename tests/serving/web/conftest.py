@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: a site, a browser, pages, results."""
+"""Fixtures of the web application's tests: settings, and for the browser a site, pages, results."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ from tests.serving.web.browser import (
 
 if TYPE_CHECKING:  # few machines have it
     from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """Of a server whose model server is down, and to which uploads may be slow."""
+    folder = str(tmp_path_factory.mktemp("uploads"))
+    return Settings(
+        model_server=("http://127.0.0.1:9",), folder=folder, model_timeout=0.1, upload_grace=1e6
+    )
 
 
 @pytest.fixture(scope="module")

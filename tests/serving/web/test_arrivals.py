@@ -11,7 +11,6 @@ import pytest
 from serving.web import arrivals, receive
 from serving.web.arrivals import Pace
 from serving.web.problems import Problem
-from serving.web.settings import Settings
 from tests.serving.web.test_web_api import JOBS, is_problem, running, send, wait_until
 
 HEAD = (
@@ -47,14 +46,6 @@ def test_bytes_earn_time_up_to_the_grace():
     assert 52 < pace.left_s <= 53
     asyncio.run(come(1_000_000))
     assert pace.left_s == 100
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("arrivals"))
-    return Settings(
-        model_server=("http://127.0.0.1:9",), folder=folder, model_timeout=0.1, upload_grace=1e6
-    )
 
 
 @contextlib.contextmanager

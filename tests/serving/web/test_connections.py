@@ -23,14 +23,6 @@ from tests.serving.web.test_web_api import is_problem, running, wait_until
 HALF = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("connections"))
-    return Settings(
-        model_server=("http://127.0.0.1:9",), folder=folder, model_timeout=0.1, upload_grace=1e6
-    )
-
-
 @contextlib.contextmanager
 def half_sent(client, count, source="127.0.0.1", content=HALF):
     """Connections that have sent this, one after the other."""
