@@ -36,8 +36,9 @@ from pipelines.model_contract import ModelDescription
 from pipelines.verdict import Thresholds
 from pipelines.video.decode import read_frames
 from pipelines.video.probe import probe
+from serving.analysis.panel import Voice
 from serving.analysis.scan import scan, sha256_of
-from serving.client import Prediction
+from serving.client import ModelConfig, Prediction
 from serving.client.in_process import InProcessModel
 
 # Below any score: the whole budget is spent, as on a video that is suspicious all along.
@@ -146,8 +147,8 @@ def judge(path: Path, faces: FaceExtractor, model: InProcessModel, settings: Sca
     (video, content), opening = _timed(lambda: (faces.open(str(path)), sha256_of(str(path))))
 
     def work() -> int:
-        timed = TimedVideo(video, spent), TimedModel(model, spent)
-        scanned = scan(*timed, faces.config, SUSPICIOUS, settings, content)
+        timed, voice = TimedModel(model, spent), Voice("", ModelConfig(faces.config, SUSPICIOUS))
+        (scanned,) = scan(TimedVideo(video, spent), [timed], [voice], settings, content)
         return scanned.coverage.moments
 
     spent.moments, scanning = _timed(work)

@@ -27,7 +27,8 @@ def add_flags(parser: argparse._ActionsContainer, config_class: type) -> None:
             continue
         name = "--" + field.name.replace("_", "-")
         kind = types[field.name]
-        help_text = f"{field.metadata['help']} (default: %(default)s)"
+        nothing = field.default in ("", ())
+        help_text = field.metadata["help"] + ("" if nothing else " (default: %(default)s)")
         if kind is bool:
             parser.add_argument(
                 name, action=argparse.BooleanOptionalAction, default=field.default, help=help_text

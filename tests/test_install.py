@@ -72,7 +72,7 @@ def ask(argv: list[object], cwd: Path) -> subprocess.CompletedProcess:
 
 
 def assert_predicts(python: Path, model: Path, video: Path, cwd: Path) -> None:
-    done = ask([python, "-m", "dfdetect", "predict", "--json", "--model-dir", model, video], cwd)
+    done = ask([python, "-m", "dfdetect", "predict", "--json", "--model", model, video], cwd)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
     assert result["verdict"] == "DEMO" and 0 <= result["probability_fake"] <= 1

@@ -7,6 +7,7 @@ import argparse
 from dfdetect.commands import local_path, make_parser
 from pipelines.coverage import ScanSettings
 from pipelines.flags import add_flags, from_flags
+from serving.analysis.settings import ModelSettings
 from serving.provenance.settings import ProvenanceSettings
 
 
@@ -21,27 +22,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="VIDEO",
         help="files, folders, or patterns such as 'FOLDER/**/*.mp4' (in quotes)",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--model-server",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="TensorFlow Serving's address: http(s)://HOST:PORT for REST, grpc://HOST:PORT; give "
-        "it several times for servers that share the work",
-    )
-    source.add_argument(
-        "--model-dir",
-        type=local_path,
-        metavar="DIR",
-        help="load the model here instead: what `export` wrote, or one version of it",
-    )
-    parser.add_argument(
-        "--model-name",
-        default="dfdetect",
-        metavar="NAME[/versions/V|/labels/L]",
-        help="on the server, its highest version unless another is named (default: %(default)s)",
-    )
+    add_flags(parser, ModelSettings)
     parser.add_argument(
         "--wait-seconds",
         type=float,
@@ -70,25 +51,18 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
 
-    from serving.client import ModelSpec, check_addresses
-    from serving.predict.predict_files import open_model, predict_files
+    from serving.client import model_sources
+    from serving.predict.predict_files import open_panel, predict_files
     from serving.provenance.reader import FactsReader
 
     try:
-        check_addresses(args.model_server)
-    except ValueError as error:
-        parser.error(f"--model-server: {error}")
-    try:
-        settings = from_flags(ScanSettings, args)
+        settings, models = from_flags(ScanSettings, args), from_flags(ModelSettings, args)
+        sources = model_sources(models.model, models.model_server, models.model_name)
     except ValueError as error:
         parser.error(str(error))
-    try:
-        spec = ModelSpec.parse(args.model_name)
-    except ValueError as error:
-        parser.error(f"--model-name: {error}")
     return predict_files(
         args.videos,
-        lambda: open_model(args.model_server, args.model_dir, spec, args.wait_seconds),
+        lambda: open_panel(sources, models.ensemble, args.wait_seconds),
         as_json=args.json,
         csv=args.csv,
         reports=args.out_report,

@@ -71,6 +71,22 @@ class FaceExtractor:
         self._threads, self._time_limit_s, self._stills = threads, time_limit_s, stills
         self._reader = reader or LocalReader()
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), "moments")
+        self._others: dict[str, FaceExtractor] = {}  # by the fingerprint of their crops
+
+    def for_crops(self, config: PreprocessConfig) -> FaceExtractor:
+        """The one for such crops: this, or one that shares its networks where it can."""
+        if config.fingerprint == self.config.fingerprint:
+            return self
+        if config.fingerprint not in self._others:
+            self._others[config.fingerprint] = FaceExtractor(
+                config,
+                self._detector if config.min_face == self.config.min_face else None,
+                threads=self._threads,
+                time_limit_s=self._time_limit_s,
+                stills=self._stills,
+                reader=self._reader,
+            )
+        return self._others[config.fingerprint]
 
     def open(self, path: str) -> ProbedVideo:
         """Reads the packets of a local video file. Raises VideoError."""

@@ -14,14 +14,17 @@ import cv2
 import numpy as np
 
 from pipelines.clip import Look
+from pipelines.config import PreprocessConfig
 from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from pipelines.video.moments import Moments
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from serving.analysis.crops import Crop, CropSelection, Face, Strip
+from serving.analysis.opinions import result_of_all, scan_for_all
+from serving.analysis.panel import Panel, Predictor
 from serving.analysis.report_document import MAX_TRACKS, Box, ReportInputs, build
-from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, result, scan, sha256_of
-from serving.analysis.video_result import VideoResult, by_one_version
+from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, sha256_of
+from serving.analysis.video_result import VideoResult
 from serving.client import BATCH, InvalidRequest, Model, Prediction
 from serving.provenance.reader import FactsReader
 
@@ -79,7 +82,7 @@ class _Pictures:
 def analyse(
     path: str,
     faces: FaceSource,
-    model: Model,
+    model: Model | Panel,
     settings: ScanSettings | None = None,
     *,
     name: str | None = None,
@@ -98,29 +101,36 @@ def analyse(
     model that does not answer or is replaced meanwhile, Cancelled. A video without a usable face
     is a result: NO_FACE.
     """
-    settings = settings or ScanSettings()
+    settings, panel = settings or ScanSettings(), Panel.of(model)
     run = _Run(on_progress, on_moment, cancelled)
-    with by_one_version(model, faces.config) as (config, version), contextlib.ExitStack() as stack:
+
+    def open_video(crops: PreprocessConfig) -> _TimedVideo:
+        return _TimedVideo(run, faces.for_crops(crops).open(path))
+
+    with panel.at_one_version() as voices, contextlib.ExitStack() as stack:
         run.enter("decode")
         sha256 = sha256 or sha256_of(path)
-        video = faces.open(path)
+        lead, crops_of = voices[0], voices[0].config.preprocess
+        video = open_video(crops_of)
         begun = stack.enter_context(facts_reader.begin(path)) if facts_reader else None
-        row = Moments.of(video.frame_times.times_s, faces.config)
+        row = Moments.of(video.frame_times.times_s, crops_of)
         pictures = _Pictures(row)
-        scanned = scan(
-            _TimedVideo(run, video),
-            _TimedModel(run, model),
-            faces.config,
-            config.thresholds,
+        scans = scan_for_all(
+            video,
+            open_video,
+            [_TimedModel(run, model) for model in panel.models],
+            voices,
             settings,
             sha256,
             on_look=pictures.add,
             on_moment=run.on_moment,
         )
-        judged = result(path, scanned, config, version, settings)
+        scanned = scans[0]
+        judged = result_of_all(path, scans, voices, settings)
         ranked = [track.track for track in judged.ranked[:MAX_TRACKS]]
         crops = pictures.crops.chosen(scanned.tracks, ranked)
-        heat_maps = run.explained(model, [crop for _, _, crop in crops])
+        # Of an ensemble where its first model looked.
+        heat_maps = run.explained(panel.models[0], [crop for _, _, crop in crops])
         if facts_reader and begun:
             judged = dataclasses.replace(judged, file_facts=facts_reader.shown(begun.facts()))
     strip = pictures.strip.chosen(row)
@@ -144,7 +154,7 @@ def analyse(
             strip=[time_s for time_s, _ in strip],
             metadata=video.metadata,
             file=file,
-            config=config,
+            config=lead.config,
             seconds=run.times(),
         )
     )
@@ -258,7 +268,7 @@ class _TimedVideo:
 class _TimedModel:
     """A model whose predictions are timed, and not asked for once the caller wants none."""
 
-    def __init__(self, run: _Run, model: Model):
+    def __init__(self, run: _Run, model: Predictor):
         self._run, self._model = run, model
 
     def predict(self, clips: Any) -> list[Prediction]:

@@ -99,6 +99,8 @@ def build(inputs: ReportInputs) -> dict[str, Any]:
         "file": {**inputs.file, **_of_file(inputs.metadata)},
         "file_facts": result.file_facts.to_dict() if result.file_facts else None,
         "model": _model(result, inputs.config),
+        "opinions": [opinion.to_dict() for opinion in result.opinions],
+        "models_disagree": result.models_disagree,
         "processing_s": dict(inputs.seconds),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "limits": list(DEMO_LIMITS if demo else LIMITS),
@@ -120,7 +122,7 @@ def _of_file(metadata: VideoMetadata) -> dict[str, Any]:
 
 
 def _model(result: VideoResult, config: ModelConfig) -> dict[str, Any]:
-    name, _, version = result.model.rpartition("/")
+    name, _, version = result.model.partition("/")  # an ensemble's version names its models
     provenance = config.provenance
     return {
         "name": name,

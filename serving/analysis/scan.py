@@ -1,7 +1,8 @@
 """Scan of a video: looks at moments of it, asks the model, and looks again where it matters.
 
 The one loop of `dfdetect predict`, `dfdetect score` and the web application. What is kept of a
-moment is numbers, however long the video is.
+moment is numbers, however long the video is. Several models see what any of them asks for at once,
+and each is told only of what it asked for itself: it says what it would say alone.
 """
 
 from __future__ import annotations
@@ -20,17 +21,12 @@ from pipelines.clip import Look, Sighting, VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.coverage import Coverage, ScanSettings
 from pipelines.faces.people import People
-from pipelines.verdict import Thresholds, Verdict
+from pipelines.verdict import Verdict
 from pipelines.video.moments import MAX_PASSES, Moments, passes
 from pipelines.video.probe import FrameTimes, VideoMetadata
-from serving.analysis.video_result import (
-    ClipScore,
-    Predictor,
-    VideoResult,
-    clip_score,
-    judge,
-)
-from serving.client import BATCH, ModelConfig, Prediction
+from serving.analysis.panel import Predictor, Voice
+from serving.analysis.video_result import ClipScore, VideoResult, clip_score, judge
+from serving.client import BATCH, Prediction
 
 # Where there is no index to seek by, each pass decodes the file from its start.
 MAX_PASSES_UNINDEXED = 2
@@ -57,10 +53,13 @@ class FaceSource(Protocol):
 
     def open(self, path: str) -> FaceVideo: ...
 
+    def for_crops(self, config: PreprocessConfig) -> FaceSource:
+        """The same for other crops."""
+
 
 # Called with the number of moments that were looked at, and of those that are planned so far.
 OnMoment = Callable[[int, int], None]
-# Called with a moment and the model's prediction for each of its clips.
+# Called with a moment that the first voice asked for, and its prediction for each of the clips.
 OnLook = Callable[[Look, Sequence[Prediction]], None]
 
 
@@ -145,64 +144,72 @@ class ScannedVideo:
 
 def scan(
     video: FaceVideo,
-    model: Predictor,
-    crops: PreprocessConfig,
-    thresholds: Thresholds,
+    models: Sequence[Predictor],
+    voices: Sequence[Voice],
     settings: ScanSettings,
     content: str,
     *,
-    known: Mapping[int, ScoredMoment] | None = None,
+    known: Sequence[Mapping[int, ScoredMoment]] = (),
     on_look: OnLook | None = None,
     on_moment: OnMoment | None = None,
-) -> ScannedVideo:
-    """Looks at a video as closely as the settings say.
+) -> list[ScannedVideo]:
+    """Looks at a video as closely as the settings say -> what each voice saw of it, which is what
+    it would see if it were the only one.
 
-    content: what identifies the file's content, its SHA-256. known: moments that were scored
-    before, by the same model, of the same content; where the plan names one it is taken from
-    there. So the result is that of a scan which knows nothing.
+    models: of the panel, by number. voices: that want the same crops. content: what identifies the
+    file's content, its SHA-256. known: of each voice moments that were scored before, by the same
+    models, of the same content; where its plan names one it is taken from there. So the result is
+    that of a scan which knows nothing.
 
-    Holds some moments in memory, however long the video is. Raises what the model raises, and
+    Holds some moments in memory, however long the video is. Raises what a model raises, and
     VideoError as the video does, but for "timeout".
     """
-    row = Moments.of(video.frame_times.times_s, crops)
-    work = _Work(video, model, row, settings, known or {}, on_look, on_moment)
-    at_most = MAX_PASSES if video.frame_times.seekable else MAX_PASSES_UNINDEXED
-    stopped = why = ""
-    notes: list[str] = []
-    planned = passes(row, work.highest, thresholds, settings, content, at_most)
-    for number, wanted in enumerate(planned, 1):
-        reason, sentence = work.look_at(wanted)
-        if number == 1:
-            stopped, why = (reason, sentence) if reason else work.all_damaged()
-        elif reason:
-            notes.append(f"It was not looked at more closely: {sentence}")
-        if stopped or reason:
-            break
-    moments = tuple(work.scored[moment] for moment in sorted(work.scored))
-    whole = {m.moment: bool(m.faces) for m in moments if not m.damaged}
-    if len(whole) < len(moments):
-        damaged = f"{len(moments) - len(whole)} of {len(moments)} moments"
-        notes.append(f"{damaged} do not decode and count as not looked at: get the file again.")
-    return ScannedVideo(
-        row,
-        moments,
-        row.coverage(whole),
-        tuple(_numbered(moments)),
-        stopped,
-        why,
-        tuple(notes),
-    )
+    row = Moments.of(video.frame_times.times_s, voices[0].config.preprocess)
+    plans = [
+        _Plan(voice, video, row, settings, content, already)
+        for voice, already in zip(voices, known or [{}] * len(voices), strict=True)
+    ]
+    done = 0
+    working = [plan for plan in plans if plan.next_pass()]
+    while working:
+        samples = {m: row.samples[m] for m in sorted({m for p in working for m in p.wanted})}
+        asked = sorted({number for plan in working for number in plan.voice.models})
+        stopped = None
+        try:
+            with contextlib.closing(video.looks(samples) if samples else _none()) as looks:
+                counted = _counted(looks, done, len(samples), on_moment)
+                for look, of_models in scored_looks(models, asked, counted):
+                    done += 1
+                    for plan in working:
+                        if look.moment in plan.wanted:
+                            predictions = plan.add(look, of_models)
+                            if on_look and plan is plans[0]:
+                                on_look(look, predictions)
+        except VideoError as error:
+            if error.reason != "timeout":
+                raise
+            stopped = error
+        working = [plan for plan in working if plan.end_pass(stopped) and plan.next_pass()]
+    return [plan.scanned() for plan in plans]
+
+
+def _none() -> Generator[Look]:
+    yield from ()
+
+
+def _counted(
+    looks: Iterable[Look], before: int, number: int, on_moment: OnMoment | None
+) -> Iterator[Look]:
+    for done, look in enumerate(looks, before + 1):
+        if on_moment:
+            on_moment(done, before + number)
+        yield look
 
 
 def result(
-    path: str,
-    scanned: ScannedVideo,
-    config: ModelConfig,
-    model: str,
-    settings: ScanSettings,
+    path: str, scanned: ScannedVideo, voice: Voice, settings: ScanSettings
 ) -> VideoResult:
-    """The verdict on a video that was scanned. config: what the model says of itself. model: its
-    name and version.
+    """The verdict of a voice on a video that was scanned.
 
     Raises VideoError where the scan was stopped before its first pass was done, unless what it
     saw by then is FAKE.
@@ -210,7 +217,8 @@ def result(
     notes = scanned.notes
     if scanned.stopped:
         notes = (*notes, f"The rest was not looked at: {scanned.why}")
-    judged = judge(path, scanned.scores, config, model, scanned.coverage, settings, notes)
+    coverage, config = scanned.coverage, voice.config
+    judged = judge(path, scanned.scores, config, voice.name, coverage, settings, notes)
     if scanned.stopped and judged.verdict != Verdict.FAKE:
         raise VideoError(scanned.stopped, "decode", f"{path}: {scanned.why}")
     return judged
@@ -231,41 +239,90 @@ def _numbered(moments: Iterable[ScoredMoment]) -> Iterator[ClipScore]:
             yield dataclasses.replace(face.score, track=number)
 
 
-class _Work:
-    """The passes over a video: what was scored, and what decoding may still cost."""
+class _Plan:
+    """What a voice wants to see, pass by pass; what it saw; and what decoding for it may cost.
+
+    wanted: the moments that are to be looked at in the pass at work.
+    """
 
     def __init__(
         self,
+        voice: Voice,
         video: FaceVideo,
-        model: Predictor,
         row: Moments,
         settings: ScanSettings,
+        content: str,
         known: Mapping[int, ScoredMoment],
-        on_look: OnLook | None,
-        on_moment: OnMoment | None,
     ):
-        self._video, self._model, self._row, self._known = video, model, row, known
-        self._on_look, self._on_moment = on_look, on_moment
+        self.voice, self.wanted = voice, frozenset[int]()
+        self._video, self._row, self._known = video, row, known
         self._size = video.metadata.width, video.metadata.height
         self._limit = settings.max_gigapixels
         self._frames = 0  # that were decoded
-        self.scored: dict[int, ScoredMoment] = {}
+        self._scored: dict[int, ScoredMoment] = {}
+        self._left_out: Sequence[int] = ()  # of the pass, because decoding costs too much
+        self._pass = 0
+        self._stopped = self._why = ""
+        self._notes: list[str] = []
+        at_most = MAX_PASSES if video.frame_times.seekable else MAX_PASSES_UNINDEXED
+        thresholds = voice.config.thresholds
+        self._passes = passes(row, self._highest, thresholds, settings, content, at_most)
 
-    def look_at(self, wanted: Sequence[int]) -> tuple[str, str]:
-        """Scores these moments -> why not all of them: a word and a sentence, or two empty ones."""
-        new = [moment for moment in wanted if moment not in self._known]
-        self.scored |= {m: self._known[m] for m in wanted if m in self._known}
+    def next_pass(self) -> bool:
+        """Whether there is one; then `wanted` is what it needs."""
+        planned = next(self._passes, None)
+        if planned is None:
+            return False
+        self._pass += 1
+        self._scored |= {m: self._known[m] for m in planned if m in self._known}
+        new = [moment for moment in planned if moment not in self._known]
         affordable = self._affordable(new)
-        if affordable:
-            try:
-                self._score({moment: self._row.samples[moment] for moment in affordable})
-            except VideoError as error:
-                if error.reason != "timeout":
-                    raise
-                return error.reason, error.detail.rpartition(": ")[2]  # without the path
-        if len(affordable) < len(new):
-            return "too_much_to_decode", self._too_much(new)
-        return "", ""
+        self.wanted, self._left_out = frozenset(affordable), new[len(affordable) :]
+        return True
+
+    def add(
+        self, look: Look, of_models: Mapping[int, Sequence[Prediction]]
+    ) -> Sequence[Prediction]:
+        """Takes note of a moment that it wanted -> its predictions."""
+        predictions = self.voice.predictions(of_models)
+        self._scored[look.moment] = ScoredMoment.of(look, predictions)
+        return predictions
+
+    def end_pass(self, error: VideoError | None) -> bool:
+        """error: why no more could be decoded, if so. Whether to look any further."""
+        reason = why = ""
+        if error:
+            reason, why = error.reason, error.detail.rpartition(": ")[2]  # without the path
+        elif self._left_out:
+            reason, why = "too_much_to_decode", self._too_much(self._left_out)
+        elif self._pass == 1 and all(moment.damaged for moment in self._scored.values()):
+            reason, why = "damaged", next(iter(self._scored.values())).damaged
+        if reason and self._pass == 1:
+            self._stopped, self._why = reason, why
+        elif reason:
+            self._notes.append(f"It was not looked at more closely: {why}")
+        return not reason
+
+    def scanned(self) -> ScannedVideo:
+        moments = tuple(self._scored[moment] for moment in sorted(self._scored))
+        whole = {m.moment: bool(m.faces) for m in moments if not m.damaged}
+        if len(whole) < len(moments):
+            damaged = f"{len(moments) - len(whole)} of {len(moments)} moments"
+            what = f"{damaged} do not decode and count as not looked at: get the file again."
+            self._notes.append(what)
+        return ScannedVideo(
+            self._row,
+            moments,
+            self._row.coverage(whole),
+            tuple(_numbered(moments)),
+            self._stopped,
+            self._why,
+            tuple(self._notes),
+        )
+
+    def _highest(self) -> dict[int, float | None]:
+        """P(fake) of the most suspicious face of each moment so far."""
+        return {moment: scored.highest for moment, scored in self._scored.items()}
 
     def _cost(self, moments: Sequence[int]) -> int:
         """Frames that the decoder must go through."""
@@ -296,34 +353,12 @@ class _Work:
             "with an index (MP4, Matroska)."
         )
 
-    def _score(self, samples: Mapping[int, np.ndarray]) -> None:
-        with contextlib.closing(self._video.looks(samples)) as looks:
-            for look, predictions in scored_looks(self._model, self._counted(looks, len(samples))):
-                self.scored[look.moment] = ScoredMoment.of(look, predictions)
-                if self._on_look:
-                    self._on_look(look, predictions)
-
-    def _counted(self, looks: Iterable[Look], number: int) -> Iterator[Look]:
-        before = len(self.scored)
-        for done, look in enumerate(looks, before + 1):
-            if self._on_moment:
-                self._on_moment(done, before + number)
-            yield look
-
-    def highest(self) -> dict[int, float | None]:
-        """P(fake) of the most suspicious face of each moment so far."""
-        return {moment: scored.highest for moment, scored in self.scored.items()}
-
-    def all_damaged(self) -> tuple[str, str]:
-        """As `look_at`, where no moment could be decoded."""
-        damaged = [moment.damaged for moment in self.scored.values()]
-        return ("damaged", damaged[0]) if all(damaged) else ("", "")
-
 
 def scored_looks(
-    model: Predictor, looks: Iterable[Look]
-) -> Iterator[tuple[Look, Sequence[Prediction]]]:
-    """Each look with the model's predictions for its clips; about a batch of clips is held.
+    models: Sequence[Predictor], asked: Sequence[int], looks: Iterable[Look]
+) -> Iterator[tuple[Look, Mapping[int, Sequence[Prediction]]]]:
+    """Each look with what the models of these numbers say of its clips; about a batch of clips is
+    held.
 
     What came before an error is scored first.
     """
@@ -339,9 +374,9 @@ def scored_looks(
             waiting.append(look)
         clips = [clip.images for waits in waiting for clip in waits.clips]
         if look is None or max(len(clips), len(waiting)) >= BATCH:
-            predictions = iter(model.predict(clips) if clips else ())
+            said = {number: iter(models[number].predict(clips) if clips else ()) for number in asked}
             for waits in waiting:
-                yield waits, [next(predictions) for _ in waits.clips]
+                yield waits, {n: [next(of) for _ in waits.clips] for n, of in said.items()}
             waiting = []
         if error:
             raise error

@@ -3,10 +3,9 @@ that of a demo model none."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,19 +13,8 @@ from pipelines.clip import Clip
 from pipelines.config import PreprocessConfig
 from pipelines.coverage import Coverage, ScanSettings
 from pipelines.names import escape
-from pipelines.verdict import (
-    ClipEvidence,
-    Segment,
-    TrackVerdict,
-    judge_tracks,
-)
-from serving.client import (
-    FingerprintMismatch,
-    Model,
-    ModelConfig,
-    ModelServerError,
-    Prediction,
-)
+from pipelines.verdict import ClipEvidence, Segment, TrackVerdict, Verdict, judge_tracks
+from serving.client import ModelConfig, Prediction
 from serving.provenance.file_facts import FileFacts
 
 # In place of a verdict, of a video and of each face, where the model was trained on the generated
@@ -112,6 +100,53 @@ class TrackResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Opinion:
+    """What one of several models says of a video: what it would say if it were asked alone.
+
+    model, fingerprint, verdict, probability_fake, tracks, decides, reasons: as in VideoResult.
+    calibrated, real_below, fake_above: of the model's thresholds. A video of which the model could
+    not see enough for a verdict is INCONCLUSIVE.
+    """
+
+    model: str
+    fingerprint: str
+    verdict: str
+    probability_fake: float | None
+    calibrated: bool
+    real_below: float
+    fake_above: float
+    tracks: tuple[TrackResult, ...]
+    decides: int | None
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, result: VideoResult, config: ModelConfig) -> Opinion:
+        """config: what the model says of itself."""
+        return cls(
+            result.model,
+            result.fingerprint,
+            result.verdict,
+            result.probability_fake,
+            config.thresholds.calibrated,
+            config.thresholds.real_below,
+            config.thresholds.fake_above,
+            result.tracks,
+            result.decides,
+            result.reasons,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **values,
+            "verdict": str(self.verdict),
+            "tracks": [track.to_dict() for track in self.tracks],
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class VideoResult:
     """The verdict on a video. probability_fake, start_s and end_s are None without a face.
 
@@ -122,6 +157,7 @@ class VideoResult:
     is too little for a verdict, if so. notes: what was done to see the faces, where that was not
     the usual, and what was left out. coverage: what of the video was looked at. file_facts: what is
     known of the file beside what it shows, if that was read; nothing else here follows from it.
+    opinions: of each model, where several were asked, in their order.
     """
 
     path: str
@@ -141,6 +177,13 @@ class VideoResult:
     notes: tuple[str, ...] = ()
     coverage: Coverage | None = None
     file_facts: FileFacts | None = None
+    opinions: tuple[Opinion, ...] = ()
+
+    @property
+    def models_disagree(self) -> bool:
+        """Whether there are opinions of different verdicts; one that saw no face has none."""
+        given = {opinion.verdict for opinion in self.opinions} - {DEMO, Verdict.NO_FACE}
+        return len(given) > 1
 
     @property
     def ranked(self) -> tuple[TrackResult, ...]:
@@ -173,33 +216,9 @@ class VideoResult:
             "notes": list(self.notes),
             "coverage": self.coverage.to_dict() if self.coverage else None,
             "file_facts": self.file_facts.to_dict() if self.file_facts else None,
+            "opinions": [opinion.to_dict() for opinion in self.opinions],
+            "models_disagree": self.models_disagree,
         }
-
-
-class Predictor(Protocol):
-    """The part of a Model that gives scores."""
-
-    def predict(self, clips: Sequence[Sequence[bytes]]) -> list[Prediction]: ...
-
-
-@contextlib.contextmanager
-def by_one_version(model: Model, crops: PreprocessConfig) -> Iterator[tuple[ModelConfig, str]]:
-    """What the model says of itself, and its name and version, for as long as one video is judged.
-
-    A server may get a new version at any time; what two versions judged together is no verdict.
-    Raises FingerprintMismatch where the model wants other crops, and ModelServerError where
-    another version took over within.
-    """
-    config, version = model.config(), model.version()
-    wanted = config.preprocess.fingerprint
-    if wanted != crops.fingerprint:
-        raise FingerprintMismatch(
-            f"{version}, which answers now, was trained on crops with fingerprint {wanted}; those "
-            f"at hand have {crops.fingerprint}. Start again."
-        )
-    yield config, version
-    if (now := model.version()) != version:
-        raise ModelServerError(f"{now} took over from {version} meanwhile. Ask once more.")
 
 
 def verdict_words(verdict: str) -> str:

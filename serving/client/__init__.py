@@ -21,6 +21,7 @@ from serving.client.grpc import GrpcClient
 from serving.client.in_process import InProcessModel, load_model
 from serving.client.model import Clips, Model, Prediction
 from serving.client.rest import RestClient
+from serving.client.sources import ModelSource, model_sources
 from serving.client.spec import ModelSpec
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ModelConfig",
     "ModelProvenance",
     "ModelServerError",
+    "ModelSource",
     "ModelSpec",
     "NotFound",
     "Overloaded",
@@ -49,5 +51,6 @@ __all__ = [
     "connect_all",
     "is_server",
     "load_model",
+    "model_sources",
     "open_servers",
 ]

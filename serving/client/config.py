@@ -16,12 +16,14 @@ class ModelConfig:
 
     preprocess: makes the crops that the model was trained on, of all faces. Training mostly takes
     the largest face, which is the one that a data set's label speaks of; whoever asks about a
-    video asks about everyone in it.
+    video asks about everyone in it. model_sha256: of the weights that its thresholds were fitted
+    for, which tells it from others of the same name; "" where it was not calibrated.
     """
 
     preprocess: PreprocessConfig
     thresholds: Thresholds
     provenance: ModelProvenance = ModelProvenance()
+    model_sha256: str = ""
 
     @classmethod
     def from_json(
@@ -49,4 +51,5 @@ class ModelConfig:
                 "package that trained the model, or train again."
             )
         all_faces = dataclasses.replace(preprocess, faces="all")
-        return cls(all_faces, described.thresholds, described.provenance)
+        sha256 = (described.calibration or {}).get("model_sha256", "")
+        return cls(all_faces, described.thresholds, described.provenance, sha256)

@@ -36,6 +36,8 @@ COLUMNS = (
     "ai_claimed",
     "created",
     "device",
+    "opinions",
+    "models_disagree",
     "report",
     "seconds",
     "error",
@@ -61,7 +63,8 @@ class CsvTable:
     faces in order of time, joined by ";". coverage: the share of the video that was looked at.
     reasons and notes: sentences. content_credentials to device: of the file, whatever it shows; the
     status, the signer and whether the signature and all that it covers hold, the claims that AI
-    took part, when and by what it was recorded as it says. A video that could not be judged has a
+    took part, when and by what it was recorded as it says. opinions: MODEL=VERDICT P(fake) of each of
+    several models, joined by ";"; models_disagree: whether their verdicts differ. A video that could not be judged has a
     word in `error` and no verdict. Cells without a value are empty;
     text is escaped as by `csv_cells.escape_cell`.
     """
@@ -114,7 +117,14 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": " ".join(result["reasons"]),
         "notes": " ".join(result["notes"]),
         **_of_file(result["file_facts"]),
+        "opinions": ";".join(map(_opinion, result["opinions"])),
+        "models_disagree": result["models_disagree"] if result["opinions"] else None,
     }
+
+
+def _opinion(opinion: Mapping[str, Any]) -> str:
+    score = opinion["probability_fake"]
+    return f"{opinion['model']}={opinion['verdict']}" + ("" if score is None else f" {score:.4f}")
 
 
 def _of_file(facts: Mapping[str, Any] | None) -> dict[str, str]:

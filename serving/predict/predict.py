@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.clip import VideoError
+from pipelines.config import PreprocessConfig
 from pipelines.coverage import ScanSettings
 from pipelines.errors import explain
 from pipelines.names import escape
-from serving.analysis.scan import FaceSource, OnMoment, result, scan, sha256_of
-from serving.analysis.video_result import VideoResult, by_one_version
+from serving.analysis.opinions import result_of_all, scan_for_all
+from serving.analysis.panel import Panel
+from serving.analysis.scan import FaceSource, FaceVideo, OnMoment, sha256_of
+from serving.analysis.video_result import VideoResult
 from serving.client import Model, ModelServerError
 from serving.provenance.reader import FactsReader
 
@@ -21,7 +24,7 @@ from serving.provenance.reader import FactsReader
 def predict_video(
     path: str,
     faces: FaceSource,
-    model: Model,
+    model: Model | Panel,
     settings: ScanSettings | None = None,
     on_moment: OnMoment | None = None,
     facts_reader: FactsReader | None = None,
@@ -30,24 +33,29 @@ def predict_video(
 
     facts_reader: reads what is known of the file beside what it shows; None: that is not told.
     Holds some moments in memory, however long the video is. Raises VideoError for a video that
-    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
-    video without a usable face is a result: NO_FACE.
+    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile,
+    EnsembleError where models are none of the ensemble's. A video without a usable face is a
+    result: NO_FACE.
     """
-    settings, crops = settings or ScanSettings(), faces.config
-    with by_one_version(model, crops) as (config, version), contextlib.ExitStack() as stack:
-        video = faces.open(path)
+    settings, panel = settings or ScanSettings(), Panel.of(model)
+
+    def open_video(crops: PreprocessConfig) -> FaceVideo:
+        return faces.for_crops(crops).open(path)
+
+    with panel.at_one_version() as voices, contextlib.ExitStack() as stack:
+        video = open_video(voices[0].config.preprocess)
         begun = stack.enter_context(facts_reader.begin(path)) if facts_reader else None
-        scanned = scan(
+        scans = scan_for_all(
             video,
-            model,
-            crops,
-            config.thresholds,
+            open_video,
+            panel.models,
+            voices,
             settings,
             sha256_of(path),
             on_moment=on_moment,
         )
         facts = facts_reader.shown(begun.facts()) if facts_reader and begun else None
-    judged = result(str(path), scanned, config, version, settings)
+    judged = result_of_all(str(path), scans, voices, settings)
     return dataclasses.replace(judged, file_facts=facts)
 
 

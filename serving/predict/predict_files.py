@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.coverage import ScanSettings
-from pipelines.model_contract import model_folder
+from pipelines.ensemble import Ensemble
+from serving.analysis.panel import Panel
 from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
 from serving.analysis.video_result import DEMO, VideoResult, verdict_words
-from serving.client import Model, ModelConfig, ModelSpec, connect_all, load_model
+from serving.client import ModelConfig, ModelSource
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
 from serving.predict.json_list import JsonList
@@ -26,23 +27,19 @@ from serving.provenance.printable import printable
 from serving.provenance.reader import FactsReader
 
 
-def open_model(servers: Sequence[str], folder: Path, spec: ModelSpec, wait_s: float) -> Model:
-    """The model at servers' addresses or, where none is given, in a folder.
+def open_panel(sources: Sequence[ModelSource], ensemble: str, wait_s: float) -> Panel:
+    """The models, each opened. ensemble: the file of one of them all, "" for none.
 
     wait_s: how long to wait for a server that is still starting. Raises FileNotFoundError,
-    ModelServerError.
+    ModelServerError, EnsembleError.
     """
-    if not servers:
-        return load_model(model_folder(folder, spec.name))
-    model = connect_all(servers, str(spec))
-    if wait_s > 0:
-        model.wait_ready(wait_s)
-    return model
+    combined = Ensemble.read(Path(ensemble)) if ensemble else None
+    return Panel([source.open(wait_s) for source in sources], combined)
 
 
 def predict_files(
     names: Sequence[str],
-    open_model: Callable[[], Model],
+    open_panel: Callable[[], Panel],
     as_json: bool = False,
     csv: Path | None = None,
     reports: Path | None = None,
@@ -51,7 +48,7 @@ def predict_files(
 ) -> int:
     """Judges the videos that the names stand for. Exit code 1 where some could not be judged.
 
-    Tells of each as it comes, so that what is done is there however it ends. open_model: called
+    Tells of each as it comes, so that what is done is there however it ends. open_panel: called
     only where there is a video. csv: a table to write. reports: a folder for a page on each video.
     settings: how closely to look. facts_reader: as in `predict_video`.
     Raises OSError, ValueError or ModelServerError where nothing, or nothing more, can be done.
@@ -63,9 +60,9 @@ def predict_files(
     with contextlib.ExitStack() as stack:
         judged: Iterable[Outcome] = ()
         if inputs.videos:
-            model = stack.enter_context(contextlib.closing(open_model()))
+            panel = stack.enter_context(contextlib.closing(open_panel()))
             closely = settings or ScanSettings()
-            judged = _judge_all(inputs.videos, model, as_json, reports, closely, facts_reader)
+            judged = _judge_all(inputs.videos, panel, as_json, reports, closely, facts_reader)
         # Only now: an earlier table stays where there is no model.
         lists: list[CsvTable | JsonList] = []
         if csv:
@@ -95,17 +92,17 @@ def _look_up(names: Sequence[str]) -> tuple[Inputs, list[Outcome]]:
 
 def _judge_all(
     videos: Sequence[str],
-    model: Model,
+    panel: Panel,
     as_json: bool,
     reports: Path | None,
     settings: ScanSettings,
     facts_reader: FactsReader | None,
 ) -> Iterable[Outcome]:
     """The outcome of each video as it comes; people are told of it once the caller has it."""
-    config = model.config()
+    config = panel.voices()[0].config
     # On a terminal the bar would be drawn into the list.
     bar = ProgressBar(len(videos), shown=not (as_json and sys.stdout.isatty()))
-    judge_video = _judge(model, config, reports, settings, facts_reader, bar.moments_done)
+    judge_video = _judge(panel, config, reports, settings, facts_reader, bar.moments_done)
 
     def told() -> Iterator[Outcome]:
         with bar:
@@ -121,7 +118,7 @@ def _judge_all(
 
 
 def _judge(
-    model: Model,
+    panel: Panel,
     config: ModelConfig,
     reports: Path | None,
     settings: ScanSettings,
@@ -138,10 +135,10 @@ def _judge(
 
     extractor = FaceExtractor(config.preprocess, reader=reader)
     if reports:
-        return ReportFiles(reports, extractor, model, settings, on_moment, facts_reader)
+        return ReportFiles(reports, extractor, panel, settings, on_moment, facts_reader)
 
     def judge_video(path: str) -> tuple[VideoResult, str]:
-        return predict_video(path, extractor, model, settings, on_moment, facts_reader), ""
+        return predict_video(path, extractor, panel, settings, on_moment, facts_reader), ""
 
     return judge_video
 
@@ -157,7 +154,7 @@ def _note(text: str) -> None:
 
 def describe(result: VideoResult, calibrated: bool) -> str:
     """A result for people: a line; where it is fake; one more for each face where there are
-    several; why there is too little for a verdict, what was done to see the faces, and what is
+    several; what each of several models says; why there is too little for a verdict, what was done to see the faces, and what is
     claimed of the file, if anything is. What a demo model says is a score, not a probability of
     anything.
 
@@ -166,7 +163,8 @@ def describe(result: VideoResult, calibrated: bool) -> str:
     looked = f"; {looked_at(result.coverage)}" if result.coverage else ""
     if result.probability_fake is None:
         line = f"{result.path}: {result.verdict}. {result.detail.rstrip('.')}{looked}"
-        return "\n".join([line, *(f"  {text}" for text in _credentials(result))])
+        texts = (*_opinions(result), *_credentials(result))
+        return "\n".join([line, *(f"  {text}" for text in texts)])
     demo = result.verdict == DEMO
     score = "score = " if demo else "P(fake) = "
     note = "" if calibrated or demo else " (uncalibrated)"
@@ -183,8 +181,22 @@ def describe(result: VideoResult, calibrated: bool) -> str:
             f"{track.frames} frames, {track.start_s:.1f}-{track.end_s:.1f} s"
             for number, track in enumerate(result.ranked[:MAX_TRACKS], 1)  # as in a report
         ]
-    texts = (*result.reasons, *result.notes, *_credentials(result))
+    texts = (*_opinions(result), *result.reasons, *result.notes, *_credentials(result))
     return "\n".join(lines + [f"  {text}" for text in texts])
+
+
+def _opinions(result: VideoResult) -> Iterator[str]:
+    """What each model says, where several were asked, and whether they disagree."""
+    if not result.opinions:
+        return
+    if result.models_disagree:
+        yield "The models disagree."
+    for opinion in result.opinions:
+        line = f"{opinion.model}: {verdict_words(opinion.verdict)}"
+        if opinion.probability_fake is not None:
+            name = "score" if opinion.verdict == DEMO else "P(fake)"
+            line += f", {name} = {opinion.probability_fake:.2f}"
+        yield line + ("" if opinion.calibrated or opinion.verdict == DEMO else " (uncalibrated)")
 
 
 def _credentials(result: VideoResult) -> Iterator[str]:

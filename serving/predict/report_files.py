@@ -9,6 +9,7 @@ from pipelines.atomic import write_text
 from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from serving.analysis.analyse import analyse
+from serving.analysis.panel import Panel
 from serving.analysis.report_html import render
 from serving.analysis.scan import FaceSource, OnMoment
 from serving.analysis.video_result import VideoResult
@@ -30,7 +31,7 @@ class ReportFiles:
         self,
         folder: Path,
         faces: FaceSource,
-        model: Model,
+        model: Model | Panel,
         settings: ScanSettings | None = None,
         on_moment: OnMoment | None = None,
         facts_reader: FactsReader | None = None,

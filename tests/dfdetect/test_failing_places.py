@@ -55,8 +55,8 @@ def writing(few, sample_shards, trained_run, exported):
             ],
             "score": [["--input", video, "--model", model, "--output", out / "sc"]],
             "predict": [
-                [video, "--model-dir", model, "--csv", out / "t.csv"],
-                [video, "--model-dir", model, "--out-report", out / "reports"],
+                [video, "--model", model, "--csv", out / "t.csv"],
+                [video, "--model", model, "--out-report", out / "reports"],
             ],
             "demo": [["--quick", "--output", out / "d"]],
         }[command]
@@ -160,7 +160,7 @@ def test_a_store_that_cannot_be_reached_is_told_in_a_sentence(store, few, export
         ("score", ["--input", few, "--model", model, "--output", store]),
         ("inspect", [store]),
         ("train", ["--data", store, "--out", here]),
-        ("predict", [store, "--model-dir", model]),
+        ("predict", [store, "--model", model]),
     ):
         assert run(command, argv) == 1
         said = capsys.readouterr().err

@@ -84,6 +84,10 @@ class Faces:
     def open(self, path):
         return self
 
+    def for_crops(self, config):
+        assert config == CONFIG
+        return self
+
     @property
     def metadata(self):
         return VideoMetadata("mov", "h264", 640, 360, 10.0, 1.0, FRAMES * self._moments)

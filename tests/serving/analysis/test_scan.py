@@ -14,6 +14,7 @@ from pipelines.clip import VideoError
 from pipelines.coverage import ScanSettings
 from pipelines.faces.extract import FaceExtractor
 from pipelines.verdict import Thresholds
+from serving.analysis.panel import Voice
 from serving.analysis.scan import ScoredMoment, result, scan
 from serving.analysis.video_result import VideoResult
 from serving.client import ModelConfig, Prediction
@@ -236,13 +237,18 @@ class Watched:
 
 def scanned(path, faces, model, settings, video, **more):
     # Not by its bytes, which another version of the encoder would make otherwise.
-    config, content = model.config().preprocess, Path(path).name
-    return scan(video, model, config, THRESHOLDS, settings, content, **more)
+    if "known" in more:
+        more["known"] = [more["known"]]
+    (seen,) = scan(video, [model], [voice_of(model)], settings, Path(path).name, **more)
+    return seen
+
+
+def voice_of(model) -> Voice:
+    return Voice(model.version(), model.config())
 
 
 def result_of(path, faces, model, settings, video) -> VideoResult:
-    seen = scanned(path, faces, model, settings, video)
-    return result(path, seen, model.config(), model.version(), settings)
+    return result(path, scanned(path, faces, model, settings, video), voice_of(model), settings)
 
 
 SETTINGS = ScanSettings(every=1.0, max_clips=32)

@@ -83,7 +83,7 @@ def test_the_numbers_are_those_of_predict_on_the_same_files(scored, archive, exp
     ours = results(scored)
     paths = [line["path"] for line in ours]
     assert len(paths) == 5 and all(path.endswith(".mp4") for path in paths)
-    assert main(["predict", "--model-dir", str(exported), "--json", *paths]) == 0
+    assert main(["predict", "--model", str(exported), "--json", *paths]) == 0
     theirs = json.loads(capsys.readouterr().out)
     for line in theirs:
         line.pop("seconds")

@@ -81,7 +81,7 @@ def test_predict_gives_the_verdict_of_the_saved_model(
     rows = []
     for folder in (judge, exported_judge):
         table, reports = tmp_path / "a.csv", tmp_path / f"reports-{folder.name}"
-        argv = [str(video), "--model-dir", str(folder), "--csv", str(table)]
+        argv = [str(video), "--model", str(folder), "--csv", str(table)]
         assert main(["predict", *argv, "--out-report", str(reports)]) == 0
         rows += csv.DictReader(table.read_text().splitlines())
         assert len(list(reports.glob("*.html"))) == 1

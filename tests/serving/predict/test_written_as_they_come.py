@@ -17,6 +17,7 @@ from dfdetect.__main__ import INTERRUPTED, main
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.verdict import Thresholds
+from serving.analysis.panel import Panel
 from serving.analysis.video_result import VideoResult
 from serving.client import ModelConfig, ModelServerError
 from serving.predict import predict_files
@@ -46,6 +47,9 @@ class Model:
     def config(self):
         return ModelConfig(PreprocessConfig(), Thresholds())
 
+    def version(self):
+        return "m/1"
+
     def close(self):
         pass
 
@@ -65,14 +69,14 @@ def videos(tmp_path, monkeypatch):
             return dataclasses.replace(RESULT, path=path), ""
 
         monkeypatch.setattr(predict_files, "_judge", lambda *_: judge)
-        monkeypatch.setattr(predict_files, "open_model", lambda *_: Model())
+        monkeypatch.setattr(predict_files, "open_panel", lambda *_: Panel([Model()]))
         return folder
 
     return judging
 
 
 def predict(*argv: object) -> int:
-    return main(["predict", "--model-dir", ".", *map(str, argv)])
+    return main(["predict", "--model", ".", *map(str, argv)])
 
 
 def rows_of(path) -> list[dict[str, str]]:
@@ -143,7 +147,7 @@ def test_an_earlier_table_stays_where_there_is_no_model(videos, tmp_path, monkey
     folder, table = videos({}), tmp_path / "t.csv"
     table.write_text("earlier\n")
     monkeypatch.undo()  # what stands for the model
-    argv = ["predict", "--model-dir", str(tmp_path), str(folder), "--csv", str(table)]
+    argv = ["predict", "--model", str(tmp_path), str(folder), "--csv", str(table)]
     assert main(argv) == 1
     assert "dfdetect export" in capsys.readouterr().err and table.read_text() == "earlier\n"
 
