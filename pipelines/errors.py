@@ -13,6 +13,10 @@ class DfdetectError(Exception):
     """Work that cannot be done, said so that it can be mended; a command prints it alone."""
 
 
+class UsageError(DfdetectError, ValueError):
+    """Flags that cannot be used, or not together; a command ends with exit code 2."""
+
+
 class JobError(DfdetectError):
     """A Beam job that cannot be done."""
 

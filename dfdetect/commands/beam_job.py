@@ -8,6 +8,7 @@ from typing import Any
 
 import beam_options
 from dfdetect.commands import make_parser
+from pipelines.errors import UsageError
 from pipelines.flags import from_flags
 
 # Flags, the values of the settings, Beam's flags -> exit code.
@@ -30,7 +31,8 @@ def run_job(
 ) -> int:
     """Parses a job's command line and does its work.
 
-    settings: the dataclasses whose values the flags give. Wrong flags of Beam's are wrong usage.
+    settings: the dataclasses whose values the flags give. What its work finds wrong with flags is
+    wrong usage too.
     """
     cut = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_args(argv[:cut])
@@ -38,10 +40,7 @@ def run_job(
         values: list[Any] = [from_flags(each, args) for each in settings]
     except ValueError as error:
         parser.error(str(error))
-
-    from pipelines.beam.engine import EngineError
-
     try:
         return work(args, values, argv[cut + 1 :])
-    except EngineError as error:
+    except UsageError as error:
         parser.error(str(error))

@@ -6,13 +6,10 @@ import contextlib
 import dataclasses
 import logging
 import signal
-from pathlib import Path
 
 from dfdetect.commands import make_parser, web_keys
 from pipelines.coverage import ScanSettings
-from pipelines.exported_model import ExportedModel
 from pipelines.flags import add_flags, from_flags
-from pipelines.model_contract import model_folder
 from serving.provenance.settings import ProvenanceSettings
 from serving.web.settings import DECODE_GIGAPIXELS, Settings
 
@@ -32,13 +29,13 @@ def main(argv: list[str]) -> int:
     parser.set_defaults(max_gigapixels=DECODE_GIGAPIXELS)  # files of strangers
     args = parser.parse_args(argv)
 
-    from serving.client import check_addresses
+    from serving.client import model_sources
 
     try:
         scan = from_flags(ScanSettings, args)
         provenance = from_flags(ProvenanceSettings, args)
         settings = dataclasses.replace(from_flags(Settings, args), scan=scan, provenance=provenance)
-        check_addresses(settings.model_server)
+        sources = model_sources(settings.model, settings.model_server, settings.model_name)
     except ValueError as error:
         parser.error(str(error))
 
@@ -47,9 +44,9 @@ def main(argv: list[str]) -> int:
     from serving.web.log_limit import LogLimit
     from serving.web.open_files import raise_limit
 
-    if settings.model:
-        model = ExportedModel.open(model_folder(Path(settings.model), settings.model_name))
-        settings = dataclasses.replace(settings, model=str(model.folder))
+    for source in sources:
+        if not source.is_server:
+            source.exported()  # or says what is missing before anything starts
     raise_limit()
     app = create_app(settings)
     listener = listen(settings.host, settings.port, "--port")

@@ -22,6 +22,8 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
+from pipelines.errors import UsageError
+
 LOCAL, DATAFLOW = "FnApiRunner", "DataflowRunner"
 FLINK, SPARK, PRISM, PORTABLE = "FlinkRunner", "SparkRunner", "PrismRunner", "PortableRunner"
 # Beam 2.77 turns these names into whatever it can download or finds best; a run must not depend
@@ -33,7 +35,7 @@ WITH_JOB_SERVER = (FLINK, SPARK, PRISM, PORTABLE)
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
-class EngineError(ValueError):
+class EngineError(UsageError):
     """Flags with which no job can start: what was found, and what to add or to leave out."""
 
 

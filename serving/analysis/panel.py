@@ -72,8 +72,8 @@ class Panel:
         return ", ".join(model.version() for model in self.models)
 
     def voices(self) -> tuple[Voice, ...]:
-        """What the models say of themselves now. Raises ModelServerError, and EnsembleError where
-        they are none of the ensemble's."""
+        """What the models say of themselves now. Raises ModelServerError, also where they are none
+        of the ensemble's."""
         return self._voices()[0]
 
     def _voices(self) -> tuple[tuple[Voice, ...], str]:
@@ -87,7 +87,10 @@ class Panel:
             )
         ]
         if self.ensemble:
-            voices.insert(0, _of_ensemble(self.ensemble, voices))
+            try:
+                voices.insert(0, _of_ensemble(self.ensemble, voices))
+            except EnsembleError as error:  # servers may have got other versions
+                raise ModelServerError(str(error)) from error
         return tuple(voices), ", ".join(versions)
 
     @contextlib.contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.byte_sizes import byte_size
 from pipelines.coverage import MIN_USABLE_SHARE, Coverage
 from pipelines.verdict import Evidence
-from serving.analysis.sentences import clock, fake_parts, file_format, looked_at
+from serving.analysis.sentences import MAX_PARTS, clock, fake_parts, file_format, looked_at
 from serving.analysis.timeline import SHAPES, Timeline, dash_of, style_of, timeline
 from serving.analysis.video_result import DEMO, DEMO_REASON, DEMO_WORDS
 
@@ -173,6 +173,9 @@ def _view(
         "coverage": _looked_at(document),
         "meaning": [] if demo else _meaning(document),
         "advice": _advice(document),
+        # Results that earlier versions kept have none.
+        "opinions": [_opinion(said) for said in document.get("opinions", ())],
+        "disagree": document.get("models_disagree", False),
         "numbers": numbers,
         "faces": faces,
         "extremes": _extremes(faces, DEMO_KINDS if demo else KINDS),
@@ -186,6 +189,26 @@ def _view(
         "stamp": moment if _length_s(document) < TENTHS_UP_TO_S else clock,
         "words": WORDS,
         "false_alarms": "" if demo else _false_alarms(document["model"]),
+    }
+
+
+def _opinion(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What one of several models says, as people are shown it."""
+    word, tone = WORDS[said["verdict"]]
+    segments = [(s["start_s"], s["end_s"]) for track in said["tracks"] for s in track["segments"]]
+    parts = [f"{clock(start)}–{clock(end)}" for start, end in sorted(segments)[:MAX_PARTS]]
+    return {
+        "model": said["model"],
+        "word": word,
+        "tone": tone,
+        "score": score_text(said["probability_fake"], said),
+        "calibrated": said["calibrated"],
+        "thresholds": (
+            f"REAL up to {exact(said['real_below'])}, FAKE from {exact(said['fake_above'])}"
+        ),
+        "parts": ", ".join(parts) + (" …" if len(segments) > MAX_PARTS else ""),
+        "reasons": said["reasons"],
+        "demo": said["verdict"] == DEMO,
     }
 
 

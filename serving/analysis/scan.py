@@ -206,9 +206,7 @@ def _counted(
         yield look
 
 
-def result(
-    path: str, scanned: ScannedVideo, voice: Voice, settings: ScanSettings
-) -> VideoResult:
+def result(path: str, scanned: ScannedVideo, voice: Voice, settings: ScanSettings) -> VideoResult:
     """The verdict of a voice on a video that was scanned.
 
     Raises VideoError where the scan was stopped before its first pass was done, unless what it
@@ -374,7 +372,9 @@ def scored_looks(
             waiting.append(look)
         clips = [clip.images for waits in waiting for clip in waits.clips]
         if look is None or max(len(clips), len(waiting)) >= BATCH:
-            said = {number: iter(models[number].predict(clips) if clips else ()) for number in asked}
+            said = {
+                number: iter(models[number].predict(clips) if clips else ()) for number in asked
+            }
             for waits in waiting:
                 yield waits, {n: [next(of) for _ in waits.clips] for n, of in said.items()}
             waiting = []

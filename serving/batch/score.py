@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,11 +21,12 @@ from pipelines.beam.transforms import REJECTS, ReadTasks
 from pipelines.coverage import ScanSettings
 from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
+from pipelines.ensemble import Ensemble
 from pipelines.errors import JobError
 from pipelines.model_contract import DIGESTS_NAME
 from pipelines.shards.layout import REJECTS_NAME
 from serving.analysis.video_result import DEMO, DEMO_REASON, verdict_words
-from serving.batch.scoring_model import open_model
+from serving.batch.scoring_model import ScoringPanel
 from serving.batch.settings import ScoreSettings
 from serving.batch.transforms import (
     INFO_NAME,
@@ -38,50 +38,32 @@ from serving.batch.transforms import (
     WriteScoresInfo,
     read_score_plan,
 )
-from serving.client import ModelConfig, ModelServerError, is_server
+from serving.client import ModelServerError, ModelSource
 from serving.provenance.reader import FactsReader
 
 # A few bytes in an export that tell its graph and its weights: SavedModel's own, and ours.
 _PRINTS = ("fingerprint.pb", DIGESTS_NAME)
 FACTS_FORMAT = 1  # raise when the facts of earlier versions are not what would be told now
-MOMENTS_FORMAT = 1  # raise when the files of moments of earlier versions cannot be used
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoringModel:
-    """The model that scores, as the launcher learns of it before any work.
-
-    places: its folder, or the addresses of model servers. version: NAME/VERSION.
-    """
-
-    places: tuple[str, ...]
-    version: str
-    config: ModelConfig
-
-    @property
-    def pinned_name(self) -> str:
-        """For workers, who ask servers for this version whatever is rolled out meanwhile."""
-        name, _, number = self.version.rpartition("/")
-        return f"{name}/versions/{number}"
+MOMENTS_FORMAT = 2  # raise when the files of moments of earlier versions cannot be used
 
 
 def score(
     inputs: Sequence[str],
-    model: str | Sequence[str],
+    models: Sequence[ModelSource],
     output: str,
     settings: ScoreSettings | None = None,
     beam_flags: Sequence[str] = ("@direct",),
     console: Console | None = None,
     scan: ScanSettings | None = None,
     facts_reader: FactsReader | None = None,
+    ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
     """Runs the job to its end and returns what it wrote to scores_info.json; {} of a dry run.
 
     inputs: files, folders, and patterns in which * stands for anything but a slash and ** for
-    anything; on any of Beam's file systems. model: the folder of an exported model or of its
-    versions, or the address of a model server, http(s):// or grpc://, or of several that share the
-    work. scan: how closely to look. facts_reader: reads what is known of a file beside what it
-    shows; None: that is not told.
+    anything; on any of Beam's file systems, as folders of models. models: the first decides, unless
+    there is an ensemble of them. scan: how closely to look. facts_reader: reads what is known of a
+    file beside what it shows; None: that is not told.
 
     Run again after a crash it resumes with what is not finished. Raises ValueError (EngineError),
     OSError or JobError before any work where the flags, the model, the input or the output folder
@@ -89,14 +71,13 @@ def score(
     """
     settings, scan = settings or ScoreSettings(), scan or ScanSettings()
     options = engine.parse(beam_flags)
-    models = (model,) if isinstance(model, str) else tuple(model)
     places = {"--output": output, **{f"--input {i}:": path for i, path in enumerate(inputs, 1)}}
-    for place in models:
+    for place in (place for source in models for place in source.places):
         engine.require_reachable(options, {**places, "--model": place})
     files = find_files(inputs)
-    scoring_model = _describe(models, settings.model_name)
+    panel = _describe(models, ensemble)
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, output, scoring_model, settings, scan, facts_reader)
+    build(pipeline, output, panel, settings, scan, facts_reader)
     if engine.is_dry_run(options):
         engine.rehearse(pipeline, console)
         return {}
@@ -104,18 +85,16 @@ def score(
     if settings.overwrite:
         storage.delete(storage.join(output, MOMENTS), "*.json")
     engine.announce(options, storage.join(output, OPTIONS), console)
-    tasks = _plan(files, scoring_model, output, settings, scan, facts_reader)
+    tasks = _plan(files, panel, output, settings, scan, facts_reader)
     storage.write_lines(storage.join(output, PLAN), map(dataclasses.asdict, tasks))
     keys = {task.key for task in tasks if not task.done}
     run(pipeline, output, keys, ".json", len(tasks) - len(keys), console)
     return _finish(output, {task.moments for task in tasks})
 
 
-def _describe(places: tuple[str, ...], name: str) -> ScoringModel:
+def _describe(models: Sequence[ModelSource], ensemble: Ensemble | None) -> ScoringPanel:
     try:
-        with contextlib.closing(open_model(places, name)) as opened:
-            config = opened.config()
-            return ScoringModel(places, opened.version(), config)
+        return ScoringPanel.describe(models, ensemble)
     except ModelServerError as error:
         raise JobError(str(error)) from error
 
@@ -123,20 +102,17 @@ def _describe(places: tuple[str, ...], name: str) -> ScoringModel:
 def build(
     pipeline: beam.Pipeline,
     output: str,
-    model: ScoringModel,
+    panel: ScoringPanel,
     settings: ScoreSettings,
     scan: ScanSettings,
     facts_reader: FactsReader | None = None,
 ) -> None:
     """Puts the steps of the job into a pipeline, from the plan in `output` to its results."""
-    options, config = pipeline.options, model.config
+    options, lead = pipeline.options, panel.lead
     step = beam.ParDo(
         ScoreVideos(
             output,
-            model.places,
-            model.pinned_name,
-            model.version,
-            config,
+            panel,
             scan,
             settings.threads or engine.worker_threads(options),
             settings.time_limit,
@@ -161,9 +137,10 @@ def build(
         | "WriteScores" >> WriteScores(output, settings.shards)
     )
     header = {
-        "model": model.version,
-        "fingerprint": config.preprocess.fingerprint,
-        "thresholds": dataclasses.asdict(config.thresholds),
+        "model": lead.name,
+        "models": [voice.name for voice in panel.voices if voice.ensemble is None],
+        "fingerprint": lead.config.preprocess.fingerprint,
+        "thresholds": dataclasses.asdict(lead.config.thresholds),
         "settings": scan.to_dict(),
     }
     _ = (written, scored[REJECTS]) | "Finish" >> WriteScoresInfo(output, header)
@@ -196,20 +173,23 @@ def find_files(inputs: Sequence[str]) -> list[FileMetadata]:
 
 def _plan(
     files: Sequence[FileMetadata],
-    model: ScoringModel,
+    panel: ScoringPanel,
     output: str,
     settings: ScoreSettings,
     scan: ScanSettings,
     facts_reader: FactsReader | None,
 ) -> list[ScoreTask]:
     """The tasks of the job, with what is left of earlier runs."""
-    config = model.config
-    scores = [MOMENTS_FORMAT, model.version, _identity(model.places), config.preprocess.to_dict()]
-    verdicts: list[Any] = [dataclasses.asdict(config.thresholds), scan.to_dict()]
+    identities = [_identity(source) for source in panel.sources]
+    crops = [voice.config.preprocess.to_dict() for voice in panel.voices]
+    names = [voice.name for voice in panel.voices]
+    temperatures = [v.ensemble.temperature for v in panel.voices if v.ensemble]
+    scores = [MOMENTS_FORMAT, names, identities, crops, temperatures]
+    thresholds = [dataclasses.asdict(voice.config.thresholds) for voice in panel.voices]
+    demo = [voice.config.provenance.sample_data for voice in panel.voices]
+    verdicts: list[Any] = [thresholds, demo, scan.to_dict()]
     if facts_reader:
         verdicts.append([FACTS_FORMAT, dataclasses.asdict(facts_reader)])
-    if config.provenance.sample_data:
-        verdicts.append(DEMO)  # earlier versions gave verdicts, which are not kept
     earlier = storage.listing(output, "scores-*.jsonl") if settings.update else []
     results = {line["key"]: line for file in earlier for line in storage.read_lines(file.path)}
     parts = storage.names(storage.join(output, PARTS), "*.json")
@@ -231,11 +211,11 @@ def _name(made_from: list[Any]) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _identity(places: Sequence[str]) -> list[Any]:
+def _identity(source: ModelSource) -> list[Any]:
     """What a model's folder is identified by, among those of the same name and version."""
-    if is_server(places[0]):
+    if source.is_server:
         return []
-    root = places[0].rstrip("/") + "/"
+    root = source.places[0].rstrip("/") + "/"
     files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
     prints = [name for name, _ in files if os.path.basename(name) in _PRINTS]
     digests = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -9,34 +11,74 @@ from apache_beam.io.components.adaptive_throttler import ReactiveThrottler
 from apache_beam.utils import retry
 
 from pipelines import storage
+from pipelines.ensemble import Ensemble
+from serving.analysis.panel import Panel, Voice
 from serving.client import (
     Clips,
     InvalidRequest,
     Model,
+    ModelSource,
     NotFound,
     Prediction,
     connect_all,
-    is_server,
-    load_model,
 )
 
 RETRIES = 5  # of a request, after 5, 10, 20, 40 and 80 s, about
 PERMANENT = (InvalidRequest, NotFound, ValueError)  # what asking again does not mend
 
 
-def open_model(places: Sequence[str], name: str) -> Model:
-    """The model in a folder, or behind the addresses of one or several servers. Raises OSError
-    where a folder holds none, and ValueError where there are several places and one is a folder."""
-    if len(places) > 1 or is_server(places[0]):
-        return connect_all(places, name, retries=0)  # see PatientModel
-    with storage.local_folder(places[0]) as folder:
-        return load_model(folder)
+@dataclasses.dataclass(frozen=True)
+class ScoringPanel:
+    """The models that score, as the launcher learns of them before any work.
+
+    sources: of each model, pinned to its version. voices: what judges by them.
+    """
+
+    sources: tuple[ModelSource, ...]
+    voices: tuple[Voice, ...]
+
+    @classmethod
+    def describe(
+        cls, sources: Sequence[ModelSource], ensemble: Ensemble | None = None
+    ) -> ScoringPanel:
+        """Raises OSError, ModelServerError."""
+        with contextlib.ExitStack() as stack:
+            models = [stack.enter_context(contextlib.closing(open_model(one))) for one in sources]
+            voices = Panel(models, ensemble).voices()
+            pinned = [
+                source.pinned(model.version())
+                for source, model in zip(sources, models, strict=True)
+            ]
+        return cls(tuple(pinned), voices)
+
+    @property
+    def lead(self) -> Voice:
+        return self.voices[0]
+
+    def open_patiently(self) -> OpenModels:
+        return OpenModels([open_patiently(source) for source in self.sources])
 
 
-def open_patiently(places: Sequence[str], name: str) -> Model | PatientModel:
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpenModels:
+    """The models of a worker, which its threads share."""
+
+    models: Sequence[Model | PatientModel]
+
+
+def open_model(source: ModelSource) -> Model:
+    """A model in a folder on any of Beam's file systems, or behind servers. Raises OSError where a
+    folder holds none."""
+    if source.is_server:
+        return connect_all(source.places, source.name, retries=0)  # see PatientModel
+    with storage.local_folder(source.places[0]) as folder:
+        return dataclasses.replace(source, places=(str(folder),)).open()
+
+
+def open_patiently(source: ModelSource) -> Model | PatientModel:
     """The same for a worker, which asks servers again."""
-    model = open_model(places, name)
-    return PatientModel(model) if is_server(places[0]) else model
+    model = open_model(source)
+    return PatientModel(model) if source.is_server else model
 
 
 class PatientModel:

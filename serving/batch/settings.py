@@ -13,4 +13,3 @@ class ScoreSettings(JobSettings):
     """How to go about it; none of it changes a score."""
 
     shards: int = option(1, "files that the results are dealt out to, of each kind")
-    model_name: str = option("dfdetect", "the model's name on a model server")

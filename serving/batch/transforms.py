@@ -11,7 +11,7 @@ import dataclasses
 import io
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -31,16 +31,19 @@ from pipelines.beam.transforms import (
     local_video,
 )
 from pipelines.clip import Look, Reject, VideoError
+from pipelines.config import PreprocessConfig
 from pipelines.coverage import ScanSettings
 from pipelines.names import escape
 from pipelines.shards.layout import shard_of
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from pipelines.video.stopwatch import Stopwatch
-from serving.analysis.scan import ScoredMoment, result, scan, sha256_of
-from serving.analysis.video_result import Predictor, VideoResult
+from serving.analysis.opinions import result_of_all, scan_for_all
+from serving.analysis.panel import Predictor
+from serving.analysis.scan import ScoredMoment, sha256_of
+from serving.analysis.video_result import VideoResult
 from serving.batch.arrow_types import arrow_type
-from serving.batch.scoring_model import open_patiently
-from serving.client import Clips, ModelConfig, Prediction
+from serving.batch.scoring_model import ScoringPanel
+from serving.client import Clips, Prediction
 from serving.provenance.file_facts import FileFacts
 from serving.provenance.reader import FactsReader
 
@@ -64,6 +67,20 @@ _TRACK = pyarrow.struct(
         ("frames", pyarrow.int32()),
         ("median_face_px", pyarrow.float64()),
         ("segments", pyarrow.list_(_SEGMENT)),
+    ]
+)
+_OPINION = pyarrow.struct(
+    [
+        ("model", pyarrow.string()),
+        ("fingerprint", pyarrow.string()),
+        ("verdict", pyarrow.string()),
+        ("probability_fake", pyarrow.float64()),
+        ("calibrated", pyarrow.bool_()),
+        ("real_below", pyarrow.float64()),
+        ("fake_above", pyarrow.float64()),
+        ("tracks", pyarrow.list_(_TRACK)),
+        ("decides", pyarrow.int32()),
+        ("reasons", pyarrow.list_(pyarrow.string())),
     ]
 )
 _COVERAGE = pyarrow.struct(
@@ -99,6 +116,8 @@ SCHEMA = pyarrow.schema(
         ("notes", pyarrow.list_(pyarrow.string())),
         ("coverage", _COVERAGE),
         ("file_facts", arrow_type(FileFacts)),
+        ("opinions", pyarrow.list_(_OPINION)),
+        ("models_disagree", pyarrow.bool_()),
         ("key", pyarrow.string()),
     ]
 )
@@ -146,32 +165,27 @@ def part_path(output: str, key: str) -> str:
 class ScoreVideos(FaceStep):
     """Task of which nothing is left -> ScoredVideo; rejects tagged apart.
 
-    Faces and model are one step, for what the model says decides where to look next. A process has
-    one extractor and one model. What the model fails with stops the job.
+    Faces and models are one step, for what these say decides where to look next. A process has one
+    extractor, and each model once. What a model fails with stops the job.
     """
 
     def __init__(
         self,
         output: str,
-        places: Sequence[str],
-        model_name: str,
-        version: str,
-        config: ModelConfig,
+        panel: ScoringPanel,
         settings: ScanSettings,
         threads: int,
         time_limit_s: float,
         facts_reader: FactsReader | None = None,
     ):
-        super().__init__(config.preprocess, threads, time_limit_s)
-        self._output, self._version = output, version
-        self._places = places, model_name
-        self._model_config, self._settings = config, settings
+        super().__init__(panel.lead.config.preprocess, threads, time_limit_s)
+        self._output, self._panel, self._settings = output, panel, settings
         self._facts_reader = facts_reader
-        self._shared_model = Shared()
+        self._shared_models = Shared()
 
     def setup(self) -> None:
         super().setup()
-        self._model = self._shared_model.acquire(lambda: open_patiently(*self._places))
+        self._opened = self._shared_models.acquire(self._panel.open_patiently)
 
     def process(self, task: ScoreTask) -> Iterator[Any]:
         watch, started = Stopwatch(), time.monotonic()
@@ -197,34 +211,45 @@ class ScoreVideos(FaceStep):
     def _judge(self, task: ScoreTask, watch: Stopwatch) -> VideoResult:
         """Raises VideoError whatever is amiss with the video."""
         moments = storage.join(self._output, MOMENTS, task.moments)
-        known = _read_moments(moments) if task.known else {}
-        reader, facts = self._facts_reader, None
+        voices, reader, facts = self._panel.voices, self._facts_reader, None
+        known = _read_moments(moments) if task.known else [{} for _ in voices]
         with local_video(task.uri, watch) as path, contextlib.ExitStack() as stack:
+
+            def open_video(crops: PreprocessConfig) -> _WatchedVideo:
+                with any_error_rejects(), watch.running("decode"):
+                    return _WatchedVideo(self._extractor.for_crops(crops).open(path), watch)
+
+            video = open_video(voices[0].config.preprocess)
             with any_error_rejects(), watch.running("decode"):
-                video, content = self._extractor.open(path), sha256_of(path)
+                content = sha256_of(path)
             begun = stack.enter_context(reader.begin(path)) if reader else None
-            scanned = scan(
-                _WatchedVideo(video, watch),
-                _WatchedModel(self._model, watch),
-                self._model_config.preprocess,
-                self._model_config.thresholds,
+            scans = scan_for_all(
+                video,
+                open_video,
+                [_WatchedModel(model, watch) for model in self._opened.models],
+                voices,
                 self._settings,
                 content,
                 known=known,
             )
             if reader and begun:
                 facts = reader.shown(begun.facts())
-        watch.count("moments scored before", sum(m.moment in known for m in scanned.moments))
-        known |= {moment.moment: moment for moment in scanned.moments}
-        lines = [known[moment].to_dict() for moment in sorted(known)]
-        storage.write_json(moments, {"path": escape(task.uri), "moments": lines})
-        judged = result(task.uri, scanned, self._model_config, self._version, self._settings)
+        watch.count("moments scored before", sum(m.moment in known[0] for m in scans[0].moments))
+        for before, scanned in zip(known, scans, strict=True):
+            before |= {moment.moment: moment for moment in scanned.moments}
+        of_voices = [[before[moment].to_dict() for moment in sorted(before)] for before in known]
+        storage.write_json(moments, {"path": escape(task.uri), "moments": of_voices})
+        judged = result_of_all(task.uri, scans, voices, self._settings)
         return dataclasses.replace(judged, file_facts=facts)
 
 
-def _read_moments(path: str) -> dict[int, ScoredMoment]:
-    moments = map(ScoredMoment.from_dict, storage.read_json(path)["moments"])
-    return {moment.moment: moment for moment in moments}
+def _read_moments(path: str) -> list[dict[int, ScoredMoment]]:
+    """Of each voice."""
+    of_voices = storage.read_json(path)["moments"]
+    return [
+        {moment.moment: moment for moment in map(ScoredMoment.from_dict, lines)}
+        for lines in of_voices
+    ]
 
 
 class _WatchedVideo:

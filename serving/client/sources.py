@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.errors import UsageError
+from pipelines.exported_model import ExportedModel
 from pipelines.model_contract import model_folder
 from serving.client.connect import check_addresses, connect_all, is_server
 from serving.client.in_process import load_model
@@ -13,6 +15,7 @@ from serving.client.model import Model
 from serving.client.spec import ModelSpec
 
 _NAMED = "/v1/models/"  # as in the URLs of TensorFlow Serving's REST API
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelSource:
@@ -27,7 +30,7 @@ class ModelSource:
         """From a folder, or an address with or without a model's name. Raises ValueError."""
         if not is_server(text):
             return cls((text,), name)
-        address, named, own = text.partition(_NAMED)
+        address, named, own = text.rstrip("/").partition(_NAMED)
         if named:
             ModelSpec.parse(own)
             name = own
@@ -38,11 +41,23 @@ class ModelSource:
     def is_server(self) -> bool:
         return is_server(self.places[0])
 
+    def exported(self) -> ExportedModel:
+        """What is in the folder. Raises FileNotFoundError."""
+        name = ModelSpec.parse(self.name).name
+        return ExportedModel.open(model_folder(Path(self.places[0]), name))
+
+    def pinned(self, version: str) -> ModelSource:
+        """For who asks later: this version, NAME/NUMBER, whatever servers roll out meanwhile."""
+        if not self.is_server:
+            return self
+        name, _, number = version.rpartition("/")
+        return dataclasses.replace(self, name=f"{name}/versions/{number}")
+
     def open(self, wait_s: float = 0.0) -> Model:
         """wait_s: how long to wait for a server that is still starting. Raises FileNotFoundError,
         ModelServerError."""
         if not self.is_server:
-            return load_model(model_folder(Path(self.places[0]), ModelSpec.parse(self.name).name))
+            return load_model(self.exported())
         model = connect_all(self.places, self.name)
         if wait_s > 0:
             model.wait_ready(wait_s)
@@ -55,17 +70,20 @@ def model_sources(
     """models: of --model, each another one. servers: of --model-server, of one model; it is the
     first. name: of --model-name.
 
-    Raises ValueError where one is given twice, or a name or an address is none.
+    Raises UsageError where one is given twice, or a name or an address is none.
     """
-    ModelSpec.parse(name)
-    sources = [ModelSource.parse(text, name) for text in models]
-    if servers:
+    try:
+        ModelSpec.parse(name)
+        sources = [ModelSource.parse(text, name) for text in models]
         check_addresses(servers)
-        sources.insert(0, ModelSource(tuple(servers), name))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if servers:
+        sources.insert(0, ModelSource(tuple(server.rstrip("/") for server in servers), name))
     for number, source in enumerate(sources):
-        if any(source == earlier for earlier in sources[:number]):
-            raise ValueError(
-                f"--model {source.places[0]} is given twice; give each model once, and servers "
-                "that share the work of one by --model-server."
+        if source in sources[:number]:
+            raise UsageError(
+                f"The model at {source.places[0]} is given twice. Give each model once; servers "
+                "that share the work of one are given by --model-server."
             )
     return sources

@@ -63,10 +63,10 @@ class CsvTable:
     faces in order of time, joined by ";". coverage: the share of the video that was looked at.
     reasons and notes: sentences. content_credentials to device: of the file, whatever it shows; the
     status, the signer and whether the signature and all that it covers hold, the claims that AI
-    took part, when and by what it was recorded as it says. opinions: MODEL=VERDICT P(fake) of each of
-    several models, joined by ";"; models_disagree: whether their verdicts differ. A video that could not be judged has a
-    word in `error` and no verdict. Cells without a value are empty;
-    text is escaped as by `csv_cells.escape_cell`.
+    took part, when and by what it was recorded as it says. opinions: MODEL=VERDICT P(fake) of each
+    of several models, joined by ";"; models_disagree: whether their verdicts differ. A video that
+    could not be judged has a word in `error` and no verdict. Cells without a value are empty; text
+    is escaped as by `csv_cells.escape_cell`.
     """
 
     def __init__(self, path: Path):

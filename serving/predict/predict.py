@@ -33,9 +33,8 @@ def predict_video(
 
     facts_reader: reads what is known of the file beside what it shows; None: that is not told.
     Holds some moments in memory, however long the video is. Raises VideoError for a video that
-    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile,
-    EnsembleError where models are none of the ensemble's. A video without a usable face is a
-    result: NO_FACE.
+    cannot be read, ModelServerError for a model that does not answer or is replaced meanwhile. A
+    video without a usable face is a result: NO_FACE.
     """
     settings, panel = settings or ScanSettings(), Panel.of(model)
 

@@ -154,9 +154,9 @@ def _note(text: str) -> None:
 
 def describe(result: VideoResult, calibrated: bool) -> str:
     """A result for people: a line; where it is fake; one more for each face where there are
-    several; what each of several models says; why there is too little for a verdict, what was done to see the faces, and what is
-    claimed of the file, if anything is. What a demo model says is a score, not a probability of
-    anything.
+    several; what each of several models says; why there is too little for a verdict, what was done
+    to see the faces, and what is claimed of the file, if anything is. What a demo model says is a
+    score, not a probability of anything.
 
     calibrated: whether the model's P(fake) is.
     """

@@ -16,14 +16,17 @@ import uvicorn
 from fastapi import Depends, FastAPI
 
 from pipelines.config import PreprocessConfig
-from pipelines.exported_model import ExportedModel
+from pipelines.ensemble import Ensemble
 from pipelines.model_contract import ModelContractError
+from serving.analysis.panel import Panel
 from serving.client import (
     BalancedModel,
     Model,
     ModelConfig,
     ModelServerError,
+    ModelSource,
     load_model,
+    model_sources,
     open_servers,
 )
 from serving.web import api, pages, problems, refusals, review_api
@@ -45,11 +48,12 @@ log = logging.getLogger("dfdetect.web")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. With --model it loads the model when it starts.
+    """The application. Models in folders it loads when it starts.
 
-    Raises OSError and ValueError for a file of a token or keys, a trust list, an audit log, or a
-    folder of results or reviews that cannot be used.
+    Raises OSError and ValueError for a file of a token, keys or an ensemble, a trust list, an audit
+    log, or a folder of results or reviews that cannot be used.
     """
+    ensemble = Ensemble.read(Path(settings.ensemble)) if settings.ensemble else None
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
     reviews: Reviews | None = None
@@ -60,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Processes that decode start while the model is being loaded: both take seconds.
         with ThreadPoolExecutor(1) as loader:
-            loading = loader.submit(_model_opener, settings)
+            loading = loader.submit(_panel_opener, settings, ensemble)
             await jobs.start(lambda: loading.result()(), _crops(settings))
             try:
                 await asyncio.wrap_future(loading)
@@ -111,26 +115,35 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _crops(settings: Settings) -> PreprocessConfig | None:
-    """What the model wants to see, where that can be read before it is loaded."""
-    if not settings.model:
+    """What the first model wants to see, where that can be read before it is loaded."""
+    first = _sources(settings)[0]
+    if first.is_server:
         return None
     try:
-        return ModelConfig.of(ExportedModel.open(settings.model).description).preprocess
+        return ModelConfig.of(first.exported().description).preprocess
     except (OSError, ModelContractError, ModelServerError):  # loading it says why
         return None
 
 
-def _model_opener(settings: Settings) -> Callable[[], Model]:
-    """How a job gets its model: one of its own, so that each keeps to one version, at servers that
-    all share, or the one that is loaded here.
+def _sources(settings: Settings) -> list[ModelSource]:
+    return model_sources(settings.model, settings.model_server, settings.model_name)
+
+
+def _panel_opener(settings: Settings, ensemble: Ensemble | None) -> Callable[[], Panel]:
+    """How a job gets its models: clients of its own, so that it keeps to one version, of servers
+    that all share; and those that are loaded here.
 
     Raises OSError, ModelServerError.
     """
-    if settings.model_server:
-        name, timeout_s = settings.model_name, settings.model_timeout
-        servers = open_servers(settings.model_server, name)
-        return lambda: BalancedModel(servers, name, timeout_s, keep_open=True)
-    model = load_model(settings.model, name=settings.model_name)
+    openers = [_opener(source, settings.model_timeout) for source in _sources(settings)]
+    return lambda: Panel([opened() for opened in openers], ensemble)
+
+
+def _opener(source: ModelSource, timeout_s: float) -> Callable[[], Model]:
+    if source.is_server:
+        servers = open_servers(source.places, source.name)
+        return lambda: BalancedModel(servers, source.name, timeout_s, keep_open=True)
+    model = load_model(source.exported())
     model.warm_up()
     return lambda: model
 

@@ -129,22 +129,25 @@ class Decoder:
             self._refuse(VideoError("decoder_failed", "decode", "reading it failed."), fault)
 
     def _answer(self, kind: str, path: str, values: dict[str, Any], blobs: list[bytes]) -> None:
-        if self._video is None or self._video.info.path != path or kind == "open":
-            self._video = self._open(path)
+        extractor = self._extractor.for_crops(PreprocessConfig.from_dict(values["crops"]))
+        video = self._video
+        known = video and video.info.path == path and video.extractor is extractor
+        if video is None or not known or kind == "open":
+            video = self._video = self._open(path, extractor)
         if kind == "open":
-            self._end(wire.pack_opened(self._video.metadata, self._video.frame_times))
+            self._end(wire.pack_opened(video.metadata, video.frame_times))
             return
         watch = _StageWatch(lambda stage: self.send(pack("stage", stage=stage)))
-        for look in self._video.looks(wire.samples_of(values, blobs), watch):
+        for look in video.looks(wire.samples_of(values, blobs), watch):
             self.send(wire.pack_look(look))
         self._end(pack("end"))
 
-    def _open(self, path: str) -> ProbedVideo:
+    def _open(self, path: str, extractor: FaceExtractor) -> ProbedVideo:
         with VideoFile(path) as file:
             head = file.read(32)
         picture = picture_kind(head)
         try:
-            video = self._extractor.open(path)
+            video = extractor.open(path)
         except VideoError as error:
             if picture and error.reason in ("unreadable", "unsupported", "no_video_stream"):
                 raise _is_picture(picture) from error

@@ -162,6 +162,8 @@ REPORT: dict[str, Any] = {
         "false_alarm_rate": 0.01,
         "test_videos": 140,
     },
+    "opinions": [],
+    "models_disagree": False,
     "processing_s": {"faces": 2.1, "model": 0.9, "total": 3.1},
     "created": "2026-01-31T12:00:00Z",
     "limits": ["Only faces are judged: an edit outside of faces is not seen."],

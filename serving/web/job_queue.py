@@ -15,7 +15,8 @@ from pathlib import Path
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from serving.analysis.analyse import Analysis, Cancelled, analyse
-from serving.client import Model, ModelServerError
+from serving.analysis.panel import Panel
+from serving.client import ModelServerError
 from serving.provenance.reader import FactsReader
 from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.audit_log import AuditLog
@@ -40,7 +41,7 @@ log = logging.getLogger("dfdetect.web")
 class JobQueue:
     """Lives in one event loop, from `start` to `stop`. Jobs that have ended are in the store.
 
-    open_model: gives a connection to the model; each job opens and closes its own. Raises OSError
+    open_panel: gives connections to the models; each job opens and closes its own. Raises OSError
     and ValueError for a trust list that cannot be used, OSError where results cannot be kept or the
     audit log cannot be written.
     """
@@ -71,11 +72,11 @@ class JobQueue:
         ]
 
     async def start(
-        self, open_model: Callable[[], Model], crops: PreprocessConfig | None = None
+        self, open_panel: Callable[[], Panel], crops: PreprocessConfig | None = None
     ) -> None:
         """crops: what the model wants to see, where that is known before it answers. Raises
         OSError where the folder for uploads cannot be used."""
-        self._open_model, self._crops = open_model, crops
+        self._open_panel, self._crops = open_panel, crops
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(len(self.workers), "job")
         self.folder = UploadFolder(self._settings.upload_folder())
@@ -211,9 +212,9 @@ class JobQueue:
         return None
 
     def ask_version(self) -> str:
-        """Of the model that answers now. Raises ModelServerError."""
-        with contextlib.closing(self._open_model()) as model:
-            return model.version()
+        """Of the models that answer now. Raises ModelServerError."""
+        with contextlib.closing(self._open_panel()) as panel:
+            return panel.version()
 
     @property
     def waiting(self) -> int:
@@ -332,8 +333,8 @@ class JobQueue:
             log.exception("no worker could be started")
 
     def _asked_crops(self) -> PreprocessConfig:
-        with contextlib.closing(self._open_model()) as model:
-            return model.config().preprocess
+        with contextlib.closing(self._open_panel()) as panel:
+            return panel.voices()[0].config.preprocess
 
     def _work(self, job: AnalysisJob, worker: FaceWorker) -> Analysis:
         """Runs in a thread. Raises Problem, or Cancelled."""
@@ -357,15 +358,15 @@ class JobQueue:
                 progress = JobProgress(stage, None, done, detail)
                 self._loop.call_soon_threadsafe(job.report, progress)
 
-        with contextlib.closing(self._open_model()) as model:
-            config = model.config().preprocess
+        with contextlib.closing(self._open_panel()) as panel:
+            config = panel.voices()[0].config.preprocess
             worker.prepare(config, lambda: not job.wanted)
             deadline = time.monotonic() + self._settings.job_timeout
             faces = WorkerFaces(worker, config, deadline, lambda: not job.wanted, report)
             return analyse(
                 path,
                 faces,
-                model,
+                panel,
                 self._settings.scan,
                 name=job.name,
                 sha256=job.upload.sha256,

@@ -133,6 +133,34 @@ class ModelBody(_Part):
     test_videos: int | None
 
 
+class OpinionTrack(_Part):
+    """A face as one of several models scores it."""
+
+    track: int
+    verdict: VerdictName
+    probability_fake: float
+    start_s: float
+    end_s: float
+    frames: int
+    median_face_px: float | None
+    segments: list[SegmentBody]
+
+
+class OpinionBody(_Part):
+    """What one of several models says, as if it were asked alone."""
+
+    model: str = Field(description="its name and version")
+    fingerprint: str
+    verdict: VerdictName
+    probability_fake: float | None
+    calibrated: bool
+    real_below: float
+    fake_above: float
+    tracks: list[OpinionTrack]
+    decides: int | None
+    reasons: list[str]
+
+
 class Seconds(_Part):
     faces: float
     model: float
@@ -164,6 +192,8 @@ class ReportBody(_Part):
     file: File
     file_facts: FileFacts | None
     model: ModelBody
+    opinions: list[OpinionBody] = Field(description="of each model, where several were asked")
+    models_disagree: bool
     processing_s: Seconds
     created: str = Field(description="UTC, ISO 8601")
     limits: list[str]

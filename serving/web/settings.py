@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from pipelines.coverage import ScanSettings
 from pipelines.flags import check_fields, option
+from serving.analysis.settings import ModelSettings
 from serving.provenance.settings import ProvenanceSettings
 from serving.web.authority import authority
 from serving.web.token_strength import check_strength
@@ -31,15 +32,10 @@ DECODE_GIGAPIXELS = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(ModelSettings):
     """scan: how closely videos are looked at. provenance: what is told of files. Raises ValueError
     for a value that cannot work."""
 
-    model: str = option("", "folder of an exported model, to load in this process")
-    model_server: tuple[str, ...] = option(
-        (), "address of a model server to ask instead of --model; give several to share the work"
-    )
-    model_name: str = option("dfdetect", "the model's name on the model server")
     host: str = option("127.0.0.1", "address to listen at")
     port: int = option(8080, "port to listen at; 0: a free one")
     max_bytes: int = option(200_000_000, "largest file")
@@ -136,9 +132,8 @@ class Settings:
     }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_fields(self)
-        if bool(self.model) == bool(self.model_server):
-            raise ValueError("Give either --model DIR or --model-server URL.")
         if self.token_file and self.keys_file:
             raise ValueError("Give either --token-file or --keys-file, with a key for each user.")
         self.proxies()

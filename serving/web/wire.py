@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import Clip, Look, Sighting
+from pipelines.config import PreprocessConfig
 from pipelines.video.cuts import THUMB_SIZE
 from pipelines.video.probe import FrameTimes, VideoMetadata
 from pipelines.video.wire import pack
@@ -54,10 +55,15 @@ def opened_of(values: dict[str, Any], blobs: list[bytes]) -> tuple[VideoMetadata
     return metadata, FrameTimes(times_s, keyframes)
 
 
-def pack_looks(path: str, samples: Mapping[int, np.ndarray]) -> bytes:
+def pack_open(path: str, crops: PreprocessConfig) -> bytes:
+    """A request for what a file is, of which such crops will be wanted."""
+    return pack("open", path=path, crops=crops.to_dict())
+
+
+def pack_looks(path: str, crops: PreprocessConfig, samples: Mapping[int, np.ndarray]) -> bytes:
     """A request for looks at moments of a file, by the indices of their frames."""
     indices = [array.astype("<i8").tobytes() for array in samples.values()]
-    return pack("looks", indices, path=path, moments=list(samples))
+    return pack("looks", indices, path=path, crops=crops.to_dict(), moments=list(samples))
 
 
 def samples_of(values: dict[str, Any], blobs: list[bytes]) -> dict[int, np.ndarray]:

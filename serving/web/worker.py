@@ -167,14 +167,18 @@ class WorkerFaces:
     cancelled: Callable[[], bool]
     on_stage: Callable[[str], None]
 
+    def for_crops(self, config: PreprocessConfig) -> WorkerFaces:
+        """By the same process."""
+        return dataclasses.replace(self, config=config)
+
     def open(self, path: str) -> WorkerVideo:
         """Raises VideoError, Cancelled."""
-        self.worker.request(pack("open", path=path))
+        self.worker.request(wire.pack_open(path, self.config))
         _, values, blobs = self._answer("opened")
         return WorkerVideo(self, path, *self._made(lambda: wire.opened_of(values, blobs)))
 
     def looks(self, path: str, samples: Mapping[int, np.ndarray]) -> Generator[Look]:
-        self.worker.request(wire.pack_looks(path, samples))
+        self.worker.request(wire.pack_looks(path, self.config, samples))
         waiting = dict(sorted(samples.items()))
         try:
             while True:

@@ -4,6 +4,7 @@ import copy
 import functools
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -35,10 +36,12 @@ from tests.fixtures.report_documents import (
     THRESHOLDS,
     VERDICT_WORDS,
     demo_document,
+    document_of_two_models,
     judged,
     little_known,
     looked_at_completely,
     many_faces,
+    opinion,
     pictures_of,
     report_document,
     too_little_looked_at,
@@ -62,6 +65,7 @@ VARIANTS = {
     "looked at completely": looked_at_completely,
     "too little looked at": too_little_looked_at,
     "without coverage": without_coverage,
+    "two models": document_of_two_models,
 }
 
 
@@ -562,3 +566,46 @@ def test_times_sizes_and_shares_are_for_people():
     assert moment(3723.4) == "1:02:03.4"
     assert [plain(size(n)) for n in (12, 20_000, 2e8)] == ["12 bytes", "20 kB", "200 MB"]
     assert [plain(exact(s)) for s in (0.6, 0.3127)] == ["60 %", "31.3 %"]
+
+
+def test_what_each_of_several_models_says_is_told_side_by_side(pictures):
+    document = document_of_two_models()
+    text = plain(Page(render(document, *pictures(document))).text)
+    assert (
+        "The models disagree: dfdetect/3 says Likely FAKE, own-lab-2026/12 says Likely REAL."
+        in text
+    )
+    fake, real = cards_of_models(render(document, *pictures(document)))
+    assert fake == (
+        "dfdetect/3 Likely FAKE, 87 % REAL up to 40 %, FAKE from 60 % "
+        "A face scores FAKE at 0:06–0:09."
+    )
+    assert real == (
+        "own-lab-2026/12 Likely REAL, 12 % REAL up to 40 %, FAKE from 60 %; uncalibrated"
+    )
+
+
+def cards_of_models(html: str) -> list[str]:
+    """The text of what each model says."""
+    (cards,) = re.findall(r'<ul class="opinions">(.*?)</ul>', html, re.DOTALL)
+    return [plain(unescape(re.sub("<[^>]+>", " ", card))) for card in cards.split("<li>")[1:]]
+
+
+def test_of_models_that_agree_no_disagreement_is_told_and_of_one_no_table(pictures):
+    document = document_of_two_models()
+    document.update(
+        opinions=[opinion("a/1", "FAKE", 0.9), opinion("b/1", "FAKE", 0.8)], models_disagree=False
+    )
+    text = render(document, *pictures(document))
+    assert "What each model says" in text and "disagree" not in text
+    alone = report_document()
+    for earlier in ("opinions", "models_disagree"):  # which earlier versions did not keep
+        del alone[earlier]
+    assert "What each model says" not in render(alone, *pictures(alone))
+
+
+def test_a_demo_model_among_several_has_a_score_and_no_word_of_a_verdict(pictures):
+    document = document_of_two_models()
+    document["opinions"][1] = opinion("demo/1", "DEMO", 0.4, reasons=[DEMO_REASON])
+    _, demo = cards_of_models(render(document, *pictures(document)))
+    assert demo == "demo/1 DEMO MODEL: no verdict, score 40 %"

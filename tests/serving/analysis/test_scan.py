@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,56 +12,11 @@ import pytest
 from pipelines.clip import VideoError
 from pipelines.coverage import ScanSettings
 from pipelines.faces.extract import FaceExtractor
-from pipelines.verdict import Thresholds
 from serving.analysis.panel import Voice
 from serving.analysis.scan import ScoredMoment, result, scan
 from serving.analysis.video_result import VideoResult
-from serving.client import ModelConfig, Prediction
 from serving.predict.predict import predict_video
-
-THRESHOLDS = Thresholds(0.4, 0.6)
-TICK = Fraction(1, 1000)  # seconds, of the films' times
-GREEN = np.array([40, 230, 60])  # the colour of a swapped face in these films
-
-
-class GreenIsFake:
-    """Stands in for a model that tells real from fake: what is green is fake."""
-
-    def __init__(self, crops):
-        self._config = ModelConfig(crops, THRESHOLDS)
-
-    def config(self):
-        return self._config
-
-    def version(self):
-        return "green/1"
-
-    def predict(self, clips):
-        predictions = []
-        for clip in clips:
-            frames = [self._frame(image) if image else 0.0 for image in clip]
-            seen = [p for p, image in zip(frames, clip, strict=True) if image]
-            predictions.append(Prediction(float(np.mean(seen)), frames))
-        return predictions
-
-    def _frame(self, image: bytes) -> float:
-        pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-        blue, green, red = pixels[12:36, 12:36].mean(axis=(0, 1))
-        return 0.999 if green > 1.1 * max(blue, red) else 0.001
-
-
-def swapped(picture: np.ndarray, left: int = 0) -> np.ndarray:
-    """The picture, in which the face in the 128 px from `left` on is swapped."""
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    cv2.circle(mask, (left + 64, 62), 42, 255, -1)
-    share = 0.4 * cv2.GaussianBlur(mask, (0, 0), 3)[..., None] / 255
-    return np.round(share * GREEN + (1 - share) * picture).astype(np.uint8)
-
-
-@pytest.fixture(scope="session")
-def head(astronaut) -> np.ndarray:
-    """(128, 128, 3) uint8: a face of 50 px."""
-    return cv2.resize(astronaut, (128, 128), interpolation=cv2.INTER_AREA)
+from tests.fixtures.films import Watched, film, swapped
 
 
 @pytest.fixture(scope="session")
@@ -71,36 +25,6 @@ def other(sample) -> np.ndarray:
     with av.open(str(sorted(sample.rglob("youtube/c23/videos/*.mp4"))[0])) as container:
         frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
     return cv2.resize(frame, (128, 128), interpolation=cv2.INTER_AREA)
-
-
-def film(path: Path, *pieces: tuple[float, np.ndarray], fps: float = 5, rates=()) -> str:
-    """Writes pieces, (seconds, picture) each, one after the other; rates: the frames a second of
-    each piece where they differ."""
-    height, width = pieces[0][1].shape[:2]
-    with av.open(str(path), "w") as container:
-        options = {"g": "50", "preset": "ultrafast", "crf": "18"}
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = TICK
-        start = 0.0
-        for (seconds, picture), rate in itertools.zip_longest(pieces, rates, fillvalue=fps):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            for i in range(round(seconds * rate)):
-                frame.pts, frame.time_base = round((start + i / rate) / TICK), TICK
-                container.mux(stream.encode(frame))
-            start += seconds
-        container.mux(stream.encode())
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def model(small_config) -> GreenIsFake:
-    return GreenIsFake(dataclasses.replace(small_config, faces="all"))
-
-
-@pytest.fixture(scope="session")
-def faces(model) -> FaceExtractor:
-    return FaceExtractor(model.config().preprocess)
 
 
 @pytest.fixture
@@ -219,22 +143,6 @@ def test_the_result_is_the_same_for_any_number_of_threads(head, model, tmp_path)
     assert one == two == four and one.verdict == "FAKE"
 
 
-class Watched:
-    """A video of which the passes are written down."""
-
-    def __init__(self, video, error_in_pass=0, after=0):
-        self.metadata, self.frame_times = video.metadata, video.frame_times
-        self._video, self._error_in_pass, self._after = video, error_in_pass, after
-        self.passes: list[list[int]] = []
-
-    def looks(self, samples):
-        self.passes.append(sorted(samples))
-        for number, look in enumerate(self._video.looks(samples)):
-            if len(self.passes) == self._error_in_pass and number == self._after:
-                raise VideoError("timeout", "decode", "a.mp4: decoding took longer than 9 s.")
-            yield look
-
-
 def scanned(path, faces, model, settings, video, **more):
     # Not by its bytes, which another version of the encoder would make otherwise.
     if "known" in more:
@@ -252,18 +160,6 @@ def result_of(path, faces, model, settings, video) -> VideoResult:
 
 
 SETTINGS = ScanSettings(every=1.0, max_clips=32)
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory, head) -> dict[str, str]:
-    """60 s each: fake at the start, fake at the end, real."""
-    root, fake = tmp_path_factory.mktemp("films"), swapped(head)
-    return {
-        "start": film(root / "start.mp4", (15, fake), (45, head), fps=10),
-        "end": film(root / "end.mp4", (45, head), (15, fake), fps=10),
-        "real": film(root / "real.mp4", (60, head), fps=10),
-        "stream": film(root / "stream.ts", (30, head), (8, fake), (22, head), fps=10),
-    }
 
 
 def test_known_moments_are_not_looked_at_again_and_change_nothing(films, faces, model):

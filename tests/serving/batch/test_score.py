@@ -23,7 +23,7 @@ from pipelines.names import escape, unescape
 from serving.analysis.video_result import DEMO_REASON
 from serving.batch import score, transforms
 from serving.batch.transforms import MOMENTS
-from serving.client import InProcessModel
+from serving.client import InProcessModel, ModelSource
 from serving.model_server.rest import RestApi
 from serving.model_server.server import start_in_thread
 from serving.model_server.status import StatusError
@@ -57,8 +57,14 @@ def scored(archive, exported, tmp_path_factory) -> Path:
 
 
 def run(archive, model, out, *flags: str) -> int:
-    argv = ["--input", str(archive), "--model", str(model), "--output", str(out), *flags]
-    return main(["score", *argv])
+    argv = [
+        "--input",
+        str(archive),
+        "--output",
+        str(out),
+        *(("--model", str(model)) if model else ()),
+    ]
+    return main(["score", *argv, *flags])
 
 
 def results(out: Path) -> list[dict]:
@@ -289,9 +295,10 @@ def test_another_model_of_the_same_name_and_version_scores_everything_again(
 ):
     other = tmp_path / "dfdetect" / "1"
     shutil.copytree(exported, other)
-    assert score._identity([str(other)]) == score._identity([str(exported)])
+    ours, others = ModelSource((str(exported),)), ModelSource((str(other),))
+    assert score._identity(others) == score._identity(ours)
     (other / "fingerprint.pb").write_bytes(b"other weights")
-    assert score._identity([str(other)]) != score._identity([str(exported)])
+    assert score._identity(others) != score._identity(ours)
 
 
 def test_videos_of_any_name_are_scored_each_once(archive, exported, tmp_path):
@@ -343,7 +350,8 @@ def test_model_servers_give_the_same_results_and_are_asked_again_when_overloaded
     waited = []
     monkeypatch.setattr(retry.Clock, "sleep", lambda self, seconds: waited.append(seconds))
     monkeypatch.setattr(adaptive_throttler.time, "sleep", lambda seconds: None)
-    assert run(archive, url, tmp_path / "out", "--model", "http://127.0.0.1:9") == 0
+    servers = "--model-server", url, "--model-server", "http://127.0.0.1:9"
+    assert run(archive, None, tmp_path / "out", *servers) == 0
     ours, theirs = results(tmp_path / "out"), results(scored)
     for line in (*ours, *theirs):
         line.pop("key")  # which knows the folder of a model, and only the name of a served one
@@ -358,9 +366,22 @@ def test_a_model_server_that_is_not_there_shows_before_any_work(archive, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_beside_a_server_is_refused_before_any_work(archive, exported, tmp_path, capsys):
-    assert run(archive, "http://127.0.0.1:9", tmp_path / "out", "--model", str(exported)) == 1
-    assert f"'{exported}' is no address of a model server" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--model-server", "folder"), "'folder' is no address of a model server"),
+        (("--model", "folder", "--model", "folder"), "folder is given twice"),
+        (("--model", "http://a/v1/models/x/y"), "'x/y' names no model"),
+        ((), "Give --model DIR"),
+        (("--model", "folder", "--ensemble", "file"), "--ensemble needs its models"),
+    ],
+)
+def test_models_that_cannot_be_are_wrong_usage_before_any_work(
+    archive, tmp_path, capsys, flags, said
+):
+    with pytest.raises(SystemExit, match="2"):
+        run(archive, None, tmp_path / "out", *flags)
+    assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
 
 

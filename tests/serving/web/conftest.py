@@ -46,7 +46,7 @@ def uploads(tmp_path_factory) -> Path:
 def site(exported_judge, uploads) -> Iterator[str]:
     """With the tiny model that gives verdicts, and a process that decodes."""
     settings = Settings(
-        model=str(exported_judge),
+        model=(str(exported_judge),),
         max_bytes=MAX_BYTES,
         max_seconds=MAX_SECONDS,
         queue=1,

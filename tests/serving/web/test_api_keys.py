@@ -191,7 +191,7 @@ def test_wrong_usage_exits_2_and_makes_no_file(argv, tmp_path, monkeypatch, caps
 
 def test_a_server_asks_for_a_token_or_for_keys():
     with pytest.raises(ValueError, match="either --token-file or --keys-file"):
-        Settings(model="m", token_file="t", keys_file="k")
+        Settings(model=("m",), token_file="t", keys_file="k")
 
 
 def test_a_key_sends_its_videos_a_day_and_no_more_also_after_a_restart(settings, path, tmp_path):

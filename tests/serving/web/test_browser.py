@@ -135,7 +135,7 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, w
 
 
 def test_a_demo_model_gives_a_visitor_no_verdict(browser, exported, fake, tmp_path):
-    settings = Settings(model=str(exported), folder=str(tmp_path))
+    settings = Settings(model=(str(exported),), folder=str(tmp_path))
     with running(settings) as url, profiles(browser, url) as open_page:
         wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
         page = open_page()
@@ -341,7 +341,7 @@ def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fak
 def wide_site(exported_judge, tmp_path_factory) -> Iterator[str]:
     """With room for many videos at a time."""
     folder = tmp_path_factory.mktemp("wide") / "uploads"
-    with running(Settings(model=str(exported_judge), queue=8, folder=str(folder))) as url:
+    with running(Settings(model=(str(exported_judge),), queue=8, folder=str(folder))) as url:
         wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
         yield url
 

@@ -28,7 +28,7 @@ def test_a_reviewer_leaves_a_video_by_keyboard_and_takes_it_back(
 ):
     folder = tmp_path / "reviews"
     settings = Settings(
-        model=str(exported_judge), folder=str(tmp_path / "uploads"), review_dir=str(folder)
+        model=(str(exported_judge),), folder=str(tmp_path / "uploads"), review_dir=str(folder)
     )
     with running(settings) as url, profiles(browser, url) as open_page:
         wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)

@@ -133,7 +133,7 @@ def test_a_trusted_proxy_is_no_client_and_names_them(settings, monkeypatch):
 @pytest.mark.parametrize("given", ["proxy.example", "10.0.0.1/8", ""])
 def test_a_trusted_proxy_is_an_address_or_a_network(given):
     with pytest.raises(ValueError, match="--trusted-proxy"):
-        Settings(model="m", trusted_proxy=(given,))
+        Settings(model=("m",), trusted_proxy=(given,))
 
 
 def limited():

@@ -56,7 +56,7 @@ def test_honest_videos_without_an_index_are_within_the_budget(tmp_path, width, h
 
 
 def test_the_command_has_the_budget_of_the_settings(monkeypatch, capsys):
-    assert Settings(model="x").scan.max_gigapixels == DECODE_GIGAPIXELS
+    assert Settings(model=("x",)).scan.max_gigapixels == DECODE_GIGAPIXELS
     with pytest.raises(SystemExit):
         command.main(["--help"])
     helped = " ".join(capsys.readouterr().out.split())

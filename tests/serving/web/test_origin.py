@@ -10,7 +10,7 @@ from serving.web.problems import Problem
 from serving.web.settings import Settings
 from tests.serving.web.test_web_api import JOBS, is_problem, running
 
-SETTINGS = Settings(model="m", host="Box.lan", allowed_host=("detect.example", "x.example:8443"))
+SETTINGS = Settings(model=("m",), host="Box.lan", allowed_host=("detect.example", "x.example:8443"))
 
 
 def refused(settings, method="POST", **headers):
@@ -99,7 +99,7 @@ PORTS = st.integers(1, 65535).map(str)
 
 @given(NAMES, PORTS, NAMES, PORTS)
 def test_pages_are_the_same_where_name_and_port_are(name, port, other, other_port):
-    settings = Settings(model="m", allowed_host=(name,))
+    settings = Settings(model=("m",), allowed_host=(name,))
     same = authority(f"{name}:{port}") == authority(f"{other}:{other_port}")
     allowed = authority(name) == authority(f"{other}:{other_port}")
     answer = refused(settings, host=f"{name}:{port}", origin=f"http://{other}:{other_port}")
@@ -124,7 +124,7 @@ def test_an_authority_is_a_name_and_a_port():
 @pytest.mark.parametrize("given", ["https://a.example", "a.example/", ""])
 def test_an_allowed_host_is_a_name(given):
     with pytest.raises(ValueError, match="--allowed-host"):
-        Settings(model="m", allowed_host=(given,))
+        Settings(model=("m",), allowed_host=(given,))
 
 
 @pytest.mark.parametrize("token", [None, "a-token-of-20-letters"])

@@ -194,7 +194,7 @@ def pages_of(client, job):
 
 def test_a_result_is_the_same_after_a_restart_until_it_is_deleted(exported, sample, settings):
     content = sorted(sample.rglob("*.mp4"))[0].read_bytes()
-    analysing = dataclasses.replace(settings, model=str(exported), model_server=(), **LIMITS)
+    analysing = dataclasses.replace(settings, model=(str(exported),), model_server=(), **LIMITS)
     with running(analysing) as (client, _):
         job = finished(client, send(client, content, "interview.mp4"))
         before = pages_of(client, job)
@@ -224,7 +224,7 @@ def test_the_process_that_decodes_starts_while_the_model_is_being_loaded(
 
     monkeypatch.setattr(FaceWorker, "prepare", noted)
     monkeypatch.setattr(app_module, "_model_opener", load)
-    here = dataclasses.replace(settings, model=str(exported), model_server=())
+    here = dataclasses.replace(settings, model=(str(exported),), model_server=())
     with running(here) as (client, _):
         assert client.get("/healthz").status_code == 200
 

@@ -35,7 +35,7 @@ def video(sample):
 def web(exported_judge, folder, video):
     """A client, and the address of the job of `video`, with its verdict."""
     settings = Settings(
-        model=str(exported_judge),
+        model=(str(exported_judge),),
         folder=str(folder.parent / "uploads"),
         review_dir=str(folder),
         review_bytes=2 * len(video),
@@ -207,7 +207,7 @@ def test_lines_that_were_written_by_hand_stay(tmp_path):
 def test_without_the_folder_no_reviews_are_taken_and_a_folder_that_is_none_is_named(
     exported, tmp_path, capsys
 ):
-    settings = Settings(model=str(exported), folder=str(tmp_path / "uploads"), **LIMITS)
+    settings = Settings(model=(str(exported),), folder=str(tmp_path / "uploads"), **LIMITS)
     with running(settings) as (client, _):
         assert "/api/v1/jobs/{id}/review" not in client.get("/api/v1/openapi.json").json()["paths"]
         answer = client.post("/api/v1/jobs/x/review", files={"label": (None, "fake")})

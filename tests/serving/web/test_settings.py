@@ -21,6 +21,6 @@ from serving.web.settings import Settings
 )
 def test_workers_share_the_cores(monkeypatch, cores, given, processes, threads):
     monkeypatch.setattr(module, "cores", lambda: cores)
-    settings = Settings(model="x", **given)
+    settings = Settings(model=("x",), **given)
     assert (settings.processes, settings.threads_each) == (processes, threads)
     assert settings.places == settings.queue + processes

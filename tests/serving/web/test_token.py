@@ -46,7 +46,7 @@ def test_repeating_a_text_makes_it_no_stronger(text, times):
 
 def test_a_weak_token_stops_the_start_with_its_file(tmp_path):
     (tmp_path / "token").write_text("aaaaaaaaaaaaaaaa\n")
-    settings = Settings(model="m", token_file=str(tmp_path / "token"))
+    settings = Settings(model=("m",), token_file=str(tmp_path / "token"))
     with pytest.raises(ValueError, match="token: the token can be guessed: 2 of its characters"):
         settings.token()
 

@@ -29,6 +29,7 @@ from pipelines.video import confined
 from pipelines.video.moments import Moments
 from pipelines.video.wire import FAULT_CHARS, for_log, unpack
 from serving.analysis.analyse import Cancelled
+from serving.analysis.panel import Panel
 from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
@@ -77,7 +78,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def web(exported, base):
     settings = Settings(
-        model=str(exported),
+        model=(str(exported),),
         folder=str(base),
         audit_log=str(base / "audit.log"),
         queue=3,
@@ -239,7 +240,7 @@ def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
     engine_export, client, tmp_path, video
 ):
     expected = finished(client, send(client, video))
-    settings = Settings(model=str(engine_export), folder=str(tmp_path), **LIMITS)
+    settings = Settings(model=(str(engine_export),), folder=str(tmp_path), **LIMITS)
     with running(settings) as (other, _):
         wait_until(lambda: other.get("/readyz").status_code == 200, 120)
         job = finished(other, send(other, video))
@@ -472,7 +473,7 @@ def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
 
 @pytest.fixture(scope="module")
 def worker(small_config):
-    started = FaceWorker(Settings(model="x", threads=1))
+    started = FaceWorker(Settings(model=("x",), threads=1))
     yield started
     started.stop()
 
@@ -553,7 +554,7 @@ def large_video(encode, tmp_path):
 @pytest.fixture
 def worker_of_little_memory():
     limits = {"worker_memory": 150_000_000, "max_pixels": 5000 * 5000}
-    started = FaceWorker(Settings(model="x", threads=1, **limits))
+    started = FaceWorker(Settings(model=("x",), threads=1, **limits))
     yield started
     started.stop()
 
@@ -623,7 +624,7 @@ def test_a_process_that_does_not_obey_is_ended_and_a_spare_one_takes_over(
     small_config, face_video, monkeypatch
 ):
     monkeypatch.setattr("serving.web.worker.OBEY_S", 0.2)
-    settings = Settings(model="x", threads=1)
+    settings = Settings(model=("x",), threads=1)
     starts: list[None] = []
     spares = Spares(settings, lambda: starts.append(None))
     worker = FaceWorker(settings, lambda: starts.append(None), spares)
@@ -650,7 +651,7 @@ def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
     small_config, face_video, monkeypatch
 ):
     monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
-    worker = FaceWorker(Settings(model="x", threads=1))
+    worker = FaceWorker(Settings(model=("x",), threads=1))
     try:
         video = faces_of(worker, small_config).open(str(face_video))
         assert look_at_all(video, small_config)
@@ -666,7 +667,7 @@ def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
 
 def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    broken = FaceWorker(Settings(model="x"))
+    broken = FaceWorker(Settings(model=("x",)))
     with pytest.raises(VideoError, match="came to an end"):
         broken.prepare(small_config, lambda: False)
     assert not broken.ready and broken.pid is None
@@ -753,7 +754,9 @@ def test_a_process_that_answers_what_was_not_asked_is_ended(worker, small_config
     faces = faces_of(worker, small_config)
     video = faces.open(str(face_video))
     samples = samples_of(video, small_config)
-    worker.request(wire.pack_looks(str(face_video), samples))  # a request that nobody waits for
+    worker.request(
+        wire.pack_looks(str(face_video), small_config, samples)
+    )  # a request that nobody waits for
     with pytest.raises(VideoError, match="sent moment 0; 1 was to come"):
         list(video.looks({1: samples[1]}))
     assert not worker.ready
@@ -863,7 +866,7 @@ def test_a_fault_of_ours_fails_the_job_and_stops_nothing(
     def faulty():
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(token_web[1], "_open_model", faulty)
+    monkeypatch.setattr(token_web[1], "_open_panel", faulty)
     for _ in range(2):
         job = finished(token_client, send(token_client, video))
         assert job["problem"]["type"].endswith("internal")
@@ -1062,7 +1065,7 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     settings = Settings(model_server=("http://127.0.0.1:9",), folder=str(base))
     with running(settings) as (client, app), start_in_thread(exported) as url:
         is_problem(client.get("/readyz"), 503, "model-server-down")
-        app.state.jobs._open_model = lambda: RestClient(url)
+        app.state.jobs._open_panel = lambda: Panel([RestClient(url)])
         wait_until(lambda: client.get("/readyz").is_success, 120)
 
 
@@ -1070,7 +1073,9 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     "argv",
     [
         [],
-        ["--model", "a", "--model-server", "http://b"],
+        ["--model", "a", "--model", "a"],
+        ["--model", "http://b", "--model-server", "http://b"],
+        ["--model", "a", "--ensemble", "file"],
         ["--model-server", "b:8501"],
         ["--model-server", "http://b", "--model-server", "http://b"],
         ["--model", "a", "--queue", "-1"],

@@ -29,7 +29,7 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def web(exported, tmp_path_factory):
     settings = Settings(
-        model=str(exported),
+        model=(str(exported),),
         folder=str(tmp_path_factory.mktemp("fuzz")),
         review_dir=str(tmp_path_factory.mktemp("reviews")),
         queue=50,
