@@ -198,17 +198,26 @@ def engine_export(request, made_once, trained_run) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported_judge(made_once, trained_run) -> Path:
-    """The same as if its videos were not generated: `exported` gives no verdicts."""
+def export_with(made_once, trained_run) -> Callable[..., Path]:
+    """(name, changes of the run's record) -> an export of the tiny model, as if it were so."""
     from trainer.exporting.export import export
 
-    def make(out: Path) -> None:
-        run = shutil.copytree(trained_run, out / "run")
-        record = json.loads((run / "config.json").read_text())
-        (run / "config.json").write_text(json.dumps({**record, "sample_data": False}))
-        export(run, out)
+    def export_once(name: str, **changes: object) -> Path:
+        def make(out: Path) -> None:
+            run = shutil.copytree(trained_run, out / "run")
+            record = json.loads((run / "config.json").read_text())
+            (run / "config.json").write_text(json.dumps({**record, **changes}))
+            export(run, out)
 
-    return made_once("judges", make) / "dfdetect" / "1"
+        return made_once(name, make) / "dfdetect" / "1"
+
+    return export_once
+
+
+@pytest.fixture(scope="session")
+def exported_judge(export_with) -> Path:
+    """`exported` as if its videos were not generated: that gives no verdicts."""
+    return export_with("judges", sample_data=False)
 
 
 @pytest.fixture(scope="session")

@@ -290,6 +290,30 @@ def test_a_finer_run_takes_what_was_scored_and_gives_what_predict_gives(
     assert_same(ours, json.loads(json.dumps(theirs)))
 
 
+def test_several_models_score_as_predict_has_them_and_each_moment_once(
+    archive, exported, exported_judge, tmp_path, capsys
+):
+    out, video = tmp_path / "out", archive / "0.mp4"
+    models = "--model", str(exported_judge), "--model", str(exported)
+    assert run(video, None, out, *models) == 0
+    assert main(["predict", str(video), *models, "--json"]) == 0
+    printed = capsys.readouterr().out
+    (theirs,), (ours,) = json.loads(printed[printed.index("[\n") :]), results(out)
+    del ours["key"], theirs["seconds"]
+    assert_same(ours, theirs)
+    assert [opinion["verdict"] for opinion in ours["opinions"]] == [ours["verdict"], "DEMO"]
+    (table,) = out.glob("*.parquet")
+    (row,) = pyarrow.parquet.read_table(table).to_pylist()
+    assert [opinion["model"] for opinion in row["opinions"]] == ["dfdetect/1 #1", "dfdetect/1 #2"]
+    info = json.loads((out / "scores_info.json").read_text())
+    assert info["models"] == ["dfdetect/1 #1", "dfdetect/1 #2"]
+    # Another opinion is other work, and the same ones are none.
+    assert run(video, None, out, *models, "--update") == 0
+    assert json.loads((out / "scores_info.json").read_text())["computing"]["videos"] == 0
+    assert run(video, None, out, *models[:2], "--update") == 0
+    assert json.loads((out / "scores_info.json").read_text())["computing"]["videos"] == 1
+
+
 def test_another_model_of_the_same_name_and_version_scores_everything_again(
     archive, exported, tmp_path
 ):

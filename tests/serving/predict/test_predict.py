@@ -19,6 +19,7 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.coverage import Coverage
+from pipelines.ensemble import Ensemble, Member
 from pipelines.names import unescape
 from pipelines.verdict import Segment, Thresholds
 from serving.analysis.video_result import DEMO_REASON, TrackResult, VideoResult
@@ -74,6 +75,50 @@ def test_every_way_to_the_model_gives_the_same_verdicts(servers, exported, video
             assert result["model"] == "dfdetect/1"
             assert result["tracks"][0]["end_s"] > result["tracks"][0]["start_s"] >= 0
             assert result["frames_with_face"] == result["frames_sampled"] > 0
+
+
+def test_several_models_have_their_say_wherever_they_are_and_the_first_decides(
+    servers, exported_judge, videos, tmp_path, capsys
+):
+    """One is on a server, the other is loaded here; the tiny models differ in what they may say."""
+    path, table, reports = str(videos / "take10.mp4"), tmp_path / "t.csv", tmp_path / "reports"
+    served, here = f"{servers[1]}/v1/models/dfdetect", str(exported_judge)
+    alone = {}
+    for place in (served, here):
+        assert run(path, "--model", place, "--json") == 0
+        (alone[place],) = json.loads(capsys.readouterr().out)
+    flags = ("--json", "--csv", table, "--out-report", reports)
+    assert run(path, "--model", here, "--model", served, *flags) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["verdict"] == alone[here]["verdict"] != "DEMO"
+    opinions = result["opinions"]
+    assert [opinion["model"] for opinion in opinions] == ["dfdetect/1 #1", "dfdetect/1 #2"]
+    for opinion, place in zip(opinions, (here, served), strict=True):
+        for name in ("verdict", "fingerprint", "decides", "reasons"):
+            assert opinion[name] == alone[place][name]
+        assert opinion["probability_fake"] == pytest.approx(
+            alone[place]["probability_fake"], abs=1e-6
+        )
+    assert not result["models_disagree"] and alone[here]["opinions"] == []
+    (row,) = csv.DictReader(table.open())
+    assert row["opinions"].startswith(f"dfdetect/1 #1={result['verdict']} 0.")
+    assert ";dfdetect/1 #2=DEMO 0." in row["opinions"] and row["models_disagree"] == "False"
+    (page,) = reports.iterdir()
+    assert "What each model says" in page.read_text()
+
+
+def test_an_ensemble_of_other_models_ends_the_command_before_any_video(
+    exported, exported_judge, videos, tmp_path, capsys
+):
+    members = Member("a/1", "a" * 64), Member("b/1", "b" * 64)
+    ensemble = Ensemble(members, "f00", 1.0, Thresholds(), {})
+    ensemble.write(tmp_path / "e.json")
+    models = ("--model", exported, "--model", exported_judge)
+    for file, said in (("e.json", "was calibrated for a/1"), ("none", "dfdetect calibrate")):
+        argv = (videos, *models, "--ensemble", tmp_path / file, "--json")
+        assert run(*argv) == 1
+        captured = capsys.readouterr()
+        assert said in captured.err and captured.out == ""
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -25,11 +25,14 @@ import pytest
 from dfdetect.__main__ import main
 from pipelines.clip import VideoError
 from pipelines.datasets.base import VIDEO_SUFFIXES
+from pipelines.faces.extract import FaceExtractor
 from pipelines.video import confined
 from pipelines.video.moments import Moments
 from pipelines.video.wire import FAULT_CHARS, for_log, unpack
 from serving.analysis.analyse import Cancelled
 from serving.analysis.panel import Panel
+from serving.client import InProcessModel
+from serving.predict.predict import predict_video
 from serving.sockets import listen
 from serving.web import wire
 from serving.web.app import create_app, server
@@ -234,6 +237,30 @@ def test_where_a_video_was_recorded_is_told_on_demand(client, sample, tmp_path):
     page = client.get(f"{links['page']}/result").text
     folded = re.search(r"<details>\s*<summary>Where it was.*?</details>", page, re.S)
     assert page.count(PLACE) == 1 and PLACE in folded[0]
+
+
+def test_several_models_have_their_say_and_one_may_want_other_crops(
+    exported_judge, export_with, small_config, tmp_path, video
+):
+    wider = dataclasses.replace(small_config, margin=0.6)
+    crops = {"preprocess": wider.to_dict(), "fingerprint": wider.fingerprint}
+    models = (str(exported_judge), str(export_with("wider", sample_data=False, **crops)))
+    with running(Settings(model=models, folder=str(tmp_path / "uploads"), **LIMITS)) as (other, _):
+        wait_until(lambda: other.get("/readyz").status_code == 200, 120)
+        job = finished(other, send(other, video))
+        report = other.get(job["links"]["report_json"]).json()
+        html = other.get(job["links"]["report_html"]).text
+    path = tmp_path / "video.mp4"
+    path.write_bytes(video)
+    for opinion, place in zip(report["opinions"], models, strict=True):
+        model = InProcessModel(place)
+        alone = predict_video(str(path), FaceExtractor(model.config().preprocess), model)
+        assert opinion["verdict"] == alone.verdict and opinion["model"] == alone.model
+        assert opinion["fingerprint"] == alone.fingerprint
+        assert opinion["probability_fake"] == pytest.approx(alone.probability_fake, abs=1e-6)
+    assert len({opinion["fingerprint"] for opinion in report["opinions"]}) == 2
+    assert report["verdict"] == report["opinions"][0]["verdict"]
+    assert "What each model says" in html
 
 
 def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
