@@ -100,7 +100,7 @@ def test_several_models_have_their_say_wherever_they_are_and_the_first_decides(
             alone[place]["probability_fake"], abs=1e-6
         )
     assert not result["models_disagree"] and alone[here]["opinions"] == []
-    (row,) = csv.DictReader(table.open())
+    (row,) = csv.DictReader(table.read_text().splitlines())
     assert row["opinions"].startswith(f"dfdetect/1 #1={result['verdict']} 0.")
     assert ";dfdetect/1 #2=DEMO 0." in row["opinions"] and row["models_disagree"] == "False"
     (page,) = reports.iterdir()
