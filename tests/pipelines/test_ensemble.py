@@ -90,6 +90,23 @@ def test_models_are_taken_in_any_order_and_under_any_name():
     ensemble().require([Member("renamed/9", "b" * 64), Member("renamed/9", "a" * 64)])
 
 
+def calibrated(letter, temperature):
+    return Member.of("m", {"model_sha256": letter * 64, "temperature": temperature})
+
+
+def test_a_member_that_was_calibrated_again_is_refused_with_both_temperatures():
+    fitted = ensemble(members=(calibrated("a", 1.25), calibrated("b", 2.0)))
+    fitted.require([calibrated("b", 2.0), calibrated("a", 1.25)])
+    with pytest.raises(EnsembleError, match=r"are 1\.5 \(m\), 2 \(m\), and were 1\.25 \(m\), 2"):
+        fitted.require([calibrated("a", 1.5), calibrated("b", 2.0)])
+
+
+def test_without_a_temperature_on_one_side_the_weights_decide():
+    ensemble().require([calibrated("a", 1.25), calibrated("b", 2.0)])
+    fitted = ensemble(members=(calibrated("a", 1.25), calibrated("b", 2.0)))
+    fitted.require(MEMBERS)
+
+
 @pytest.mark.parametrize("models", ["a", "ac", "aab", "aa"])
 def test_other_models_than_its_members_are_refused_by_name(models):
     with pytest.raises(EnsembleError, match="own/3"):
