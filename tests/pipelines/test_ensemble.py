@@ -40,6 +40,14 @@ def test_a_member_that_is_surer_of_fake_never_lowers_the_score(other, low, high)
     assert scores[0] <= scores[1]
 
 
+@given(probabilities, probabilities)
+def test_a_model_with_itself_keeps_its_order(low, high):
+    low, high = sorted((low, high))
+    scores = [ensemble().combine([np.array(p), np.array(p)]) for p in (low, high)]
+    assert scores[0] <= scores[1]
+    assert scores[0] < scores[1] or high - low < 1e-6
+
+
 def test_the_mean_is_of_logits_not_of_probabilities():
     scores = [np.array([0.9]), np.array([0.5])]
     assert mean_logit(scores)[0] == pytest.approx(math.log(9) / 2)
