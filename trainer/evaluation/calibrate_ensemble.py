@@ -140,8 +140,8 @@ def describe(calibrated: CalibratedEnsemble) -> str:
     return "\n".join(
         [
             calibrate.describe(calibrated.calibration),
-            f"of these videos, {_figures(calibrated.own)}",
-            *(f"{_figures(member)} by itself" for member in calibrated.members),
+            f"{_figures(calibrated.own)}: these videos by the ensemble",
+            *(f"{_figures(member)}: by {member.name} alone" for member in calibrated.members),
             "The ensemble was fitted to these videos. Whether it is better than its best member "
             "on new ones is for `dfdetect evaluate` on test videos to say.",
         ]
@@ -149,4 +149,4 @@ def describe(calibrated: CalibratedEnsemble) -> str:
 
 
 def _figures(of: SplitFigures) -> str:
-    return f"{of.name}: ROC-AUC {of.roc_auc:.4f}, log-loss {of.log_loss:.4f}"
+    return f"ROC-AUC {of.roc_auc:.4f}, log-loss {of.log_loss:.4f}"

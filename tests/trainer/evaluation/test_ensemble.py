@@ -136,15 +136,15 @@ def test_each_member_is_printed_beside_the_ensemble_with_the_figures_of_an_evalu
     assert main(["calibrate", *argv]) == 0
     said = capsys.readouterr().out
     assert "calibrated on 8 videos" in said and f"wrote {out}" in said
-    for detector, begin in (
-        (load_ensemble([runs["red"], exported], out), "of these videos, mean-logit"),
-        (load_detector(runs["red"]), str(runs["red"])),
-        (load_detector(exported), str(exported)),
+    for detector, whose in (
+        (load_ensemble([runs["red"], exported], out), "these videos by the ensemble"),
+        (load_detector(runs["red"]), f"by {runs['red']} alone"),
+        (load_detector(exported), f"by {exported} alone"),
     ):
         video = evaluate(detector, data, tmp_path / "evaluation", "val").result.video
         auc, loss = video.value(ROC_AUC), video.value(LOG_LOSS)
-        assert f"\n{begin}: ROC-AUC {auc:.4f}, log-loss {loss:.4f}" in said
-    assert "of these videos, mean-logit: ROC-AUC 1.0000" in said  # and of no member
+        assert f"\nROC-AUC {auc:.4f}, log-loss {loss:.4f}: {whose}\n" in said
+    assert said.count("ROC-AUC 1.0000") == 1  # of no member
 
 
 def test_a_model_with_itself_is_that_model(runs, data, tmp_path):
@@ -346,7 +346,7 @@ def test_shards_of_all_moments_calibrate_and_measure_it_as_served(runs, tmp_path
     assert values["as_served"]["share"] == 1 and values["calibration"]["sampled"] == "as served"
     video = values["video"]
     figures = f"ROC-AUC {video['roc_auc']:.4f}, log-loss {video['log_loss']:.4f}"
-    assert f"of these videos, mean-logit: {figures}" in said
+    assert f"\n{figures}: these videos by the ensemble\n" in said
 
 
 def test_other_models_than_the_members_are_refused_by_name(runs, ensemble, tmp_path):
