@@ -38,6 +38,13 @@ class Member:
     model_sha256: str
     temperature: float | None = None
 
+    def __post_init__(self) -> None:
+        texts = isinstance(self.name, str) and isinstance(self.model_sha256, str)
+        if not (texts and isinstance(self.temperature, float | int | None)):
+            raise EnsembleError(
+                f"{self}: expected texts as name and model_sha256, and a number as temperature."
+            )
+
     @classmethod
     def of(cls, name: str, calibration: Mapping[str, Any] | None) -> Member:
         """calibration: that of the model, as in its verdict.json."""

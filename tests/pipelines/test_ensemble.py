@@ -70,6 +70,8 @@ def test_what_was_written_is_read(tmp_path):
         {"members": []},
         {"members": [{"name": "a", "model_sha256": "a"}]},
         {"members": [{"name": "a"}, {"name": "b"}]},
+        {"members": [{"name": "a", "model_sha256": ["a"]}] * 2},
+        {"members": [{"name": "a", "model_sha256": "a", "temperature": "1"}] * 2},
         {"temperature": 0},
         {"thresholds": {"real_below": 0.9, "fake_above": 0.1}},
         {"another": 1},
