@@ -31,10 +31,25 @@ class EnsembleError(DfdetectError, ValueError):
 @dataclasses.dataclass(frozen=True)
 class Member:
     """A model of an ensemble. model_sha256: of the file of weights that it was calibrated with,
-    which is the same however it was exported."""
+    which is the same however it was exported. temperature: of its calibration, None where nobody
+    noted it."""
 
     name: str
     model_sha256: str
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        texts = isinstance(self.name, str) and isinstance(self.model_sha256, str)
+        if not (texts and isinstance(self.temperature, float | int | None)):
+            raise EnsembleError(
+                f"{self}: expected texts as name and model_sha256, and a number as temperature."
+            )
+
+    @classmethod
+    def of(cls, name: str, calibration: Mapping[str, Any] | None) -> Member:
+        """calibration: that of the model, as in its verdict.json."""
+        values = calibration or {}
+        return cls(name, values.get("model_sha256", ""), values.get("temperature"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +85,21 @@ class Ensemble:
         return 1 / (1 + np.exp(-mean_logit(probabilities) / self.temperature))
 
     def require(self, models: Sequence[Member]) -> None:
-        """Raises EnsembleError where these are not its members, whatever their order and names."""
+        """Raises EnsembleError where these are not its members, whatever their order and names, or
+        were calibrated otherwise since: their P(fake) would be others."""
         if Counter(m.model_sha256 for m in models) != Counter(m.model_sha256 for m in self.members):
             raise EnsembleError(
                 f"The ensemble was calibrated for {_told(self.members)}; the models given are "
                 f"{_told(models)}. Give the former, or calibrate again."
+            )
+        given, known = (
+            Counter((m.model_sha256, m.temperature) for m in of) for of in (models, self.members)
+        )
+        if given != known and all(m.temperature is not None for m in (*models, *self.members)):
+            raise EnsembleError(
+                f"The models were calibrated again since the ensemble was: their temperatures are "
+                f"{_temperatures(models)}, and were {_temperatures(self.members)}. Calibrate the "
+                f"ensemble again: dfdetect calibrate --ensemble {self.method}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +132,10 @@ class Ensemble:
 
 def _told(members: Sequence[Member]) -> str:
     return ", ".join(f"{m.name} ({m.model_sha256[:12] or 'uncalibrated'})" for m in members)
+
+
+def _temperatures(members: Sequence[Member]) -> str:
+    return ", ".join(f"{m.temperature:.6g} ({m.name})" for m in members)
 
 
 def mean_logit(probabilities: Sequence[np.ndarray]) -> np.ndarray:

@@ -128,7 +128,7 @@ class SeenCount:
 class Leakage:
     """What of an evaluation was seen in training.
 
-    known: whether the model keeps a record of its training.
+    known: whether the model, or each of an ensemble, keeps a record of its training.
     """
 
     known: bool
@@ -141,26 +141,36 @@ class Leakage:
         return {"videos": self.videos, "sources": self.sources, "identities": self.identities}
 
 
-def check_leakage(seen: Seen | None, videos: Sequence[Video]) -> Leakage:
-    """How many of the videos, their sources and people the training has seen; None where that is
-    not known: the model keeps no record, or none of that kind. Names are compared within a data
-    set."""
+def check_leakage(trainings: Sequence[Seen | None], videos: Sequence[Video]) -> Leakage:
+    """How many of the videos, their sources and people any of the trainings has seen, which are
+    those of a model or of the members of an ensemble.
 
-    training = seen or Seen(frozenset(), frozenset(), frozenset())
+    None where that is not known: a model keeps no record, or none of that kind, and no other has
+    seen any. Names are compared within a data set.
+    """
+    nothing = Seen(frozenset(), frozenset(), frozenset())
+    records = [seen or nothing for seen in trainings]
 
-    def count(kind: str, names: set[tuple[str, str]], in_training: frozenset[str]) -> SeenCount:
+    def count(
+        kind: str, names: set[tuple[str, str]], in_trainings: Sequence[frozenset[str]]
+    ) -> SeenCount:
         hashes = {hash_key(kind, dataset, name) for dataset, name in names}
-        return SeenCount(len(hashes & in_training) if in_training else None, len(hashes))
+        seen = len(hashes.intersection(frozenset[str]().union(*in_trainings)))
+        return SeenCount(seen if seen or all(in_trainings) else None, len(hashes))
 
     return Leakage(
-        known=seen is not None,
-        videos=count("video", {(v.dataset, v.id) for v in videos}, training.videos),
+        known=None not in trainings,
+        videos=count(
+            "video", {(v.dataset, v.id) for v in videos}, [seen.videos for seen in records]
+        ),
         sources=count(
-            "source", {(v.dataset, v.source_id) for v in videos if v.source_id}, training.sources
+            "source",
+            {(v.dataset, v.source_id) for v in videos if v.source_id},
+            [seen.sources for seen in records],
         ),
         identities=count(
             "identity",
             {(v.dataset, name) for v in videos for name in v.identities},
-            training.identities,
+            [seen.identities for seen in records],
         ),
     )

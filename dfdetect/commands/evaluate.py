@@ -37,7 +37,16 @@ def main(argv: list[str]) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=local, help="run folder from `dfdetect train`")
     source.add_argument(
-        "--model", help="a run folder, a .keras file or what `dfdetect export` wrote"
+        "--model",
+        action="append",
+        help="a run folder, a .keras file or what `dfdetect export` wrote; several with --ensemble",
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=local,
+        metavar="FILE",
+        help="measure the models as the ensemble of `dfdetect calibrate --ensemble`, which wrote "
+        "this file",
     )
     add_data_flags(parser)
     parser.add_argument("--out", type=local, required=True, help="folder for the report")
@@ -53,14 +62,16 @@ def main(argv: list[str]) -> int:
         "`dfdetect preprocess --sampling all`",
     )
     args = parse(parser, argv)
+    _check_together(parser, args)
 
     from pipelines.coverage import ScanSettings
     from trainer.evaluation.evaluate import evaluate
+    from trainer.evaluation.measured_ensemble import load_ensemble
     from trainer.report.render import write_report
     from trainer.report.terminal import print_result
 
     evaluation = evaluate(
-        args.run or args.model,
+        load_ensemble(args.model, args.ensemble) if args.ensemble else args.run or args.model[0],
         args.data,
         args.out,
         args.split,
@@ -72,3 +83,17 @@ def main(argv: list[str]) -> int:
     print_result(evaluation.result)
     print(f"report: {Path(args.out) / 'report.html'}")
     return 0
+
+
+def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Wrong usage where flags do not go together."""
+    models = len(args.model or ())
+    if args.ensemble and args.run:
+        parser.error("--run does not go with --ensemble; give each model by --model, runs too.")
+    if args.ensemble and models < 2:
+        parser.error(f"--ensemble needs two or more models, {models} given: repeat --model.")
+    if models > 1 and not args.ensemble:
+        parser.error(
+            f"{models} models: give --ensemble FILE to measure them as one, or evaluate each by "
+            "itself and compare two of them with `dfdetect compare`."
+        )

@@ -40,6 +40,14 @@ def test_a_member_that_is_surer_of_fake_never_lowers_the_score(other, low, high)
     assert scores[0] <= scores[1]
 
 
+@given(probabilities, probabilities)
+def test_a_model_with_itself_keeps_its_order(low, high):
+    low, high = sorted((low, high))
+    scores = [ensemble().combine([np.array(p), np.array(p)]) for p in (low, high)]
+    assert scores[0] <= scores[1]
+    assert scores[0] < scores[1] or high - low < 1e-6
+
+
 def test_the_mean_is_of_logits_not_of_probabilities():
     scores = [np.array([0.9]), np.array([0.5])]
     assert mean_logit(scores)[0] == pytest.approx(math.log(9) / 2)
@@ -62,6 +70,8 @@ def test_what_was_written_is_read(tmp_path):
         {"members": []},
         {"members": [{"name": "a", "model_sha256": "a"}]},
         {"members": [{"name": "a"}, {"name": "b"}]},
+        {"members": [{"name": "a", "model_sha256": ["a"]}] * 2},
+        {"members": [{"name": "a", "model_sha256": "a", "temperature": "1"}] * 2},
         {"temperature": 0},
         {"thresholds": {"real_below": 0.9, "fake_above": 0.1}},
         {"another": 1},
@@ -88,6 +98,23 @@ def test_where_there_is_no_file_the_command_that_writes_one_is_told(tmp_path):
 
 def test_models_are_taken_in_any_order_and_under_any_name():
     ensemble().require([Member("renamed/9", "b" * 64), Member("renamed/9", "a" * 64)])
+
+
+def calibrated(letter, temperature):
+    return Member.of("m", {"model_sha256": letter * 64, "temperature": temperature})
+
+
+def test_a_member_that_was_calibrated_again_is_refused_with_both_temperatures():
+    fitted = ensemble(members=(calibrated("a", 1.25), calibrated("b", 2.0)))
+    fitted.require([calibrated("b", 2.0), calibrated("a", 1.25)])
+    with pytest.raises(EnsembleError, match=r"are 1\.5 \(m\), 2 \(m\), and were 1\.25 \(m\), 2"):
+        fitted.require([calibrated("a", 1.5), calibrated("b", 2.0)])
+
+
+def test_without_a_temperature_on_one_side_the_weights_decide():
+    ensemble().require([calibrated("a", 1.25), calibrated("b", 2.0)])
+    fitted = ensemble(members=(calibrated("a", 1.25), calibrated("b", 2.0)))
+    fitted.require(MEMBERS)
 
 
 @pytest.mark.parametrize("models", ["a", "ac", "aab", "aa"])

@@ -30,7 +30,7 @@ from trainer.evaluation.measured_model import of_run
 from trainer.evaluation.predictions import Predictions, predict
 from trainer.evaluation.scored import ScoredClip, ScoredVideo
 from trainer.evaluation.search_cost import FEWEST, measure_search_cost
-from trainer.leakage import collect
+from trainer.leakage import Seen, collect
 from trainer.run import Run
 
 SPLIT = "val"
@@ -71,25 +71,34 @@ def open_validation(
     Raises FileNotFoundError or ValueError where it cannot be used, or the split lacks a class or
     holds videos of the training.
     """
-    dataset = ClipDataset.open(data, run.fingerprint)
+    return open_unseen(data, run.fingerprint, [(str(run.folder), run.seen)], split, purpose)
+
+
+def open_unseen(
+    data: str | os.PathLike,
+    fingerprint: str,
+    trainings: Sequence[tuple[str, Seen | None]],
+    split: str = SPLIT,
+    purpose: str = "calibration",
+) -> ClipDataset:
+    """As `open_validation`, for crops of a fingerprint and the models of several trainings: the
+    name of each, and what it has seen if that is known."""
+    dataset = ClipDataset.open(data, fingerprint)
     counts = dataset.label_counts(split)
     if not all(counts.values()):
         clips = " and ".join(f"{counts[label]} {name}" for label, name in LABEL_NAMES.items())
         raise ValueError(f"{data} has {clips} {split} clips; {purpose} needs both classes.")
-    _refuse_seen(run, dataset, split, purpose)
+    known = [(name, seen) for name, seen in trainings if seen]
+    here = collect(dataset, split) if known else None
+    for name, seen in known:
+        assert here
+        if common := len(seen.common(here).videos):
+            raise ValueError(
+                f"{dataset.folder}: {common} of {len(here.videos)} {split} videos were in the "
+                f"training of {name}; {purpose} needs videos that are new to the model. "
+                f"{_WHY_NOT['train']}."
+            )
     return dataset
-
-
-def _refuse_seen(run: Run, dataset: ClipDataset, split: str, purpose: str) -> None:
-    if run.seen is None:
-        return
-    here = collect(dataset, split)
-    if common := len(run.seen.common(here).videos):
-        raise ValueError(
-            f"{dataset.folder}: {common} of {len(here.videos)} {split} videos were in the training "
-            f"of {run.folder}; {purpose} needs videos that are new to the model. "
-            f"{_WHY_NOT['train']}."
-        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from pipelines.shards.open import ClipDataset
 from trainer.evaluation.as_served import only_looked_at, require_all_moments
 from trainer.evaluation.bootstrap import Bootstrap
 from trainer.evaluation.evaluate_predictions import evaluate_predictions
-from trainer.evaluation.measured_model import load_detector
+from trainer.evaluation.measured_model import Detector, load_detector
 from trainer.evaluation.predictions import Predictions, crops_of, predict
 from trainer.evaluation.result import EvaluationResult, WorstError
 from trainer.evaluation.robustness import CONDITIONS
@@ -36,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(
-    run: str | os.PathLike,
+    model: str | os.PathLike | Detector,
     data: str | os.PathLike | Sequence[str | os.PathLike],
     out: str | os.PathLike,
     split: str | Sequence[str] = "test",
@@ -44,16 +44,16 @@ def evaluate(
     seed: int = 0,
     as_served: ScanSettings | None = None,
 ) -> Evaluation:
-    """Evaluates a model (run folder, .keras file or SavedModel) on splits of data sets and writes
-    metrics.json, predictions.csv (videos) and clips.csv to `out`. `trainer.report.render` writes
-    the report of it.
+    """Evaluates a model (run folder, .keras file, exported model or a detector of any kind) on
+    splits of data sets and writes metrics.json, predictions.csv (videos) and clips.csv to `out`.
+    `trainer.report.render` writes the report of it.
 
     robustness: also under each condition of `evaluation.robustness`. seed: of the intervals and
     the conditions. as_served: judges each video by those of its moments that serving would look
     at by these settings; the data must hold all of them. Raises OSError or ValueError where it
     cannot.
     """
-    detector = load_detector(run)
+    detector = model if isinstance(model, Detector) else load_detector(model)
     folders = [data] if isinstance(data, str | os.PathLike) else list(data)
     splits = [split] if isinstance(split, str) else list(split)
     out = Path(out)

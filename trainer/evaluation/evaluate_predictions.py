@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.clip import FAKE, LABEL_NAMES, REAL
+from pipelines.config import PreprocessConfig
+from pipelines.ensemble import Member
 from pipelines.verdict import Thresholds, Verdict, decide
 from trainer.calibration import Calibration
 from trainer.evaluation.bootstrap import LEVEL, Bootstrap
@@ -27,6 +29,7 @@ from trainer.evaluation.result import (
     ErrorFrame,
     EvaluationResult,
     FrameLevel,
+    MemberProvenance,
     MethodSummary,
     ModelProvenance,
     Resampling,
@@ -39,7 +42,7 @@ from trainer.evaluation.result import (
 )
 from trainer.evaluation.scored import ScoredVideo, deciding_clip, rescore
 from trainer.evaluation.slices import measure_slice, measure_slices
-from trainer.leakage import Leakage, check_leakage, read_seen
+from trainer.leakage import Leakage, check_leakage
 from trainer.run import training_datasets
 
 WORST = 10  # errors that are kept
@@ -55,7 +58,6 @@ def evaluate_predictions(
     labelled = LabelledScores.of_videos(scored, thresholds.fake_above)
     frame, clip, video = _levels(predictions, labelled, bootstrap)
     slices = measure_slices(videos, thresholds.fake_above, bootstrap)
-    trained_on = training_datasets(detector.config)
     crops = predictions.datasets[0].config
     return EvaluationResult(
         schema=SCHEMA,
@@ -66,7 +68,9 @@ def evaluate_predictions(
         no_face_known=predictions.listed,
         unusable=predictions.unusable,
         sample_data=holds_generated(predictions),
-        shuffled_labels=bool(detector.config.get("train", {}).get("shuffle_labels", False)),
+        shuffled_labels=any(
+            model.config.get("train", {}).get("shuffle_labels", False) for model in detector.trained
+        ),
         fingerprint=crops.fingerprint,
         fingerprint_checked=detector.fingerprint is not None,
         leakage=measure_leakage(detector, scored),
@@ -84,20 +88,36 @@ def evaluate_predictions(
         },
         slices=slices,
         cross_dataset=tuple(
-            _evaluate_dataset(predictions, number, trained_on, thresholds.fake_above, bootstrap)
+            _evaluate_dataset(predictions, number, detector, bootstrap)
             for number in range(len(predictions.datasets))
         ),
         robustness=_evaluate_robustness(predictions, thresholds, bootstrap),
         worst_errors=worst_errors(predictions),
-        model=ModelProvenance(
-            name=detector.name,
-            trained_on=trained_on,
-            sample_data=bool(detector.config.get("sample_data", False)),
-            train=dict(detector.config.get("train", {})),
-            preprocess=crops.to_dict(),
-            train_split=detector.config.get("splits", {}).get("train"),
-        ),
+        model=_describe_model(detector, crops),
         as_served=_describe_coverage(predictions),
+    )
+
+
+def _describe_model(detector: Detector, crops: PreprocessConfig) -> ModelProvenance:
+    trained_on = {name for model in detector.trained for name in training_datasets(model.config)}
+    return ModelProvenance(
+        name=detector.name,
+        trained_on=tuple(sorted(trained_on)),
+        sample_data=any(model.config.get("sample_data", False) for model in detector.trained),
+        train=dict(detector.config.get("train", {})),
+        preprocess=crops.to_dict(),
+        train_split=detector.config.get("splits", {}).get("train"),
+        members=tuple(
+            MemberProvenance(
+                name=model.name,
+                model_sha256=Member.of(model.name, model.calibration).model_sha256,
+                trained_on=training_datasets(model.config),
+                train=dict(model.config.get("train", {})),
+                train_split=model.config.get("splits", {}).get("train"),
+                sample_data=bool(model.config.get("sample_data", False)),
+            )
+            for model in detector.members
+        ),
     )
 
 
@@ -120,7 +140,7 @@ def holds_generated(predictions: Predictions) -> bool:
 
 def measure_leakage(detector: Detector, videos: Sequence[ScoredVideo]) -> Leakage:
     """What of the videos the model's training has seen."""
-    return check_leakage(read_seen(detector.folder), [row.video for row in videos])
+    return check_leakage([model.seen for model in detector.trained], [row.video for row in videos])
 
 
 def resampling(bootstrap: Bootstrap, videos: LabelledScores) -> Resampling:
@@ -192,19 +212,21 @@ def count_verdicts(videos: Sequence[ScoredVideo], thresholds: Thresholds) -> Ver
 def _evaluate_dataset(
     predictions: Predictions,
     number: int,
-    trained_on: tuple[str, ...],
-    threshold: float,
+    detector: Detector,
     bootstrap: Bootstrap,
 ) -> DatasetResult:
     videos = [video for video in predictions.videos if video.data == number]
-    datasets = sorted({video.video.dataset for video in videos})
+    datasets = {video.video.dataset for video in videos}
+    trainings = [training_datasets(model.config) for model in detector.trained]
+    trained_on = {name for training in trainings for name in training}
     return DatasetResult(
         data=str(predictions.datasets[number].folder),
-        trained_on=trained_on,
-        tested_on=tuple(datasets),
-        seen_dataset=bool(set(datasets) & set(trained_on)) if trained_on else None,
+        trained_on=tuple(sorted(trained_on)),
+        tested_on=tuple(sorted(datasets)),
+        # Of an ensemble, one member that does not tell may have seen it.
+        seen_dataset=bool(datasets & trained_on) or (False if all(trainings) else None),
         sample_data=predictions.datasets[number].generated,
-        **vars(measure_slice(videos, videos, threshold, bootstrap)),
+        **vars(measure_slice(videos, videos, detector.thresholds.fake_above, bootstrap)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from pipelines.inference_engines import InferenceEngine
 from pipelines.model_contract import ModelDescription
 from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration, apply
+from trainer.leakage import Seen, read_seen
 from trainer.model.detector import load_model
 from trainer.run import CONFIG_NAME, MODEL_NAME, Run
 
@@ -37,7 +39,8 @@ class Detector:
 
     predict: clips uint8 (B, T, H, W, 3) and mask bool (B, T) -> their scores.
     config: the training's config.json, empty where it is not known. folder: where records of the
-    training may lie. fingerprint: of its crops, None where it is not known.
+    training may lie. fingerprint: of its crops, None where it is not known. members: the models of
+    an ensemble, each with its own training; the ensemble has none.
     """
 
     name: str
@@ -45,9 +48,21 @@ class Detector:
     thresholds: Thresholds
     calibration: dict[str, Any] | None
     config: Mapping[str, Any]
-    folder: Path
+    folder: Path | None
     fingerprint: str | None
     shape: tuple[int, int]  # frames of a clip, side of a crop in px
+    members: tuple[Detector, ...] = ()
+
+    @property
+    def trained(self) -> tuple[Detector, ...]:
+        """The models that were trained: an ensemble's members, or just this one."""
+        return self.members or (self,)
+
+    @functools.cached_property
+    def seen(self) -> Seen | None:
+        """What the training has seen, as hashes; None where no record of that is kept. Raises
+        ValueError where it is damaged."""
+        return read_seen(self.folder) if self.folder else None
 
 
 def load_detector(model: str | os.PathLike) -> Detector:

@@ -201,8 +201,26 @@ class WorstError:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemberProvenance:
+    """What a model of an ensemble was trained on and with which settings.
+
+    model_sha256: of the file of weights that it was calibrated with.
+    """
+
+    name: str
+    model_sha256: str
+    trained_on: tuple[str, ...]
+    train: Mapping[str, Any]
+    train_split: Mapping[str, Any] | None
+    sample_data: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelProvenance:
-    """What a model was trained on and with which settings, as far as it is known."""
+    """What a model was trained on and with which settings, as far as it is known.
+
+    Of an ensemble, trained_on is of all members, and train and train_split are those of each.
+    """
 
     name: str
     trained_on: tuple[str, ...]
@@ -210,6 +228,7 @@ class ModelProvenance:
     preprocess: Mapping[str, Any]
     train_split: Mapping[str, Any] | None
     sample_data: bool = False
+    members: tuple[MemberProvenance, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ def read_metrics(
 ) -> EvaluationResult:
     """A metrics.json of `dfdetect evaluate`.
 
-    Raises ExportError where it is none, or was measured with other crops or thresholds than those
-    that are shipped.
+    Raises ExportError where it is none, or was measured of an ensemble, or with other crops or
+    thresholds than those that are shipped.
     """
     try:
         result = EvaluationResult.from_dict(json.loads(Path(path).read_text()))
@@ -30,6 +30,11 @@ def read_metrics(
         raise ExportError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise ExportError(f"{path}: is no metrics.json of `dfdetect evaluate`: {error}") from error
+    if result.model.members:
+        raise ExportError(
+            f"{path}: was measured of an ensemble, {result.model.name}. Run `dfdetect evaluate` on "
+            "this run by itself."
+        )
     shipped = VerdictThresholds.of(thresholds)
     for name, measured, value in (
         ("fingerprint", result.fingerprint, fingerprint),

@@ -30,7 +30,7 @@ def leakage_line(leakage: Leakage) -> str:
     others = [kind for kind in leakage.kinds if kind not in compared]
     if not compared:
         return (
-            "Leakage not known: the model keeps no record of what it was trained on, so these "
+            "Leakage not known: no full record is kept of what the model was trained on, so these "
             "figures may be of videos it has seen."
         )
     counts = [f"{count.seen} of {count.of} {kind}" for kind, count in compared.items()]
@@ -48,10 +48,10 @@ def _listed(words: Sequence[str]) -> str:
 
 def notes(result: EvaluationResult) -> list[str]:
     """What must be known before any metric is read."""
-    sentences = [SHUFFLED_NOTE] if result.shuffled_labels else []
+    sentences = [ensemble_note(result.model)] if result.model.members else []
+    sentences += [SHUFFLED_NOTE] if result.shuffled_labels else []
     sentences += data_notes(result.sample_data, result.split, result.video.not_defined)
-    if result.model.train.get("without_methods"):
-        sentences.append(left_out_note(result.model))
+    sentences += left_out_notes(result.model)
     if not result.fingerprint_checked:
         sentences.append(
             "The model does not say how its crops were made; whether these were made alike was "
@@ -66,10 +66,22 @@ def notes(result: EvaluationResult) -> list[str]:
     return sentences
 
 
-def left_out_note(model: ModelProvenance) -> str:
-    """Which methods a training left out."""
-    methods = model.train["without_methods"]
-    return f"Fakes of these methods were left out of the training: {methods}."
+def ensemble_note(model: ModelProvenance) -> str:
+    """What it is that was measured."""
+    return (
+        f"This is an ensemble, {model.name}: P(fake) is of the mean of their calibrated logits, "
+        "with a temperature and thresholds of its own."
+    )
+
+
+def left_out_notes(model: ModelProvenance) -> list[str]:
+    """Which methods a training left out; of an ensemble, that of each member which did."""
+    trainings = [(f" of {m.name}", m.train) for m in model.members] or [("", model.train)]
+    return [
+        f"Fakes of these methods were left out of the training{of}: {train['without_methods']}."
+        for of, train in trainings
+        if train.get("without_methods")
+    ]
 
 
 def data_notes(sample_data: bool, split: str, not_defined: str | None) -> list[str]:

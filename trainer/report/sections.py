@@ -7,10 +7,16 @@ from collections.abc import Collection, Sequence
 
 from pipelines.verdict import MIN_FACE_PX, MIN_FRAMES
 from trainer.evaluation.metrics import ECE, METRICS
-from trainer.evaluation.result import EvaluationResult, Robustness, RobustnessRow
+from trainer.evaluation.result import (
+    EvaluationResult,
+    MemberProvenance,
+    ModelProvenance,
+    Robustness,
+    RobustnessRow,
+)
 from trainer.evaluation.slices import SMALL
 from trainer.report.formatting import YES_NO, datasets, estimate, share, with_interval
-from trainer.report.notes import left_out_note
+from trainer.report.notes import left_out_notes
 
 SLICES = {
     "dataset": "data set",
@@ -246,17 +252,27 @@ def _robustness_cells(row: RobustnessRow) -> tuple[str, str, str]:
 
 def _model_section(result: EvaluationResult) -> Section:
     model = result.model
-    text = "What the model was trained on is not known."
-    if model.trained_on:
-        split = model.train_split or {}
-        methods = (f"{count} {name}" for name, count in split.get("methods", {}).items())
-        text = (
-            f"Trained on {datasets(model.trained_on, model.sample_data)}: "
-            f"{split.get('videos', '?')} videos, {', '.join(methods)}."
-        )
-    if model.train.get("without_methods"):
-        text += f" {left_out_note(model)}"
-    rows = [(name, str(value)) for name, value in model.train.items()]
-    rows += [(f"crops: {name}", str(value)) for name, value in model.preprocess.items()]
-    rows += [("crops: fingerprint", result.fingerprint)]
-    return Section("What the model was trained on", [text], [Table(("setting", "value"), rows)])
+    if model.members:
+        text = [f"{member.name}: {_training_text(member)}" for member in model.members]
+        text += left_out_notes(model)
+        head = ("setting", *(member.name for member in model.members))
+        trainings = [member.train for member in model.members]
+    else:
+        text = [" ".join([_training_text(model), *left_out_notes(model)])]
+        head, trainings = ("setting", "value"), [model.train]
+    names = dict.fromkeys(name for train in trainings for name in train)
+    rows = [(name, *(str(train.get(name, "")) for train in trainings)) for name in names]
+    crops = {**model.preprocess, "fingerprint": result.fingerprint}
+    rows += [(f"crops: {name}", *[str(value)] * len(trainings)) for name, value in crops.items()]
+    return Section("What the model was trained on", text, [Table(head, rows)])
+
+
+def _training_text(model: ModelProvenance | MemberProvenance) -> str:
+    if not model.trained_on:
+        return "What the model was trained on is not known."
+    split = model.train_split or {}
+    methods = (f"{count} {name}" for name, count in split.get("methods", {}).items())
+    return (
+        f"Trained on {datasets(model.trained_on, model.sample_data)}: "
+        f"{split.get('videos', '?')} videos, {', '.join(methods)}."
+    )

@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,75 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfdetect.__main__ import main
-from pipelines.clip import FAKE, REAL, Clip, Video
-from pipelines.config import PreprocessConfig
+from pipelines.clip import FAKE, REAL
 from pipelines.shards.open import ClipDataset
 from pipelines.verdict import Thresholds, corrected
 from serving.client import InProcessModel
 from tests.fixtures.clip_datasets import write_clip_dataset
+from tests.fixtures.coloured_crops import (
+    CONFIG,
+    SIDE,
+    VAL,
+    T,
+    clip_of,
+    logit_of,
+    write_run,
+    write_shards,
+)
 from trainer import calibration
 from trainer.calibration import Calibration, choose_thresholds, fit_temperature, log_loss
 from trainer.evaluation import calibrate
 from trainer.exporting import export
 from trainer.leakage import collect, write_seen
-from trainer.model.backbones import BACKBONE
-from trainer.model.detector import UNFOLD_TIME
-from trainer.model.layers import FoldTime, UnfoldTime
 from trainer.run import Run
 
-SIDE, T, FACES = 32, 5, 4  # frames of a clip, and those of them with a face
-CONFIG = PreprocessConfig(frames_per_clip=T, crop_size=SIDE)
-# Video -> its label and, for each clip, the track and the red of its crops.
-VAL = {
-    "r1": (REAL, [(0, 100), (0, 130)]),
-    "r2": (REAL, [(0, 130), (0, 130)]),
-    "r3": (REAL, [(0, 150)]),
-    "f1": (FAKE, [(0, 90), (1, 170)]),  # two people, one of them faked
-    "f2": (FAKE, [(0, 140), (0, 160)]),
-    "f3": (FAKE, [(0, 190), (0, 140)]),
-}
 labelled_scores = st.lists(
     st.tuples(st.floats(0, 1), st.sampled_from([REAL, FAKE])), min_size=2, max_size=40
 ).filter(lambda rows: len({label for _, label in rows}) == 2)
-
-
-def logit_of(red):
-    """What the tiny model says of a crop that red."""
-    return (red / 255 - 0.5) * 20
-
-
-def clip_of(name, label, track, red, split, faces=FACES):
-    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
-    pixels[..., 0] = red
-    images = [tf.io.encode_png(pixels).numpy()] * faces + [b""] * (T - faces)
-    zeros = np.zeros
-    video = Video(
-        name, "", label, "set", "Swap" if label else "original", source_id=name, split=split
-    )
-    clip = Clip(
-        0,
-        track,
-        25.0,
-        images,
-        zeros(T),
-        zeros((T, 4)),
-        zeros((T, 5, 2)),
-        zeros(T),
-        zeros((T, 2, 3)),
-    )
-    return video, clip
-
-
-def write_shards(root, faces=FACES, **splits):
-    clips = {
-        split: [
-            clip_of(name, label, *clip, split, faces)
-            for name, (label, clips) in videos.items()
-            for clip in clips
-        ]
-        for split, videos in splits.items()
-    }
-    return write_clip_dataset(root, CONFIG, clips)
 
 
 @pytest.fixture(scope="module")
@@ -89,31 +44,10 @@ def data(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("shards"), val=VAL, train=VAL)
 
 
-@pytest.fixture(scope="module")
-def model():
-    clips = keras.Input((T, SIDE, SIDE, 3), dtype="uint8", name="clips")
-    mask = keras.Input((T,), dtype="bool", name="mask")
-    pixels, scaled = keras.Input((SIDE, SIDE, 3)), keras.Input((SIDE, SIDE, 3))
-    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("linear")(scaled))
-    means = keras.Model(scaled, mean, name="means")
-    x = means(keras.layers.Rescaling(1 / 255)(pixels))
-    x = keras.Model(pixels, x, name=BACKBONE)(FoldTime(dtype="float32")(clips))
-    red = UnfoldTime(T, name=UNFOLD_TIME)(x)[..., 0]  # (B, T)
-    frames = (red - 0.5) * 20.0
-    kept = keras.ops.cast(mask, "float32")
-    logit = keras.ops.sum(frames * kept, axis=1) / keras.ops.sum(kept, axis=1)
-    return keras.Model({"clips": clips, "mask": mask}, {"logit": logit, "frame_logit": frames})
-
-
 @pytest.fixture
-def run(tmp_path, model):
+def run(tmp_path):
     """A run whose model knows how red a crop is."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    model.save(folder / "model.keras")
-    facts = {"preprocess": CONFIG.to_dict(), "fingerprint": CONFIG.fingerprint}
-    (folder / "config.json").write_text(json.dumps(facts))
-    return folder
+    return write_run(tmp_path / "run")
 
 
 # The temperature.

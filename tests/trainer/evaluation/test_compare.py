@@ -88,7 +88,7 @@ def test_models_that_scored_other_videos_are_not_compared():
 
 def test_generated_videos_the_validation_split_and_one_class_are_said_under_the_table():
     got = compare.difference([DETECTOR] * 2, [one_class(), one_class()], Bootstrap(20))
-    unknown = {name: check_leakage(None, []) for name in "ab"}
+    unknown = {name: check_leakage([None], []) for name in "ab"}
     comparison = compare.Comparison(
         schema=compare.SCHEMA,
         split="val",

@@ -13,7 +13,7 @@ from pipelines.model_contract import ModelProvenance
 from pipelines.verdict import Thresholds
 from tests.fixtures.scored_videos import clip, evaluated, video
 from trainer.errors import ExportError
-from trainer.evaluation.result import SCHEMA, EvaluationResult, VerdictThresholds
+from trainer.evaluation.result import SCHEMA, EvaluationResult, MemberProvenance, VerdictThresholds
 from trainer.exporting.provenance import provenance, read_metrics
 from trainer.leakage import Leakage, SeenCount
 
@@ -118,6 +118,14 @@ def test_a_metrics_file_without_a_key_is_refused_with_the_key_named(file, result
 def test_metrics_of_another_version_are_refused(file, result):
     file.write_text(json.dumps({**result.to_dict(), "schema": "dfdetect-metrics/0"}))
     with pytest.raises(ExportError, match=f"holds dfdetect-metrics/0, expected {SCHEMA}"):
+        read_metrics(file, "abc", THRESHOLDS)
+
+
+def test_metrics_of_an_ensemble_are_not_those_of_a_member(file, result):
+    member = MemberProvenance("a", "a" * 64, (), {}, None, False)
+    model = dataclasses.replace(result.model, name="mean-logit of a and a", members=(member,) * 2)
+    file.write_text(json.dumps(dataclasses.replace(result, model=model).to_dict()))
+    with pytest.raises(ExportError, match="measured of an ensemble, mean-logit of a and a. Run"):
         read_metrics(file, "abc", THRESHOLDS)
 
 
