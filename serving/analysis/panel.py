@@ -115,7 +115,7 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 
 def _of_ensemble(ensemble: Ensemble, models: Sequence[Voice]) -> Voice:
-    ensemble.require([Member(voice.name, voice.config.model_sha256) for voice in models])
+    ensemble.require([Member.of(voice.name, voice.config.calibration) for voice in models])
     crops = models[0].config.preprocess
     for voice in models:
         if voice.config.preprocess.fingerprint != ensemble.fingerprint:
@@ -130,7 +130,7 @@ def _of_ensemble(ensemble: Ensemble, models: Sequence[Voice]) -> Voice:
     )
     return Voice(
         f"{ensemble.method}/{'+'.join(voice.name for voice in models)}",
-        ModelConfig(crops, ensemble.thresholds, provenance),
+        ModelConfig(crops, ensemble.thresholds, provenance, ensemble.calibration),
         tuple(range(len(models))),
         ensemble,
     )

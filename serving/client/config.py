@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from pipelines.config import PreprocessConfig
 from pipelines.model_contract import ModelContractError, ModelDescription, ModelProvenance
@@ -16,14 +18,14 @@ class ModelConfig:
 
     preprocess: makes the crops that the model was trained on, of all faces. Training mostly takes
     the largest face, which is the one that a data set's label speaks of; whoever asks about a
-    video asks about everyone in it. model_sha256: of the weights that its thresholds were fitted
-    for, which tells it from others of the same name; "" where it was not calibrated.
+    video asks about everyone in it. calibration: how thresholds and temperature were fitted, and to
+    which weights; None where they were not.
     """
 
     preprocess: PreprocessConfig
     thresholds: Thresholds
     provenance: ModelProvenance = ModelProvenance()
-    model_sha256: str = ""
+    calibration: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(
@@ -51,5 +53,4 @@ class ModelConfig:
                 "package that trained the model, or train again."
             )
         all_faces = dataclasses.replace(preprocess, faces="all")
-        sha256 = (described.calibration or {}).get("model_sha256", "")
-        return cls(all_faces, described.thresholds, described.provenance, sha256)
+        return cls(all_faces, described.thresholds, described.provenance, described.calibration)

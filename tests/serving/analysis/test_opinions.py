@@ -133,7 +133,8 @@ def test_another_version_of_any_model_that_takes_over_gives_no_verdict(films, fa
 
 def described(model, sha256):
     """The model, as if it had been calibrated."""
-    config = dataclasses.replace(model.config(), model_sha256=sha256)
+    calibration = {"model_sha256": sha256, "temperature": 1.5}
+    config = dataclasses.replace(model.config(), calibration=calibration)
     copy = type(model)(config.preprocess)
     copy._config = config
     return copy
@@ -141,7 +142,7 @@ def described(model, sha256):
 
 @pytest.fixture(scope="module")
 def ensemble(faces):
-    members = Member("calm/7", "c" * 64), Member("green/1", "a" * 64)
+    members = Member("calm/7", "c" * 64, 1.5), Member("green/1", "a" * 64, 1.5)
     thresholds = Thresholds(0.3, 0.7, True, 0.5)
     return Ensemble(members, faces.config.fingerprint, 0.8, thresholds, {})
 
