@@ -26,7 +26,7 @@ from serving.client import (
     load_model,
     open_servers,
 )
-from serving.web import api, pages, problems, refusals, review_api
+from serving.web import api, history_api, pages, problems, refusals, review_api
 from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
@@ -92,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(inner, dependencies=needs_token)
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
+    app.include_router(history_api.router(jobs), dependencies=needs_token)
     if reviews:
         reviewing = review_api.router(jobs, arrivals, reviews, settings)
         app.include_router(reviewing, dependencies=needs_token)

@@ -21,13 +21,15 @@ from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.audit_log import AuditLog
 from serving.web.clients import Sender
 from serving.web.fair_queue import FairQueue
+from serving.web.history import History
 from serving.web.job_times import JobTimes
 from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
 from serving.web.process import Spares
 from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
-from serving.web.results_store import Bounds, EndState, ResultsStore, StoredJob, StoredResult
+from serving.web.results_store import Bounds, ResultsStore, StoredResult
 from serving.web.settings import Settings
+from serving.web.stored_job import EndState, StoredJob
 from serving.web.uploads import UploadFolder
 from serving.web.worker import FaceWorker, WorkerFaces
 
@@ -56,6 +58,7 @@ class JobQueue:
             Path(settings.results_dir) if settings.results_dir else None,
             Bounds(settings.ttl, settings.results, settings.results_bytes),
         )
+        self.history = History(settings, self._store, self._facts_reader, self.ask_version)
         self._jobs: dict[str, AnalysisJob] = {}  # that have not ended, or could not be stored
         self._ending = asyncio.Lock()  # of jobs, one after the other
         self._queue: FairQueue[AnalysisJob] = FairQueue()
@@ -112,6 +115,7 @@ class JobQueue:
             worker.stop()
         self._spares.close()
         self.folder.close()
+        self.history.close()
         self._store.close()
 
     # What the API asks for.
@@ -142,7 +146,7 @@ class JobQueue:
             try:
                 await asyncio.to_thread(self._store.check_quota, sender.name, sender.quota)
             except OSError as error:
-                raise _not_stored(error) from error
+                raise not_stored(error) from error
 
     @contextlib.contextmanager
     def _adding_one(self) -> Iterator[None]:
@@ -158,18 +162,24 @@ class JobQueue:
         """Raises Problem."""
         try:
             size = job.upload.path.stat().st_size
-            given = job.id, sender.name, job.name, job.upload.sha256, size, sender.quota
-            await asyncio.to_thread(self._store.add, *given)
+            given = job.id, sender.name, job.name, job.sha256, size, sender.quota, sender.history
+            job.created_at = await asyncio.to_thread(self._store.add, *given)
         except OSError as error:
-            raise _not_stored(error) from error
+            raise not_stored(error) from error
         if self.draining:
             await asyncio.to_thread(self._store.delete, job.id)
             raise stopping()
 
-    async def add(self, upload: Upload, sender: Sender) -> AnalysisJob:
-        """A job for a file, which is the job's from now on. Raises Problem, without the file."""
+    async def add(
+        self, upload: Upload, sender: Sender, again: bool = False
+    ) -> AnalysisJob | StoredJob:
+        """A job for a file, which is the job's from now on; unless `again`, one of the history with
+        a result of the same. Raises Problem. The file is gone but for a new job."""
         job = AnalysisJob(upload, sender.name)
         try:
+            if not again and (earlier := await self.history.earlier(upload.sha256, sender)):
+                upload.discard()
+                return earlier
             with self._adding_one():
                 await self._store_job(job, sender)
         except BaseException:
@@ -296,7 +306,7 @@ class JobQueue:
                 await asyncio.to_thread(self._store_end, job, state, problem, analysis)
             except OSError as error:
                 stored, analysis = False, None
-                state, problem = "failed", problem or _not_stored(error)
+                state, problem = "failed", problem or not_stored(error)
             if self._audit:
                 await asyncio.to_thread(self._audit.decided, job, state, problem, analysis)
             if stored:
@@ -316,7 +326,8 @@ class JobQueue:
     ) -> None:
         """Runs in a thread. Raises OSError."""
         if analysis is not None:
-            self._store.keep(job.id, analysis)
+            model = "{name}/{version}".format(**analysis.document["model"])
+            self._store.keep(job.id, analysis, self.history.judged_by(model))
         elif problem is not None:
             self._store.end(job.id, state, job.progress.stage, problem)
 
@@ -392,7 +403,8 @@ def _cancelled() -> Problem:
     return Problem("cancelled", "It was cancelled by its user.")
 
 
-def _not_stored(error: OSError) -> Problem:
+def not_stored(error: OSError) -> Problem:
+    """The file of results cannot be used; the log says why."""
     log.error("a job could not be stored: %s", error)
     return Problem("not-stored", "The server could not store the result. Try again later.")
 

@@ -35,6 +35,7 @@ PROBLEMS = {
     "upload-timeout": (408, "The upload took too long"),
     "not-stored": (507, "The server has no room for the file"),
     "not-found": (404, "There is nothing here"),
+    "no-history": (404, "There is no history"),
     "another-file": (409, "This is another file"),
     "not-done": (409, "The analysis is not done yet"),
     "cross-site": (403, "The request comes from another site"),
