@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,19 @@ from pipelines.model_contract import (
     engine_format,
     newest_version,
 )
+
+# A few bytes in an export that tell its graph and its weights: SavedModel's own, and ours.
+_PRINTS = ("fingerprint.pb", DIGESTS_NAME)
+
+
+def export_identity(files: Iterable[tuple[str, int]], read: Callable[[str], bytes]) -> list[Any]:
+    """What tells an export from others of its name and version, as JSON.
+
+    files: (path, bytes) of each, within its folder. read: gives the content of one.
+    """
+    listed = sorted(files)
+    prints = [name for name, _ in listed if os.path.basename(name) in _PRINTS]
+    return [listed, [hashlib.sha256(read(name)).hexdigest() for name in prints]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +66,14 @@ class ExportedModel:
     def name(self) -> str:
         """NAME/VERSION, as a model server would call it."""
         return f"{self.folder.parent.name}/{self.folder.name}"
+
+    def identity(self) -> list[Any]:
+        """See `export_identity`. Raises OSError."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return export_identity(
+            ((path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in files),
+            lambda name: (self.folder / name).read_bytes(),
+        )
 
     @property
     def format(self) -> str:

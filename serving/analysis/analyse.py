@@ -45,6 +45,7 @@ class Analysis:
 
     document: JSON, `dfdetect-report/1`. crops: the JPEG of each of its faces. heat_maps: where the
     model looked in each, (h, w) float32, 0 to 1, or None. strip: the JPEG of each of its strip.
+    models: as `Panel.version` has them.
     """
 
     document: dict[str, Any]
@@ -52,6 +53,7 @@ class Analysis:
     crops: list[bytes]
     heat_maps: list[np.ndarray | None]
     strip: list[bytes]
+    models: str = ""
 
 
 class _Pictures:
@@ -164,6 +166,7 @@ def analyse(
         [jpeg(crop.image) for _, _, crop in crops],
         heat_maps,
         [thumbnail for _, thumbnail in strip],
+        ", ".join(voice.name for voice in voices if voice.ensemble is None),
     )
 
 

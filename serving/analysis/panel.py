@@ -69,7 +69,7 @@ class Panel:
 
     def version(self) -> str:
         """Of all models that answer now. Raises ModelServerError."""
-        return ", ".join(model.version() for model in self.models)
+        return ", ".join(_told_apart([model.version() for model in self.models]))
 
     def voices(self) -> tuple[Voice, ...]:
         """What the models say of themselves now. Raises ModelServerError, also where they are none
@@ -79,19 +79,17 @@ class Panel:
     def _voices(self) -> tuple[tuple[Voice, ...], str]:
         """With the version that they are of."""
         described = [(model.config(), model.version()) for model in self.models]
-        versions = [version for _, version in described]
+        names = _told_apart([version for _, version in described])
         voices = [
             Voice(name, config, (number,))
-            for number, (name, (config, _)) in enumerate(
-                zip(_told_apart(versions), described, strict=True)
-            )
+            for number, (name, (config, _)) in enumerate(zip(names, described, strict=True))
         ]
         if self.ensemble:
             try:
                 voices.insert(0, _of_ensemble(self.ensemble, voices))
             except EnsembleError as error:  # servers may have got other versions
                 raise ModelServerError(str(error)) from error
-        return tuple(voices), ", ".join(versions)
+        return tuple(voices), ", ".join(names)
 
     @contextlib.contextmanager
     def at_one_version(self) -> Iterator[tuple[Voice, ...]]:

@@ -23,7 +23,7 @@ from pipelines.datasets.same_file import file_key
 from pipelines.datasets.scan import is_video
 from pipelines.ensemble import Ensemble
 from pipelines.errors import JobError
-from pipelines.model_contract import DIGESTS_NAME
+from pipelines.exported_model import export_identity
 from pipelines.shards.layout import REJECTS_NAME
 from serving.analysis.video_result import DEMO, DEMO_REASON, verdict_words
 from serving.batch.scoring_model import ScoringPanel
@@ -41,8 +41,6 @@ from serving.batch.transforms import (
 from serving.client import ModelServerError, ModelSource
 from serving.provenance.reader import FactsReader
 
-# A few bytes in an export that tell its graph and its weights: SavedModel's own, and ours.
-_PRINTS = ("fingerprint.pb", DIGESTS_NAME)
 FACTS_FORMAT = 1  # raise when the facts of earlier versions are not what would be told now
 MOMENTS_FORMAT = 2  # raise when the files of moments of earlier versions cannot be used
 
@@ -216,13 +214,13 @@ def _identity(source: ModelSource) -> list[Any]:
     if source.is_server:
         return []
     root = source.places[0].rstrip("/") + "/"
-    files = sorted((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
-    prints = [name for name, _ in files if os.path.basename(name) in _PRINTS]
-    digests = []
-    for name in prints:
+
+    def read(name: str) -> bytes:
         with storage.open_file(storage.join(root, name)) as handle:
-            digests.append(hashlib.sha256(handle.read()).hexdigest())
-    return [files, digests]
+            return handle.read()
+
+    files = ((f.path[len(root) :], f.size_in_bytes) for f in storage.listing(root))
+    return export_identity(files, read)
 
 
 def _finish(output: str, moments: Set[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.coverage import ScanSettings
 from pipelines.ensemble import Ensemble
+from serving.analysis.json_list import JsonList
 from serving.analysis.panel import Panel
 from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
@@ -21,7 +22,6 @@ from serving.analysis.video_result import DEMO, VideoResult, verdict_words
 from serving.client import ModelConfig, ModelSource
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
-from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
 from serving.provenance.printable import printable
 from serving.provenance.reader import FactsReader

@@ -35,12 +35,14 @@ class JobProgress:
 class AnalysisJob:
     """Changed by the event loop's thread only; other threads read `wanted`.
 
-    owner: the name of its sender.
+    owner: the name of its sender. created_at, ended_at: s since 1970.
     """
 
     def __init__(self, upload: Upload, owner: str):
         self.id = secrets.token_urlsafe(24)
         self.upload, self.owner = upload, owner
+        self.created_at = time.time()
+        self.ended_at: float | None = None
         self.state: State = "queued"
         self.progress = JobProgress("queued")
         self.problem: Problem | None = None
@@ -54,6 +56,10 @@ class AnalysisJob:
     def name(self) -> str:
         """What the client calls the file."""
         return self.upload.name
+
+    @property
+    def sha256(self) -> str:
+        return self.upload.sha256
 
     @property
     def ended(self) -> bool:
@@ -83,7 +89,7 @@ class AnalysisJob:
         if self.ended:
             return
         self.state, self.problem = state, problem
-        self.ended_s = time.monotonic()
+        self.ended_s, self.ended_at = time.monotonic(), time.time()
         self._unwanted.set()
         self._notify()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -25,8 +26,8 @@ from serving.web.problems import Problem, not_found, refusals, stopping
 from serving.web.prometheus import Metrics
 from serving.web.receive import Body, receive
 from serving.web.report_body import ReportBody
-from serving.web.results_store import StoredJob
 from serving.web.settings import Settings
+from serving.web.stored_job import StoredJob
 
 PREFIX = "/api/v1"
 TOKEN = ("unauthorized", "too-many-tries")  # where one is needed
@@ -48,6 +49,9 @@ EVENT = {
 Id = Annotated[str, Path(description="The job's id.", examples=[JOB["id"]])]
 Location = Annotated[
     bool, Query(description="Also where the video was recorded, if the file says so.")
+]
+Again = Annotated[
+    bool, Query(description="Analyse it, also where the history has a result of the same file.")
 ]
 Number = Annotated[int, Path(description="The picture's `n` in the report.", ge=0, examples=[0])]
 
@@ -77,26 +81,51 @@ class JobBody(BaseModel):
     name: str = Field(description="what the client calls the file")
     progress: ProgressBody
     problem: ProblemBody | None = Field(description="why it failed")
+    sha256: str = Field(description="of the file")
+    created: str = Field(description="when it came; date and time, UTC")
+    ended: str | None
+    expires: str | None = Field(description="until when it is kept, at most; of an ended job")
+    model: str | None = Field(description="name and version; of a job that is done, as the next")
+    verdict: str | None = Field(description="DEMO: of a demo model, which gives none")
+    probability_fake: float | None
+    from_history: bool = Field(description="whether it answers for a file that was sent again")
     links: dict[str, str]
 
 
-def body_of(job: AnalysisJob | StoredJob) -> dict[str, Any]:
+def body_of(job: AnalysisJob | StoredJob, from_history: bool = False) -> dict[str, Any]:
     """A job as the API shows it."""
     self = f"{PREFIX}/jobs/{job.id}"
+    stored = job if isinstance(job, StoredJob) else None
     return {
         "id": job.id,
         "state": job.state,
         "name": job.name,
         "progress": job.progress.to_dict(),
         "problem": job.problem.to_dict() if job.problem else None,
+        "sha256": job.sha256,
+        "created": utc(job.created_at),
+        "ended": utc(job.ended_at),
+        "expires": utc(stored.expires_at) if stored else None,
+        "model": stored.model if stored else None,
+        "verdict": stored.verdict if stored else None,
+        "probability_fake": stored.probability_fake if stored else None,
+        "from_history": from_history,
         "links": {
             "self": self,
             "events": f"{self}/events",
             "report_json": f"{self}/report.json",
             "report_html": f"{self}/report.html",
             "page": f"/jobs/{job.id}",
+            "share": f"{self}/shares",
         },
     }
+
+
+def utc(seconds: float | None) -> str | None:
+    """s since 1970 as date and time, to the second."""
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent]:
@@ -107,16 +136,17 @@ async def _events(job: AnalysisJob | StoredJob) -> AsyncIterator[ServerSentEvent
 
 
 async def take_video(
-    request: Request, jobs: JobQueue, arrivals: Arrivals, settings: Settings
-) -> AnalysisJob:
-    """A job for the video that a request brings as the field `video`. Raises Problem."""
-    body, sender = Body(request), sender_of(request)
+    request: Request, jobs: JobQueue, arrivals: Arrivals, settings: Settings, again: bool = False
+) -> AnalysisJob | StoredJob:
+    """A job for the video that a request brings as the field `video`; unless `again`, an earlier
+    one of the same sender that says the same of the same file. Raises Problem."""
+    body, sender = Body(request), sender_of(request, settings)
     async with body.refusing():
         jobs.check_place()
         await jobs.check_quota(sender)
         async with arrivals.under_way(sender.name) as pace:
             upload = await receive(request, body, jobs.folder, settings.max_bytes, pace)
-        return await jobs.add(upload, sender)
+        return await jobs.add(upload, sender, again)
 
 
 def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
@@ -143,18 +173,21 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
         "",
         status_code=202,
         response_model=JobBody,
-        responses=refusals(
-            "bad-upload",
-            *TOKEN,
-            "cross-site",
-            "unknown-host",
-            "upload-timeout",
-            "too-large",
-            "busy",
-            "quota-exceeded",
-            "stopping",
-            "not-stored",
-        ),
+        responses={
+            200: {"model": JobBody, "description": "An earlier job has a result of this file."},
+            **refusals(
+                "bad-upload",
+                *TOKEN,
+                "cross-site",
+                "unknown-host",
+                "upload-timeout",
+                "too-large",
+                "busy",
+                "quota-exceeded",
+                "stopping",
+                "not-stored",
+            ),  # fmt: skip
+        },
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -162,10 +195,17 @@ def router(jobs: JobQueue, arrivals: Arrivals, settings: Settings) -> APIRouter:
             }
         },
     )
-    async def send_video(request: Request) -> Any:
-        """Sends a video as the field `video`. Its analysis goes on after the answer."""
-        body_json = body_of(await take_video(request, jobs, arrivals, settings))
-        return JSONResponse(body_json, 202, {"Location": body_json["links"]["self"]})
+    async def send_video(request: Request, again: Again = False) -> Any:
+        """Sends a video as the field `video`. Its analysis goes on after the answer.
+
+        Where the sender's history has a result of the same file by the same model and settings,
+        that is the answer, with 200.
+        """
+        job = await take_video(request, jobs, arrivals, settings, again)
+        earlier = isinstance(job, StoredJob)
+        body_json = body_of(job, from_history=earlier)
+        headers = {"Location": body_json["links"]["self"]}
+        return JSONResponse(body_json, 200 if earlier else 202, headers)
 
     @api.get("/{id}", response_model=JobBody, responses=answers)
     async def job_state(id: Id) -> Any:

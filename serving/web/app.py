@@ -29,7 +29,17 @@ from serving.client import (
     model_sources,
     open_servers,
 )
-from serving.web import api, pages, problems, refusals, review_api
+from serving.web import (
+    api,
+    export_api,
+    history_api,
+    pages,
+    problems,
+    refusals,
+    review_api,
+    share_api,
+    shared_pages,
+)
 from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
@@ -96,6 +106,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(inner, dependencies=needs_token)
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
+    app.include_router(history_api.router(jobs), dependencies=needs_token)
+    app.include_router(export_api.router(jobs, settings), dependencies=needs_token)
+    app.include_router(share_api.router(jobs, settings), dependencies=needs_token)
+    app.include_router(shared_pages.router(jobs))
     if reviews:
         reviewing = review_api.router(jobs, arrivals, reviews, settings)
         app.include_router(reviewing, dependencies=needs_token)

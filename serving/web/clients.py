@@ -1,4 +1,4 @@
-"""Client identity: what limits per client and the fair queue take for one sender."""
+"""Client identity: what limits, the fair queue and the history take for one sender."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ipaddress
 
 from starlette.requests import HTTPConnection
 
+from serving.web.settings import Settings
 from serving.web.usage import Quota
 
 UNKNOWN = "unknown"  # a Unix socket, or an address that is none
@@ -18,17 +19,45 @@ IPV6_PREFIX = 64
 class Sender:
     """Whose a video is: a client without a key by its address, else the key by its name.
 
-    Uploads, turns and results are shared out between them. quota: of the key.
+    Uploads, turns and results are shared out between them. quota: of the key. history: the one
+    that its jobs go into; None where there is none for it.
     """
 
     name: str
     quota: Quota | None = None
+    history: str | None = None
 
 
-def sender_of(connection: HTTPConnection) -> Sender:
+def sender_of(connection: HTTPConnection, settings: Settings) -> Sender:
     """The sender of a request, whose key, if there are keys, was looked up before."""
     key = getattr(connection.state, "key", None)
-    return Sender(key.name, key.quota) if key else Sender(client_of(connection))
+    if key:
+        return Sender(key.name, key.quota, history_of(settings, key.name))
+    return Sender(client_of(connection), None, history_of(settings))
+
+
+def history_of(settings: Settings, key: str = "") -> str | None:
+    """The history of who sends this key, or the token, or of all where only this machine's users
+    reach the server; None where nobody could be told from others, or nothing outlives the server.
+
+    An address is nobody: it passes on. Behind a proxy everybody has this machine's.
+    """
+    if not settings.results_dir:
+        return None
+    if settings.keys_file:
+        return f"key {key}" if key else None
+    if settings.token_file:
+        return "token"
+    proxy = settings.trusted_proxy or settings.allowed_host
+    return "local" if is_loopback(settings.host) and not proxy else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens there is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def client_of(connection: HTTPConnection) -> str:

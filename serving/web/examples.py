@@ -20,12 +20,21 @@ JOB: dict[str, Any] = {
         "stopping": False,
     },
     "problem": None,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "created": "2026-01-31T11:59:56Z",
+    "ended": None,
+    "expires": None,
+    "model": None,
+    "verdict": None,
+    "probability_fake": None,
+    "from_history": False,
     "links": {
         "self": f"/api/v1/jobs/{_ID}",
         "events": f"/api/v1/jobs/{_ID}/events",
         "report_json": f"/api/v1/jobs/{_ID}/report.json",
         "report_html": f"/api/v1/jobs/{_ID}/report.html",
         "page": f"/jobs/{_ID}",
+        "share": f"/api/v1/jobs/{_ID}/shares",
     },
 }
 

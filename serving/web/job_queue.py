@@ -22,13 +22,15 @@ from serving.web.analysis_job import AnalysisJob, JobProgress
 from serving.web.audit_log import AuditLog
 from serving.web.clients import Sender
 from serving.web.fair_queue import FairQueue
+from serving.web.history import History
 from serving.web.job_times import JobTimes
 from serving.web.problems import Problem, internal, interrupted, not_found, of_video, stopping
 from serving.web.process import Spares
 from serving.web.prometheus import Metrics
 from serving.web.receive import Upload
-from serving.web.results_store import Bounds, EndState, ResultsStore, StoredJob, StoredResult
+from serving.web.results_store import Bounds, ResultsStore, StoredResult
 from serving.web.settings import Settings
+from serving.web.stored_job import EndState, StoredJob
 from serving.web.uploads import UploadFolder
 from serving.web.worker import FaceWorker, WorkerFaces
 
@@ -52,11 +54,12 @@ class JobQueue:
         self._facts_reader = dataclasses.replace(
             FactsReader.of(settings.provenance), show_location=True
         )
-        self._audit = AuditLog(Path(settings.audit_log)) if settings.audit_log else None
-        self._store = ResultsStore(
+        self.audit = AuditLog(Path(settings.audit_log)) if settings.audit_log else None
+        self.store = ResultsStore(
             Path(settings.results_dir) if settings.results_dir else None,
             Bounds(settings.ttl, settings.results, settings.results_bytes),
         )
+        self.history = History(settings, self.store, self._facts_reader, self.ask_version)
         self._jobs: dict[str, AnalysisJob] = {}  # that have not ended, or could not be stored
         self._ending = asyncio.Lock()  # of jobs, one after the other
         self._queue: FairQueue[AnalysisJob] = FairQueue()
@@ -113,7 +116,8 @@ class JobQueue:
             worker.stop()
         self._spares.close()
         self.folder.close()
-        self._store.close()
+        self.history.close()
+        self.store.close()
 
     # What the API asks for.
 
@@ -141,9 +145,9 @@ class JobQueue:
         """Raises Problem where the sender's key may send no more today."""
         if sender.quota:
             try:
-                await asyncio.to_thread(self._store.check_quota, sender.name, sender.quota)
+                await asyncio.to_thread(self.store.check_quota, sender.name, sender.quota)
             except OSError as error:
-                raise _not_stored(error) from error
+                raise not_stored(error) from error
 
     @contextlib.contextmanager
     def _adding_one(self) -> Iterator[None]:
@@ -159,18 +163,24 @@ class JobQueue:
         """Raises Problem."""
         try:
             size = job.upload.path.stat().st_size
-            given = job.id, sender.name, job.name, job.upload.sha256, size, sender.quota
-            await asyncio.to_thread(self._store.add, *given)
+            given = job.id, sender.name, job.name, job.sha256, size, sender.quota, sender.history
+            job.created_at = await asyncio.to_thread(self.store.add, *given)
         except OSError as error:
-            raise _not_stored(error) from error
+            raise not_stored(error) from error
         if self.draining:
-            await asyncio.to_thread(self._store.delete, job.id)
+            await asyncio.to_thread(self.store.delete, job.id)
             raise stopping()
 
-    async def add(self, upload: Upload, sender: Sender) -> AnalysisJob:
-        """A job for a file, which is the job's from now on. Raises Problem, without the file."""
+    async def add(
+        self, upload: Upload, sender: Sender, again: bool = False
+    ) -> AnalysisJob | StoredJob:
+        """A job for a file, which is the job's from now on; unless `again`, one of the history with
+        a result of the same. Raises Problem. The file is gone but for a new job."""
         job = AnalysisJob(upload, sender.name)
         try:
+            if not again and (earlier := await self.history.earlier(upload.sha256, sender)):
+                upload.discard()
+                return earlier
             with self._adding_one():
                 await self._store_job(job, sender)
         except BaseException:
@@ -186,16 +196,24 @@ class JobQueue:
         """Raises Problem where there is none."""
         if job := self._jobs.get(id):
             return job
-        if ended := await asyncio.to_thread(self._store.job, id):
+        if ended := await asyncio.to_thread(self.store.job, id):
             return ended
         raise not_found(outlives_restart=bool(self._settings.results_dir))
 
-    async def result(self, id: str) -> StoredResult:
-        """Raises Problem where there is none: yet, any more, or at all."""
+    def at_work(self, id: str) -> AnalysisJob | None:
+        """One that has not ended, or could not be stored."""
+        return self._jobs.get(id)
+
+    async def done(self, id: str) -> None:
+        """Raises Problem for a job without a result."""
         job = await self.get(id)
         if job.state != "done":
             raise job.problem or Problem("not-done", f"It is {job.state}; ask again later.")
-        result = await asyncio.to_thread(self._store.result, id)
+
+    async def result(self, id: str) -> StoredResult:
+        """Raises Problem where there is none: yet, any more, or at all."""
+        await self.done(id)
+        result = await asyncio.to_thread(self.store.result, id)
         if result is None:
             raise not_found()
         return result
@@ -207,7 +225,7 @@ class JobQueue:
             return job
         await self.get(id)
         async with self._ending:
-            await asyncio.to_thread(self._store.delete, id)
+            await asyncio.to_thread(self.store.delete, id)
             self._jobs.pop(id, None)
         return None
 
@@ -297,9 +315,9 @@ class JobQueue:
                 await asyncio.to_thread(self._store_end, job, state, problem, analysis)
             except OSError as error:
                 stored, analysis = False, None
-                state, problem = "failed", problem or _not_stored(error)
-            if self._audit:
-                await asyncio.to_thread(self._audit.decided, job, state, problem, analysis)
+                state, problem = "failed", problem or not_stored(error)
+            if self.audit:
+                await asyncio.to_thread(self.audit.decided, job, state, problem, analysis)
             if stored:
                 del self._jobs[job.id]
             job.end(state, problem)
@@ -317,9 +335,9 @@ class JobQueue:
     ) -> None:
         """Runs in a thread. Raises OSError."""
         if analysis is not None:
-            self._store.keep(job.id, analysis)
+            self.store.keep(job.id, analysis, self.history.judged_by(analysis.models))
         elif problem is not None:
-            self._store.end(job.id, state, job.progress.stage, problem)
+            self.store.end(job.id, state, job.progress.stage, problem)
 
     def _warm(self, worker: FaceWorker) -> None:
         """Starts a worker before there is a job for it, if it is known what is needed."""
@@ -384,7 +402,7 @@ class JobQueue:
                 if job.ended_s is not None and time.monotonic() - job.ended_s > ttl_s:
                     del self._jobs[job.id]
             try:
-                await asyncio.to_thread(self._store.forget_old)
+                await asyncio.to_thread(self.store.forget_old)
             except OSError as error:
                 log.error("results that have expired could not be deleted: %s", error)
 
@@ -393,7 +411,8 @@ def _cancelled() -> Problem:
     return Problem("cancelled", "It was cancelled by its user.")
 
 
-def _not_stored(error: OSError) -> Problem:
+def not_stored(error: OSError) -> Problem:
+    """The file of results cannot be used; the log says why."""
     log.error("a job could not be stored: %s", error)
     return Problem("not-stored", "The server could not store the result. Try again later.")
 

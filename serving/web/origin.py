@@ -35,16 +35,20 @@ class Origins:
         """Raises Problem for a request that changes something and comes from elsewhere."""
         if scope["method"] in READING:
             return
-        headers = Headers(scope=scope)
-        given = headers.get("host", "")
-        host = authority(given)
-        if host is None or not self._is_ours(host):
-            raise Problem("unknown-host", _advice(given[:100]))
+        headers, host = Headers(scope=scope), self.check_host(scope)
         sent_by = [value for name in ("origin", "referer") for value in headers.getlist(name)]
         if not all(self._is_same(value, host) for value in sent_by):
             raise _foreign()
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise _foreign()
+
+    def check_host(self, scope: Scope) -> Authority:
+        """The name by which a request calls this server. Raises Problem where it has another."""
+        given = Headers(scope=scope).get("host", "")
+        host = authority(given)
+        if host is None or not self._is_ours(host):
+            raise Problem("unknown-host", _advice(given[:100]))
+        return host
 
     def _is_ours(self, host: Authority) -> bool:
         return host.is_address or host.is_loopback_name or host.name in self._names

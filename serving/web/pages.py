@@ -63,8 +63,8 @@ def router(
         return shell(id)
 
     @routes.post("/jobs")
-    async def send_video(request: Request) -> Response:
-        sent = await take_video(request, jobs, arrivals, settings)
+    async def send_video(request: Request, again: bool = False) -> Response:
+        sent = await take_video(request, jobs, arrivals, settings, again)
         return RedirectResponse(f"/jobs/{sent.id}/plain", 303)
 
     @routes.get("/jobs/{id}/plain")

@@ -6,20 +6,23 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.web import usage
+from serving.web import shares, usage
 from serving.web.private_folder import private_folder
 
 FILE = "results.sqlite3"
-VERSION = 1  # of the tables
+VERSION = 2  # of the tables
 BUSY_S = 5.0  # for who looks into the file with a tool of their own
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,        -- the client, or key, that sent it
+    history TEXT,               -- whose it is in (`clients.history_of`); NULL: nobody finds it
     name TEXT NOT NULL,         -- what the client calls the file
     sha256 TEXT NOT NULL,       -- of the file
     created REAL NOT NULL,      -- s since 1970, when it came
@@ -29,11 +32,16 @@ CREATE TABLE jobs (
     stage TEXT NOT NULL DEFAULT 'queued',  -- how far it came
     problem TEXT,               -- name and detail, JSON
     model TEXT,                 -- name/version
+    judged_by TEXT,             -- model and settings (`history.JudgedBy`)
     verdict TEXT,
+    score REAL,                 -- P(fake); NULL without a face
     bytes INTEGER NOT NULL DEFAULT 0,      -- of document and pictures
+    result TEXT,                -- the VideoResult without the file's path and facts, JSON
     document TEXT               -- the report, JSON
 );
 CREATE INDEX jobs_by_state ON jobs (state, owner, ended, bytes);
+CREATE INDEX jobs_by_history ON jobs (history, created, id);
+CREATE INDEX jobs_by_file ON jobs (sha256, history, judged_by);
 CREATE TABLE pictures (
     job TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE,
     kind TEXT NOT NULL,         -- face (JPEG), heat (npy: float32 (h, w)) or strip (JPEG)
@@ -42,6 +50,24 @@ CREATE TABLE pictures (
     PRIMARY KEY (job, kind, n)
 ) WITHOUT ROWID;
 """
+    + shares.TABLE
+)
+# From a version to the next. A name that a key may have is a key's; whose a client's jobs are is
+# not known any more.
+UPGRADES = {
+    1: """
+ALTER TABLE jobs ADD COLUMN history TEXT;
+ALTER TABLE jobs ADD COLUMN judged_by TEXT;
+ALTER TABLE jobs ADD COLUMN score REAL;
+ALTER TABLE jobs ADD COLUMN result TEXT;
+CREATE INDEX jobs_by_history ON jobs (history, created, id);
+CREATE INDEX jobs_by_file ON jobs (sha256, history, judged_by);
+UPDATE jobs SET score = json_extract(document, '$.probability_fake') WHERE state = 'done';
+UPDATE jobs SET history = 'key ' || owner
+    WHERE owner GLOB '[A-Za-z]*' AND owner NOT LIKE '%:%' AND owner != 'unknown';
+"""
+    + shares.TABLE
+}
 PRAGMAS = (
     "auto_vacuum = FULL",  # what is deleted gives its space back; comes before the tables
     "journal_mode = WAL",
@@ -70,20 +96,32 @@ def connected(path: str) -> sqlite3.Connection:
         with as_os_error(path):
             for pragma in PRAGMAS:
                 database.execute(f"PRAGMA {pragma}")
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                script = f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT"
-                database.executescript(script)
-            elif version != VERSION:
-                raise OSError(
-                    f"{path}: its tables are of version {version}, this server's of {VERSION}. "
-                    "Give another --results-dir."
-                )
+            database.create_function("folded", 1, folded, deterministic=True)
+            _bring_up(database, path)
             database.execute(usage.TABLE)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _bring_up(database: sqlite3.Connection, path: str) -> None:
+    """Makes the tables, or makes those of earlier versions such as these are, or nothing at all."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise OSError(
+            f"{path}: its tables are of version {version}, this server's of {VERSION}. "
+            "Give another --results-dir."
+        )
+    steps = [UPGRADES[step] for step in range(version, VERSION)] if version else [TABLES]
+    if version != VERSION:
+        script = "".join(steps)
+        database.executescript(f"BEGIN; {script} PRAGMA user_version = {VERSION}; COMMIT")
+
+
+def folded(text: str) -> str:
+    """As `text` is compared without regard to case: "Ä" composed or not is "ä"."""
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 @contextlib.contextmanager

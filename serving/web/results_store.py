@@ -16,30 +16,14 @@ from typing import Any, Literal
 import numpy as np
 
 from serving.analysis.analyse import Analysis
-from serving.web import usage
-from serving.web.analysis_job import JobProgress
+from serving.web import shares, usage
 from serving.web.problems import Problem, interrupted
 from serving.web.results_database import as_os_error, connected, own_file
+from serving.web.stored_job import COLUMNS, EndState, StoredJob
 
 WITHOUT_RESULT = 100  # failed and cancelled jobs that are kept, to tell who asks
 
-EndState = Literal["done", "failed", "cancelled"]
 Kind = Literal["face", "heat", "strip"]
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredJob:
-    """A job that has ended. stage: how far it came."""
-
-    id: str
-    name: str
-    state: EndState
-    stage: str
-    problem: Problem | None
-
-    @property
-    def progress(self) -> JobProgress:
-        return JobProgress(self.stage)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +60,7 @@ class ResultsStore:
     def __init__(
         self, folder: Path | None, bounds: Bounds, now: Callable[[], float] = time.time
     ) -> None:
-        self._bounds, self._now = bounds, now
+        self._bounds, self.now = bounds, now  # s since 1970
         self._mutex = threading.Lock()
         self._deleted = False  # since the log was emptied last
         with contextlib.ExitStack() as opened:
@@ -94,8 +78,8 @@ class ResultsStore:
 
         A result stays no longer than was promised when it was made, nor than is promised now.
         """
-        now, ttl_s = self._now(), self._bounds.ttl_s
-        with self._writing() as database:
+        now, ttl_s = self.now(), self._bounds.ttl_s
+        with self.writing() as database:
             database.execute(
                 "UPDATE jobs SET state = 'failed', problem = ?, ended = ?, expires = ? "
                 "WHERE state = 'waiting'",
@@ -118,31 +102,37 @@ class ResultsStore:
         sha256: str,
         size: int = 0,
         quota: usage.Quota | None = None,
-    ) -> None:
-        """A job that waits; its size, in bytes, counts where there is a quota.
+        history: str | None = None,
+    ) -> float:
+        """A job that waits; its size, in bytes, counts where there is a quota. history: whose it
+        goes into. Returns when it came, s since 1970.
 
-        Raises Problem where that is used up.
+        Raises Problem where the quota is used up.
         """
-        with self._writing() as database:
+        now = self.now()
+        with self.writing() as database:
             if quota:
-                usage.count(database, owner, quota, self._now(), size)
+                usage.count(database, owner, quota, now, size)
             database.execute(
-                "INSERT INTO jobs (id, owner, name, sha256, created, state) "
-                "VALUES (?, ?, ?, ?, ?, 'waiting')",
-                (id, owner, name, sha256, self._now()),
+                "INSERT INTO jobs (id, owner, name, sha256, created, history, state) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'waiting')",
+                (id, owner, name, sha256, now, history),
             )
+        return now
 
     def end(self, id: str, state: EndState, stage: str, problem: Problem) -> None:
         """The job ended without a result."""
-        with self._writing() as database:
+        with self.writing() as database:
             self._set_ended(database, id, state=state, stage=stage, problem=_problem_json(problem))
             self._drop_beyond_bounds(database, id)
 
-    def keep(self, id: str, analysis: Analysis) -> None:
-        """The job is done, and this is its result."""
+    def keep(self, id: str, analysis: Analysis, judged_by: str | None = None) -> None:
+        """The job is done, and this is its result. judged_by: see `history.JudgedBy`."""
         document, model = json.dumps(analysis.document), analysis.document["model"]
-        pictures = list(_pictures_of(analysis))
-        with self._writing() as database:
+        result = analysis.result.to_dict()
+        del result["path"], result["file_facts"]  # our own folder; the document has the other
+        table_row, pictures = json.dumps(result), list(_pictures_of(analysis))
+        with self.writing() as database:
             database.executemany(
                 "INSERT INTO pictures VALUES (?, ?, ?, ?)", [(id, *one) for one in pictures]
             )
@@ -152,49 +142,58 @@ class ResultsStore:
                 state="done",
                 stage="report",
                 model=f"{model['name']}/{model['version']}",
+                judged_by=judged_by,
                 verdict=analysis.document["verdict"],
-                bytes=len(document) + sum(len(data) for _, _, data in pictures),
+                score=analysis.document["probability_fake"],
+                bytes=len(document) + len(table_row) + sum(len(data) for _, _, data in pictures),
+                result=table_row,
                 document=document,
             )
             self._drop_beyond_bounds(database, id)
 
     def delete(self, id: str) -> None:
         """Nothing of the job is in any file after that."""
-        with self._writing() as database:
+        with self.writing() as database:
             self._delete(database, "id = ?", id)
 
     def forget_old(self) -> None:
         """Deletes what has expired."""
-        with self._writing() as database:
-            self._delete(database, "expires <= ?", self._now())
-            usage.forget_old(database, self._now())
+        with self.writing() as database:
+            self._delete(database, "expires <= ?", self.now())
+            shares.forget_old(database, self.now())
+            usage.forget_old(database, self.now())
 
     # Reading.
 
     def check_quota(self, owner: str, quota: usage.Quota) -> None:
         """Raises Problem where it is used up."""
-        with self._reading() as database:
-            usage.check(database, owner, quota, self._now())
+        with self.reading() as database:
+            usage.check(database, owner, quota, self.now())
 
     def job(self, id: str) -> StoredJob | None:
         """One that has ended; None where there is none, or its time is over."""
-        with self._reading() as database:
+        with self.reading() as database:
             row = database.execute(
-                "SELECT id, name, state, stage, problem FROM jobs WHERE id = ? AND expires > ?",
-                (id, self._now()),
+                f"SELECT {COLUMNS} FROM jobs WHERE id = ? AND expires > ?", (id, self.now())
             ).fetchone()
-        if row is None:
-            return None
-        id, name, state, stage, problem = row
-        said = Problem(**json.loads(problem)) if problem else None
-        return StoredJob(id, name, state, stage, said)
+        return StoredJob.of(row) if row else None
+
+    def jobs(self, ids: Sequence[str]) -> dict[str, StoredJob]:
+        """Those of them that `job` gives, in any order; at most some hundred."""
+        places = ", ".join("?" * len(ids))
+        with self.reading() as database:
+            rows = database.execute(
+                f"SELECT {COLUMNS} FROM jobs WHERE id IN ({places}) AND expires > ?",
+                (*ids, self.now()),
+            ).fetchall()
+        return {job.id: job for job in map(StoredJob.of, rows)}
 
     def result(self, id: str) -> StoredResult | None:
         """Of a job that is done; None where there is none, or its time is over."""
-        with self._reading() as database:
+        with self.reading() as database:
             row = database.execute(
                 "SELECT document FROM jobs WHERE id = ? AND state = 'done' AND expires > ?",
-                (id, self._now()),
+                (id, self.now()),
             ).fetchone()
             pictures = database.execute(
                 "SELECT kind, n, data FROM pictures WHERE job = ? ORDER BY n", (id,)
@@ -213,12 +212,13 @@ class ResultsStore:
     # Within transactions.
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Raises OSError, as `writing` does."""
         with self._mutex, as_os_error(self._path):
             yield self._database
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is done, or nothing."""
         with self._mutex, as_os_error(self._path):
             self._database.execute("BEGIN IMMEDIATE")
@@ -235,7 +235,7 @@ class ResultsStore:
                 self._deleted = bool(busy)
 
     def _set_ended(self, database: sqlite3.Connection, id: str, **columns: Any) -> None:
-        now = self._now()
+        now = self.now()
         values = {**columns, "ended": now, "expires": now + self._bounds.ttl_s}
         names = ", ".join(f"{name} = ?" for name in values)
         database.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values.values(), id))

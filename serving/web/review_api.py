@@ -84,7 +84,7 @@ def router(jobs: JobQueue, arrivals: Arrivals, reviews: Reviews, settings: Setti
         async with body.refusing():
             document = (await jobs.result(id)).document
             sha256 = document["file"]["sha256"]
-            async with arrivals.under_way(sender_of(request).name) as pace:
+            async with arrivals.under_way(sender_of(request, settings).name) as pace:
                 upload, texts = await receive_form(
                     request, body, reviews.arriving, settings.max_bytes, pace,
                     ("label", "identities"),

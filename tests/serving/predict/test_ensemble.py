@@ -34,9 +34,7 @@ def made(tmp_path, unchecked):
     return data, exports
 
 
-def test_what_was_calibrated_together_is_served_together(
-    made, face_video, tmp_path, capsys
-):
+def test_what_was_calibrated_together_is_served_together(made, face_video, tmp_path, capsys):
     data, exports = made
     red, green, file = str(exports["red"]), str(exports["green"]), str(tmp_path / "e.json")
     argv = ["--ensemble", "mean-logit", "--model", red, "--model", green]

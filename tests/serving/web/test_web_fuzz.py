@@ -32,6 +32,7 @@ def web(exported, tmp_path_factory):
         model=(str(exported),),
         folder=str(tmp_path_factory.mktemp("fuzz")),
         review_dir=str(tmp_path_factory.mktemp("reviews")),
+        results_dir=str(tmp_path_factory.mktemp("results")),
         queue=50,
         results=1000,
         job_timeout=60.0,
@@ -83,7 +84,7 @@ def ask_everything(api, job: str, examples: int) -> None:
 
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # nothing to get wrong
                 ask()
-    assert "POST /api/v1/jobs" in asked and len(asked) == 14
+    assert "POST /api/v1/jobs" in asked and len(asked) == 19
 
 
 def test_any_request_gets_an_answer_that_the_description_promises(api, job):
