@@ -155,9 +155,9 @@ class VideoResult:
     preprocessing. frames_sampled: those that were looked at; frames_with_face: those of them with
     any. median_face_px: of the track that decides, whose number is `decides`. reasons: why there
     is too little for a verdict, if so. notes: what was done to see the faces, where that was not
-    the usual, and what was left out. coverage: what of the video was looked at. file_facts: what is
-    known of the file beside what it shows, if that was read; nothing else here follows from it.
-    opinions: of each model, where several were asked, in their order.
+    the usual, and what was left out. coverage: what of the video was looked at. opinions: of
+    each model, where several were asked, in their order. file_facts: what is known of the file
+    beside what it shows, if that was read; nothing else here follows from it.
     """
 
     path: str
@@ -176,8 +176,8 @@ class VideoResult:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     coverage: Coverage | None = None
-    file_facts: FileFacts | None = None
     opinions: tuple[Opinion, ...] = ()
+    file_facts: FileFacts | None = None
 
     @property
     def models_disagree(self) -> bool:
@@ -208,6 +208,7 @@ class VideoResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        facts = values.pop("file_facts")
         return {
             **values,
             "verdict": str(self.verdict),
@@ -215,9 +216,9 @@ class VideoResult:
             "reasons": list(self.reasons),
             "notes": list(self.notes),
             "coverage": self.coverage.to_dict() if self.coverage else None,
-            "file_facts": self.file_facts.to_dict() if self.file_facts else None,
             "opinions": [opinion.to_dict() for opinion in self.opinions],
             "models_disagree": self.models_disagree,
+            "file_facts": facts.to_dict() if facts else None,
         }
 
 

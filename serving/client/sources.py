@@ -30,12 +30,10 @@ class ModelSource:
         """From a folder, or an address with or without a model's name. Raises ValueError."""
         if not is_server(text):
             return cls((text,), name)
-        address, named, own = text.rstrip("/").partition(_NAMED)
-        if named:
-            ModelSpec.parse(own)
-            name = own
+        address, named, own = text.partition(_NAMED)
+        name = str(ModelSpec.parse(own.rstrip("/"))) if named else name
         check_addresses([address])
-        return cls((address,), name)
+        return cls((address.rstrip("/"),), name)
 
     @property
     def is_server(self) -> bool:

@@ -138,6 +138,8 @@ def _of_document(document: Mapping[str, Any]) -> dict[str, Any]:
         "tracks": tracks,
         "decides": next(decides, None),
         "notes": [],
+        "opinions": [],
+        "models_disagree": False,
     }
 
 

@@ -57,10 +57,10 @@ class Held:
 
     def __init__(self, app, monkeypatch):
         self.jobs, self._go = app.state.jobs, threading.Event()
-        monkeypatch.setattr(self.jobs, "_open_model", self._open_model)
+        monkeypatch.setattr(self.jobs, "_open_panel", self._open_panel)
         monkeypatch.setattr(FaceWorker, "ready", True)
 
-    def _open_model(self):
+    def _open_panel(self):
         (job,) = (job for job in self.jobs._jobs.values() if job.state == "running")
         while not self._go.wait(0.05):
             if not job.wanted:
@@ -218,12 +218,12 @@ def test_the_process_that_decodes_starts_while_the_model_is_being_loaded(
         begun.set()
         return prepare(*args)
 
-    def load(_):
+    def load(*_):
         assert begun.wait(60)
         return None  # nobody asks the model here
 
     monkeypatch.setattr(FaceWorker, "prepare", noted)
-    monkeypatch.setattr(app_module, "_model_opener", load)
+    monkeypatch.setattr(app_module, "_panel_opener", load)
     here = dataclasses.replace(settings, model=(str(exported),), model_server=())
     with running(here) as (client, _):
         assert client.get("/healthz").status_code == 200
