@@ -8,6 +8,12 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from serving.model_server.config_files import read_models
 from serving.model_server.server import Addresses, ModelServer
 from serving.model_server.settings import Settings
+from tests.fixtures.serving_models import Gate
+
+
+@pytest.fixture
+def gate(tmp_path):
+    return Gate(tmp_path / "gate")
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def states(http, url, name=NAME):
 
 
 def until(condition):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -75,10 +75,12 @@ def asking(url):
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    yield answers
-    ending.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield answers
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_new_version_takes_over_and_a_removed_one_is_left_without_a_failed_request(
@@ -180,7 +182,7 @@ def test_a_version_that_failed_is_tried_again(half_plus_two, base, http):
     shutil.copytree(half_plus_two / NAME / "1", base / "temp")
     graph = (base / "temp" / "saved_model.pb").read_bytes()
     (base / "temp" / "saved_model.pb").unlink()
-    with serve_in_thread(base, NAME, **FAST) as where:
+    with serve_in_thread(base, NAME, **FAST, max_num_load_retries=1000) as where:
         (base / "temp").rename(base / "2")
         until(lambda: states(http, where.rest).get(2) == "END")
         (base / "2" / "saved_model.pb").write_bytes(graph)

@@ -2,7 +2,6 @@
 
 import hashlib
 
-import httpx
 import pytest
 
 from pipelines.clip import REAL
@@ -13,8 +12,7 @@ from tests.serving.web.browser import (
     findings,
     profiles,
     result_of,
-    running,
-    wait_for,
+    site_of,
 )
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -30,8 +28,7 @@ def test_a_reviewer_leaves_a_video_by_keyboard_and_takes_it_back(
     settings = Settings(
         model=str(exported_judge), folder=str(tmp_path / "uploads"), review_dir=str(folder)
     )
-    with running(settings) as url, profiles(browser, url) as open_page:
-        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+    with site_of(settings) as url, profiles(browser, url) as open_page:
         page = open_page()
         result_of(page, fake)
         section = page.locator("[data-review]")

@@ -11,14 +11,7 @@ from pipelines.clip import FAKE, REAL
 from pipelines.datasets.manifest import find, read_manifest
 from serving.web.reviews import Review, Reviews
 from serving.web.settings import Settings
-from tests.serving.web.test_web_api import (
-    LIMITS,
-    finished,
-    is_problem,
-    running,
-    send,
-    wait_until,
-)
+from tests.serving.web.live_server import LIMITS, finished, is_problem, running, send, until_ready
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +35,7 @@ def web(exported_judge, folder, video):
         **LIMITS,
     )
     with running(settings) as (client, _):
-        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        until_ready(client)
         links = finished(client, send(client, video))["links"]
         yield client, links["self"], client.get(links["report_json"]).json()["verdict"]
 

@@ -14,7 +14,7 @@ from serving.web.settings import Settings
 from serving.web.token_guard import PAUSE_S, TRIES, TokenGuard
 from serving.web.token_strength import check_strength, free_characters
 from serving.web.usage import Quota
-from tests.serving.web.test_web_api import JOBS, is_problem, running
+from tests.serving.web.live_server import JOBS, is_problem, running
 
 TOKEN = "Zb1qk3xYc0m9T4nS7uVwE2aL"
 
