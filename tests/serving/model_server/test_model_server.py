@@ -23,7 +23,6 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from dfdetect.__main__ import main
 from pipelines.inspect import read_clips
-from serving.client import InProcessModel
 from serving.model_server.server import ModelServer, serve_in_thread, start_in_thread
 from serving.model_server.settings import Settings
 from serving.model_server.version_policy import one_model
@@ -183,6 +182,7 @@ def test_the_health_service_says_serving_until_the_server_ends(base):
         ending = threading.Thread(target=server.stop)
         ending.start()
         assert next(watched).status == states.NOT_SERVING
+        watched.cancel()  # or the server waits for it
         ending.join()
     server.metrics.page()
 
@@ -358,7 +358,7 @@ def test_a_detector_gives_the_same_numbers_in_rows_columns_and_over_grpc(detecto
     assert list(outputs["probability_fake"].float_val) == pytest.approx(expected, abs=1e-7)
 
 
-def test_every_signature_gives_the_same_probability(detector, exported, sample_shards, clips):
+def test_every_signature_gives_the_same_probability(detector, exported_model, sample_shards, clips):
     import cv2
 
     crops = [
@@ -371,7 +371,7 @@ def test_every_signature_gives_the_same_probability(detector, exported, sample_s
     record = next(iter(tf.data.TFRecordDataset(str(shard)).take(1))).numpy()
     encoded = {"b64": base64.b64encode(record).decode()}
     examples = ask(detector, {"signature_name": "examples", "inputs": [encoded]})[1]["outputs"]
-    expected = InProcessModel(exported).predict(clips[:1])[0].probability_fake
+    expected = exported_model.predict(clips[:1])[0].probability_fake
     # OpenCV and TensorFlow may round a decoded pixel differently.
     assert tensors["probability_fake"][0] == pytest.approx(expected, abs=5e-3)
     assert examples["probability_fake"][0] == pytest.approx(expected, abs=1e-5)
@@ -390,13 +390,15 @@ def test_what_a_detector_refuses_gets_status_400_and_its_reason(detector, frames
     assert message in answer["error"].lower()
 
 
-def test_a_detector_answers_callers_together_as_it_answers_them_alone(exported, clips, tmp_path):
+def test_a_detector_answers_callers_together_as_it_answers_them_alone(
+    exported, exported_model, clips, tmp_path
+):
     file = tmp_path / "batching.pbtxt"
     file.write_text(
         "max_batch_size { value: 4 } batch_timeout_micros { value: 600000000 } "
         "num_batch_threads { value: 1 }"
     )
-    alone = [InProcessModel(exported).predict([clip])[0].probability_fake for clip in clips[:4]]
+    alone = [exported_model.predict([clip])[0].probability_fake for clip in clips[:4]]
     with serve_in_thread(exported.parent, batching_parameters_file=str(file)) as where:
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda clip: ask(where, {"inputs": [b64(clip)]}), clips[:4]))

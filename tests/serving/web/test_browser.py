@@ -58,6 +58,7 @@ def dead_site(tmp_path_factory) -> Iterator[str]:
     (folder / "token").write_text(TOKEN)
     settings = Settings(
         model_server=("http://127.0.0.1:9",),
+        model_timeout=0.1,
         token_file=str(folder / "token"),
         folder=str(folder / "uploads"),
     )
@@ -128,7 +129,7 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, w
 
 
 def test_a_demo_model_gives_a_visitor_no_verdict(browser, exported, fake, tmp_path):
-    settings = Settings(model=str(exported), folder=str(tmp_path))
+    settings = Settings(model=str(exported), folder=str(tmp_path), spares=0)
     with site_of(settings) as url, profiles(browser, url) as open_page:
         page = open_page()
         report = result_of(page, fake)
@@ -345,7 +346,8 @@ def test_who_waits_sees_the_place_in_the_queue(open_page, site, real, fake):
 def wide_site(exported_judge, tmp_path_factory) -> Iterator[str]:
     """With room for many videos at a time."""
     folder = tmp_path_factory.mktemp("wide") / "uploads"
-    with site_of(Settings(model=str(exported_judge), queue=8, folder=str(folder))) as url:
+    settings = Settings(model=str(exported_judge), queue=8, folder=str(folder), spares=0)
+    with site_of(settings) as url:
         yield url
 
 

@@ -26,7 +26,10 @@ def test_a_reviewer_leaves_a_video_by_keyboard_and_takes_it_back(
 ):
     folder = tmp_path / "reviews"
     settings = Settings(
-        model=str(exported_judge), folder=str(tmp_path / "uploads"), review_dir=str(folder)
+        model=str(exported_judge),
+        folder=str(tmp_path / "uploads"),
+        review_dir=str(folder),
+        spares=0,
     )
     with site_of(settings) as url, profiles(browser, url) as open_page:
         page = open_page()

@@ -114,7 +114,10 @@ def test_a_server_slows_guessing_and_browsers_without_a_token_are_no_guessers(tm
         {"keys_file": str(tmp_path / "keys")} if keys else {"token_file": str(tmp_path / "token")}
     )
     settings = Settings(
-        model_server=("http://127.0.0.1:9",), folder=str(tmp_path / "uploads"), **given
+        model_server=("http://127.0.0.1:9",),
+        model_timeout=0.1,
+        folder=str(tmp_path / "uploads"),
+        **given,
     )
     with running(settings) as (client, _):
         for _ in range(2 * TRIES):

@@ -28,7 +28,7 @@ from pipelines.datasets.base import VIDEO_SUFFIXES
 from pipelines.video import confined
 from pipelines.video.moments import Moments
 from pipelines.video.wire import FAULT_CHARS, for_log, unpack
-from serving.analysis.analyse import Cancelled
+from serving.analysis.analyse import Cancelled, analyse
 from serving.client import servers
 from serving.web import wire
 from serving.web.audit_log import job_hash
@@ -154,12 +154,11 @@ def test_the_audit_log_tells_verdict_and_model_but_no_name(client, base, video):
     assert "holiday" not in text and job["id"] not in text
 
 
-def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extractor, sample):
-    from serving.analysis.analyse import analyse
-    from serving.client import InProcessModel
-
+def test_the_report_is_what_the_analysis_in_process_gives(
+    client, exported_model, extractor, sample
+):
     path = sorted(sample.rglob("*.mp4"))[1]
-    expected = analyse(str(path), extractor, InProcessModel(exported)).document
+    expected = analyse(str(path), extractor, exported_model).document
     job = finished(client, send(client, path.read_bytes()))
     got = client.get(job["links"]["report_json"]).json()
     names = ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px")
@@ -189,7 +188,7 @@ def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
     engine_export, client, tmp_path, video
 ):
     expected = finished(client, send(client, video))
-    settings = Settings(model=str(engine_export), folder=str(tmp_path), **LIMITS)
+    settings = Settings(model=str(engine_export), folder=str(tmp_path), spares=0, **LIMITS)
     with running(settings) as (other, _):
         until_ready(other)
         job = finished(other, send(other, video))
@@ -465,6 +464,22 @@ def samples_of(video, config):
     return dict(enumerate(Moments.of(video.frame_times.times_s, config).samples))
 
 
+@pytest.mark.usefixtures("confinable")
+def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
+    worker, small_config, face_video, monkeypatch
+):
+    monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
+    worker.stop()
+    video = faces_of(worker, small_config).open(str(face_video))
+    assert look_at_all(video, small_config)
+    (decoding,) = children(worker.pid)
+    for thread in pathlib.Path(f"/proc/{decoding}/task").iterdir():
+        status = (thread / "status").read_text()
+        assert "\nSeccomp:\t2\n" in status and "\nNoNewPrivs:\t1\n" in status
+    for process in (worker.pid, decoding):
+        assert b"s3cret" not in pathlib.Path(f"/proc/{process}/environ").read_bytes()
+
+
 def test_the_process_gives_the_same_looks_as_the_extractor(worker, small_config, extractor, sample):
     path = str(sorted(sample.rglob("*.mp4"))[0])
     faces = faces_of(worker, small_config)
@@ -487,28 +502,6 @@ def test_the_process_gives_the_same_looks_as_the_extractor(worker, small_config,
             assert one.sighting.to_dict() == other.sighting.to_dict()
     again = video.looks({1: samples[1]})  # the process goes on with the same file
     assert [look.moment for look in again] == [1]
-
-
-def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
-    worker, small_config, face_video, tmp_path, caplog
-):
-    worker.stop()
-    ours = os.dup(2)
-    with open(tmp_path / "stderr", "w") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            faces = faces_of(worker, small_config)
-        finally:
-            os.dup2(ours, 2)
-            os.close(ours)
-    pid = worker.pid
-    video = faces.open(str(face_video))
-    with pytest.raises(VideoError, match="reading it failed") as caught:
-        list(video.looks({0: np.array([10**9])}))  # which no scan asks for
-    assert caught.value.reason == "decoder_failed"
-    (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
-    assert "Traceback" in record.getMessage() and "IndexError: " in record.getMessage()
-    assert look_at_all(video, small_config) and worker.pid == pid
 
 
 def test_what_a_taken_over_process_calls_a_traceback_is_harmless_in_a_log():
@@ -574,6 +567,28 @@ def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, f
     assert not worker.ready and not os.path.exists(f"/proc/{pid}")
 
 
+def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
+    worker, small_config, face_video, tmp_path, caplog
+):
+    worker.stop()
+    ours = os.dup(2)
+    with open(tmp_path / "stderr", "w") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            faces = faces_of(worker, small_config)
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
+    pid = worker.pid
+    video = faces.open(str(face_video))
+    with pytest.raises(VideoError, match="reading it failed") as caught:
+        list(video.looks({0: np.array([10**9])}))  # which no scan asks for
+    assert caught.value.reason == "decoder_failed"
+    (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
+    assert "Traceback" in record.getMessage() and "IndexError: " in record.getMessage()
+    assert look_at_all(video, small_config) and worker.pid == pid
+
+
 def test_a_process_that_is_cancelled_leaves_its_work_and_does_the_next(
     worker, small_config, long_work, face_video, tmp_path, monkeypatch
 ):
@@ -620,25 +635,6 @@ def test_a_process_that_does_not_obey_is_ended_and_a_spare_one_takes_over(
     finally:
         worker.stop()
         spares.close()
-
-
-@pytest.mark.usefixtures("confinable")
-def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
-    small_config, face_video, monkeypatch
-):
-    monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
-    worker = FaceWorker(Settings(model="x", threads=1))
-    try:
-        video = faces_of(worker, small_config).open(str(face_video))
-        assert look_at_all(video, small_config)
-        (decoding,) = children(worker.pid)
-        for thread in pathlib.Path(f"/proc/{decoding}/task").iterdir():
-            status = (thread / "status").read_text()
-            assert "\nSeccomp:\t2\n" in status and "\nNoNewPrivs:\t1\n" in status
-        for process in (worker.pid, decoding):
-            assert b"s3cret" not in pathlib.Path(f"/proc/{process}/environ").read_bytes()
-    finally:
-        worker.stop()
 
 
 def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, monkeypatch):
@@ -866,7 +862,7 @@ def test_jobs_share_what_is_known_of_model_servers(base, monkeypatch):
         settings = Settings(model_server=(one, other), folder=str(base / "shared"))
         with running(settings) as (_, app):
             assert {app.state.jobs.ask_version() for _ in range(20)} == {"dfdetect/1"}
-    assert len(alive.requests) >= 20 and len(down.requests) <= 2  # by a worker, too, at a time
+    assert len(alive.requests) >= 20 and len(down.requests) <= 2  # a worker asks beside us
 
 
 def test_what_has_ended_is_gone_when_its_time_is_over(token_settings, video):

@@ -35,6 +35,7 @@ def web(exported, tmp_path_factory):
         queue=50,
         results=1000,
         job_timeout=60.0,
+        spares=0,
         **LIMITS,
     )
     with running(settings) as (client, app):
