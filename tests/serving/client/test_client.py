@@ -43,7 +43,7 @@ def served(saved):
     config = one_model("dfdetect", saved.parent)
     config.model_config_list.config[0].version_labels["stable"] = 3
     settings = Settings(
-        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=60
     )
     server = ModelServer(settings, config)
     server.start()

@@ -22,7 +22,7 @@ def target(request, half_plus_two):
         yield Addresses(url.rstrip("/"), request.config.getoption("--target-grpc") or "")
         return
     settings = Settings(
-        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=60
     )
     server = ModelServer(settings, read_models(half_plus_two / "models.config"))
     server.start()

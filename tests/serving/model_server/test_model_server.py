@@ -168,7 +168,7 @@ def test_metrics_move_and_go_with_the_monitoring_file(base, tmp_path):
 
 
 def test_the_health_service_says_serving_until_the_server_ends(base):
-    settings = Settings(rest_port=0, grpc_port=0, drain_seconds=5)
+    settings = Settings(rest_port=0, grpc_port=0, drain_seconds=60)
     server = ModelServer(settings, one_model(NAME, base))
     server.start()
     with grpc.insecure_channel(server.addresses.grpc) as channel:

@@ -99,7 +99,7 @@ def test_a_new_version_takes_over_and_a_removed_one_is_left_without_a_failed_req
 
 
 def test_a_version_is_unloaded_only_after_the_last_request_that_uses_it(half_plus_two, base, http):
-    settings = Settings(**FAST, rest_port=0, grpc_port=-1, drain_seconds=5)
+    settings = Settings(**FAST, rest_port=0, grpc_port=-1, drain_seconds=60)
     server = ModelServer(settings, one_model(NAME, base))
     server.start()
     url = server.addresses.rest
@@ -231,7 +231,7 @@ def test_labels_point_only_at_versions_that_answer_and_move_without_a_gap(
     file = tmp_path / "models.config"
     stable = 'version_labels { key: "stable" value: %d }'
     file.write_text(CONFIG % (NAME, base, ALL + stable % 1))
-    settings = {**FAST, "rest_port": 0, "grpc_port": 0, "drain_seconds": 5}
+    settings = {**FAST, "rest_port": 0, "grpc_port": 0, "drain_seconds": 60}
     with pytest.raises(StatusError, match="Request to assign label to version 1"):
         ModelServer(Settings(**settings), read_models(file)).start()
     settings |= {
