@@ -29,6 +29,21 @@ from pipelines.config import PreprocessConfig  # noqa: E402
 hypothesis.settings.register_profile("side by side", deadline=None)
 hypothesis.settings.load_profile("side by side")
 
+TESTS = Path(__file__).parent
+
+
+# Of several processes none shall be at one of these alone at the end: they are begun first.
+LONGEST_FILES = (
+    *("docs/test_readme.py", "recipes/test_recipes.py", "docs/test_reviews_page.py"),
+    *("serving/web/test_web_api.py", "serving/batch/test_score.py"),
+    "trainer/training/test_loop.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
 
 def pytest_addoption(parser):
     parser.addoption("--target", help="URL of a TensorFlow Serving to test instead of our server")
@@ -44,10 +59,15 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Makes a folder of a name once for all processes that run tests; the others wait for it."""
+    """Makes a folder of a name once for all processes that run tests; the others wait for it.
+
+    With DFDETECT_FIXTURES=DIR it is there for the next run of tests, too: `.ci/run` has several.
+    """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # of this run of the tests, and not of this process alone
+    if kept := os.environ.get("DFDETECT_FIXTURES"):
+        root = Path(kept)
 
     def make_once(name: str, make: Callable[[Path], object]) -> Path:
         folder, unfinished = root / name, root / f"{name}.tmp-{os.getpid()}"
@@ -180,6 +200,15 @@ def exported(made_once, trained_run) -> Path:
     from trainer.exporting.export import export
 
     return made_once("models", lambda out: export(trained_run, out)) / "dfdetect" / "1"
+
+
+@pytest.fixture(scope="session")
+def exported_model(exported):
+    """The tiny SavedModel, loaded in this process."""
+    from serving.client import InProcessModel
+
+    with InProcessModel(exported) as model:
+        yield model
 
 
 @pytest.fixture(scope="session", params=["openvino", "onnx"])

@@ -14,9 +14,9 @@ from mkdocs.structure.files import File, Files
 from dfdetect.__main__ import main
 from dfdetect.commands import COMMANDS, EXTRAS
 from dfdetect.extras import how_to_install
+from pipelines.dataclass_json import json_schema
 from serving.web.app import create_app
 from serving.web.settings import Settings
-from trainer.evaluation.dataclass_json import json_schema
 from trainer.evaluation.result import EvaluationResult
 
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -22,6 +22,8 @@ def start_process(module: str, *arguments: int) -> tuple[subprocess.Popen, socke
     """Starts `python -m module DESCRIPTOR PARENT ARGUMENTS...`, which has that descriptor alone:
     the other end of our socket."""
     ours, theirs = socket.socketpair()
+    for end in (ours, theirs):  # whatever the default, which Beam's client of Google Cloud sets
+        end.setblocking(True)
     numbers = map(str, (theirs.fileno(), os.getpid(), *arguments))
     with theirs:
         try:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.clip import VideoError
+from pipelines.video.mp4_boxes import Box, Readable, read_box
 from pipelines.video.source import VideoFile
 
 # Samples for each byte. A frame has bytes; counts of QuickTime's compressed sound come to less than
@@ -96,14 +97,12 @@ class _Check:
         self._claimed: Counter[str] = Counter()
         self._boxes = 0
 
-    def walk(self, file: VideoFile | io.BytesIO, start: int, end: int, track: _Track) -> None:
+    def walk(self, file: Readable, start: int, end: int, track: _Track) -> None:
         """Raises VideoError as `check_claims`."""
         self._inside(file, start, end, track, MAX_DEPTH)
         self._account(track)
 
-    def _inside(
-        self, file: VideoFile | io.BytesIO, start: int, end: int, track: _Track, depth: int
-    ) -> None:
+    def _inside(self, file: Readable, start: int, end: int, track: _Track, depth: int) -> None:
         for kind, at, stop in self._walked(file, start, end):
             if kind in HOLDERS and depth:
                 of_its_own = kind in (b"trak", b"traf")
@@ -120,28 +119,18 @@ class _Check:
                 file.seek(at)
                 track.add(kind, file.read(min(stop - at, TABLE_BYTES)))
 
-    def _walked(
-        self, file: VideoFile | io.BytesIO, start: int, end: int
-    ) -> Iterator[tuple[bytes, int, int]]:
-        """(kind, start, end) of what is in each box (4.2 of the standard) from start to end."""
-        while start + 8 <= end:
+    def _walked(self, file: Readable, start: int, end: int) -> Iterator[Box]:
+        """The boxes from start to end, up to one that makes no sense."""
+        while box := read_box(file, start, end):
             self._boxes += 1
             if self._boxes > MAX_BOXES:
                 raise self._refused(f"it has more than {MAX_BOXES} boxes, which is no video")
-            file.seek(start)
-            head = file.read(16)
-            if len(head) < 8:
+            start = min(end, box.end)
+            if start < box.start:
                 return
-            size, kind, body = int.from_bytes(head[:4]), head[4:8], start + 8
-            if size == 1 and len(head) == 16:
-                size, body = int.from_bytes(head[8:]), start + 16
-            stop = end if size == 0 else min(end, start + size)
-            if stop < body:
-                return
-            yield kind, body, stop
-            start = stop
+            yield Box(box.kind, box.start, start)
 
-    def _inflated(self, file: VideoFile | io.BytesIO, start: int, end: int) -> bytes:
+    def _inflated(self, file: Readable, start: int, end: int) -> bytes:
         """The header in a "cmov" box (QuickTime File Format, compressed movie resources)."""
         for kind, at, stop in self._walked(file, start, end):
             if kind == b"cmvd":
@@ -169,7 +158,7 @@ class _Check:
         return VideoError("unreadable", "decode", f"{self._name}: {what}; get it again.")
 
 
-def _hides_header(file: VideoFile | io.BytesIO, at: int) -> bool:
+def _hides_header(file: Readable, at: int) -> bool:
     """Whether an unused box holds a header, as FFmpeg looks for one (mov.c, mov_read_default)."""
     file.seek(at)
     return file.read(8)[4:] in (b"mvhd", b"cmov")

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from serving.provenance.boxes import EditList, Readable, read_edit_lists
+from pipelines.video.mp4_boxes import Readable
+from serving.provenance.edit_lists import EditList, read_edit_lists
 from serving.provenance.printable import MOST, printable
 
 # The first of each that is there. FFmpeg gives QuickTime's keys as they are (Apple, QuickTime File

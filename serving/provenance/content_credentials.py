@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from serving.provenance.boxes import Readable
+from pipelines.video.mp4_boxes import Readable
 from serving.provenance.printable import MOST, printable
 
 NOT_INSTALLED = (

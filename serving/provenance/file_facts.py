@@ -17,12 +17,12 @@ import sys
 import threading
 from typing import Any
 
+from pipelines.dataclass_json import from_json
 from pipelines.video.child import environment
 from serving.provenance.container import ContainerMetadata
 from serving.provenance.content_credentials import ContentCredentials
 from serving.provenance.encoding import Encoding
 from serving.provenance.printable import printable
-from serving.provenance.typed_json import from_json
 
 TIME_LIMIT_S = 120.0  # of the process
 GRACE_S = 5.0  # for it to end once it has answered
@@ -181,4 +181,4 @@ def _part(line: str) -> tuple[str, Any, str]:
     kind, name = PARTS[sent["part"]]
     if "why" in sent:
         return sent["part"], None, f"{name} could not be read: {printable(sent['why'])}."
-    return sent["part"], from_json(kind, sent.get("value")), ""
+    return sent["part"], from_json(kind, sent.get("value"), exact=True), ""

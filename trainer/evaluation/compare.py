@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.atomic import write_json
+from pipelines.dataclass_json import to_json
 from pipelines.shards.open import ClipDataset
 from trainer.evaluation.bootstrap import (
     Bootstrap,
@@ -18,7 +19,6 @@ from trainer.evaluation.bootstrap import (
     paired_difference,
     percentile_interval,
 )
-from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.evaluate import check_out
 from trainer.evaluation.evaluate_predictions import holds_generated, measure_leakage
 from trainer.evaluation.labelled_scores import LabelledScores

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.clip import FAKE, REAL
-from trainer.evaluation.dataclass_json import json_schema
+from pipelines.dataclass_json import json_schema
 from trainer.evaluation.metrics import METRICS, Metric
 from trainer.evaluation.result import EvaluationResult
 

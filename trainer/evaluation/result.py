@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipelines.dataclass_json import from_json, to_json
 from pipelines.verdict import Thresholds
 from trainer.calibration import Calibration
 from trainer.evaluation.bootstrap import Interval
-from trainer.evaluation.dataclass_json import from_json, to_json
 from trainer.evaluation.measurement import Measurement, SliceMeasurement
 from trainer.evaluation.reliability import ReliabilityBin
 from trainer.leakage import Leakage

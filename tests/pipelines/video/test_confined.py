@@ -112,6 +112,19 @@ def test_one_process_serves_one_video_after_the_other(reader, video):
     assert process_of(reader) == pid
 
 
+def test_a_default_time_limit_of_sockets_ends_no_process(video):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.001)
+    try:
+        with contextlib.closing(ConfinedReader()) as started:
+            info = started.probe(video)
+            pid = process_of(started)
+            assert len(list(started.read_frames(info, range(12)))) == 12
+            assert process_of(started) == pid
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def test_what_is_left_in_the_middle_ends_its_process_and_the_next_video_gets_another(reader, video):
     info = reader.probe(video)
     pid = process_of(reader)

@@ -11,7 +11,7 @@ import pytest
 from dfdetect.__main__ import main
 from pipelines.exported_model import ExportedModel
 from serving.batch.score import _identity
-from serving.client import InProcessModel, InvalidRequest, ModelServerError, load_model
+from serving.client import InvalidRequest, ModelServerError, load_model
 from trainer.exporting.verify import encoded, example_inputs
 
 
@@ -26,23 +26,21 @@ def clips() -> list[list[bytes]]:
     return [clip.tolist() for clip in frames] * 5  # of two batches
 
 
-def test_the_same_probabilities_as_the_saved_model(model, exported, clips):
-    for found, expected in zip(
-        model.predict(clips), InProcessModel(exported).predict(clips), strict=True
-    ):
+def test_the_same_probabilities_as_the_saved_model(model, exported_model, clips):
+    for found, expected in zip(model.predict(clips), exported_model.predict(clips), strict=True):
         assert found.probability_fake == pytest.approx(expected.probability_fake, abs=1e-4)
         assert found.frame_probability == pytest.approx(expected.frame_probability, abs=1e-4)
 
 
-def test_it_says_of_itself_what_the_saved_model_says(model, exported, engine_export):
-    assert model.config() == InProcessModel(exported).config()
+def test_it_says_of_itself_what_the_saved_model_says(model, exported_model, engine_export):
+    assert model.config() == exported_model.config()
     assert model.version() == f"dfdetect/{engine_export.name}"
     assert load_model(engine_export, name="mine").version() == f"mine/{engine_export.name}"
 
 
-def test_a_clip_shorter_than_the_models_is_filled_up(model, exported, clips):
+def test_a_clip_shorter_than_the_models_is_filled_up(model, exported_model, clips):
     short = [clips[0][:2]]
-    (found,), (expected,) = model.predict(short), InProcessModel(exported).predict(short)
+    (found,), (expected,) = model.predict(short), exported_model.predict(short)
     assert found.probability_fake == pytest.approx(expected.probability_fake, abs=1e-4)
     assert len(found.frame_probability) == 2
 
@@ -55,11 +53,11 @@ def test_a_clip_shorter_than_the_models_is_filled_up(model, exported, clips):
         ([b""] * 5, "has 5 frames; the model takes up to 4"),
     ],
 )
-def test_what_the_saved_model_refuses_is_refused(model, exported, clip, message):
+def test_what_the_saved_model_refuses_is_refused(model, exported_model, clip, message):
     with pytest.raises(InvalidRequest, match=message):
         model.predict([clip])
     with pytest.raises(InvalidRequest):
-        InProcessModel(exported).predict([clip])
+        exported_model.predict([clip])
 
 
 def test_heat_maps_are_the_saved_models(model, clips):

@@ -67,7 +67,7 @@ def ask(tmp_path, packages, program, address):
 
 def test_min_tfs_client_gets_the_same_numbers_over_grpc(tmp_path, half_plus_two):
     settings = Settings(
-        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=60
     )
     server = ModelServer(settings, read_models(half_plus_two / "models.config"))
     server.start()

@@ -8,6 +8,12 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from serving.model_server.config_files import read_models
 from serving.model_server.server import Addresses, ModelServer
 from serving.model_server.settings import Settings
+from tests.fixtures.serving_models import Gate
+
+
+@pytest.fixture
+def gate(tmp_path):
+    return Gate(tmp_path / "gate")
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +22,7 @@ def target(request, half_plus_two):
         yield Addresses(url.rstrip("/"), request.config.getoption("--target-grpc") or "")
         return
     settings = Settings(
-        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=5
+        rest_port=0, grpc_port=0, allow_version_labels_for_unavailable_models=True, drain_seconds=60
     )
     server = ModelServer(settings, read_models(half_plus_two / "models.config"))
     server.start()

@@ -20,7 +20,7 @@ from serving.model_server.servable import Servable
 from serving.model_server.status import StatusError
 from tests.fixtures import serving_models
 
-LONG_US = 10_000_000  # no test waits for it
+LONG_US = 600_000_000  # no test waits for it
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +77,28 @@ def test_callers_at_the_same_time_share_a_batch_and_get_their_own_rows(batcher, 
     assert batches(batcher) == (1, 8)
 
 
-def test_a_batch_that_is_not_full_is_computed_after_the_timeout_and_padded(batcher, servable):
-    batcher = batcher(
-        max_batch_size=8, batch_timeout_micros=1_000_000, allowed_batch_sizes=(2, 4, 8)
-    )
-    assert together([half(batcher, servable, 1), half(batcher, servable, 2, 3)]) == [
-        [2.5],
-        [3.0, 3.5],
-    ]
-    assert batches(batcher) == (1, 4)
+def queued_together(batcher, servable, gate, calls):
+    """Their results; the only thread is held up until all of them are queued."""
+    with ThreadPoolExecutor(1 + len(calls)) as pool, gate:
+        at_work = pool.submit(held(batcher, servable, gate))
+        until(lambda: gate.begun)
+        found = [pool.submit(call) for call in calls]
+        until(lambda: sum(len(batch.tasks) for batch in batcher._queue) == len(calls))
+        gate.open()
+        at_work.result()
+        return [one.result() for one in found]
+
+
+def held(batcher, servable, gate):
+    inputs = {"gate": np.array([str(gate.path)], object)}
+    return lambda: batcher.run(servable, "held", inputs)
+
+
+def test_a_batch_that_is_not_full_is_computed_after_the_timeout_and_padded(batcher, servable, gate):
+    batcher = batcher(max_batch_size=8, batch_timeout_micros=1000, allowed_batch_sizes=(1, 4, 8))
+    calls = [half(batcher, servable, 1), half(batcher, servable, 2, 3)]
+    assert queued_together(batcher, servable, gate, calls) == [[2.5], [3.0, 3.5]]
+    assert batches(batcher) == (1 + 1, 1 + 4)
 
 
 def words(batcher, servable, *rows):
@@ -94,20 +107,16 @@ def words(batcher, servable, *rows):
 
 
 @pytest.mark.parametrize("pad", [False, True])
-def test_rows_of_other_lengths_are_batched_apart_unless_padding_is_on(batcher, servable, pad):
-    batcher = batcher(
-        max_batch_size=4,
-        batch_timeout_micros=1_000_000,
-        pad_variable_length_inputs=pad,
-    )
+def test_rows_of_other_lengths_are_batched_apart_unless_padding_is_on(batcher, servable, gate, pad):
+    batcher = batcher(max_batch_size=4, batch_timeout_micros=1000, pad_variable_length_inputs=pad)
     calls = [
         words(batcher, servable, [b"a"]),
         words(batcher, servable, [b"a", b"b"]),
         words(batcher, servable, [b"a", b"b", b""]),
         words(batcher, servable, [b""]),
     ]
-    assert together(calls) == [[1], [2], [2], [0]]
-    assert batches(batcher)[0] == (1 if pad else 3)
+    assert queued_together(batcher, servable, gate, calls) == [[1], [2], [2], [0]]
+    assert batches(batcher)[0] == 1 + (1 if pad else 3)
 
 
 def test_an_error_in_one_request_does_not_fail_its_neighbours(batcher, servable):
@@ -136,44 +145,45 @@ def test_a_request_larger_than_a_batch_is_refused_or_split_if_asked_for(batcher,
 
 
 def until(condition):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.002)
 
 
 @pytest.fixture
-def busy(batcher, servable):
-    """A batcher of one row a batch and one batch in the queue, whose only thread is at work."""
+def busy(batcher, servable, gate):
+    """A batcher of one row a batch and one batch in the queue, whose only thread is at work until
+    the gate is open."""
     batcher = batcher(max_batch_size=1, max_enqueued_batches=1)
-    inputs = {"milliseconds": np.array([1500], np.int32)}
-    with ThreadPoolExecutor(2) as pool:
-        pool.submit(batcher.run, servable, "spin", inputs)
-        until(
-            lambda: (
-                b'queuing_latency_count{thread_pool_name="batch_threads"} 1'
-                in (batcher.metrics.page())
-            )
-        )
+    with ThreadPoolExecutor(2) as pool, gate:
+        pool.submit(held(batcher, servable, gate))
+        until(lambda: gate.begun)
         yield batcher, pool
 
 
-def test_a_full_queue_refuses_at_once_and_what_is_queued_is_answered(busy, servable):
+def test_a_full_queue_refuses_at_once_and_what_is_queued_is_answered(busy, servable, gate):
     batcher, pool = busy
     queued = pool.submit(half(batcher, servable, 1))
     until(lambda: batcher._queue)
     with pytest.raises(StatusError, match="is full") as caught:
         half(batcher, servable, 2)()
     assert caught.value.code is StatusCode.UNAVAILABLE
-    assert queued.result(30) == [2.5]
+    gate.open()
+    assert queued.result(120) == [2.5]
 
 
-def test_a_request_does_not_wait_longer_than_its_deadline_and_leaves_its_place(busy, servable):
+def test_a_request_does_not_wait_longer_than_its_deadline_and_leaves_its_place(
+    busy, servable, gate
+):
     batcher, pool = busy
     with pytest.raises(StatusError, match="until its deadline") as caught:
         half(batcher, servable, 1, deadline=time.monotonic() + 0.02)()
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
-    assert pool.submit(half(batcher, servable, 2)).result(30) == [3.0]
+    queued = pool.submit(half(batcher, servable, 2))
+    until(lambda: any(not t.outputs.cancelled() for b in batcher._queue for t in b.tasks))
+    gate.open()
+    assert queued.result(120) == [3.0]
 
 
 def test_closing_computes_what_is_queued_and_refuses_the_rest(batcher, servable):
@@ -182,7 +192,7 @@ def test_closing_computes_what_is_queued_and_refuses_the_rest(batcher, servable)
         waiting = pool.submit(half(batcher, servable, 1))
         until(lambda: batcher._queue)
         batcher.close()
-        assert waiting.result(10) == [2.5]
+        assert waiting.result(120) == [2.5]
     with pytest.raises(StatusError, match="shutting down"):
         half(batcher, servable, 1)()
 

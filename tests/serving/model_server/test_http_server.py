@@ -100,14 +100,15 @@ def test_a_packed_body_is_named_where_it_cannot_be_unpacked(wire):
     assert status == 400 and b"Failed to uncompress the gzipped body" in body
 
 
-def test_small_requests_do_not_wait_for_large_ones(small_server):
-    slow = {"signature_name": "spin", "inputs": [1500], "padding": "x" * 100_000}
-    with Wire(small_server) as large, Wire(small_server) as small:
+def test_small_requests_do_not_wait_for_large_ones(small_server, gate):
+    slow = {"signature_name": "held", "inputs": [str(gate.path)], "padding": "x" * 100_000}
+    with Wire(small_server) as large, Wire(small_server) as small, gate:
         for _ in range(2):  # the second waits for the first
             large.send(post(f"{MODEL}:predict", body=json.dumps(slow).encode()))
         small.send(post(f"{MODEL}:predict"))
         assert small.answer()[0] == 200
         assert not select.select([large.socket], [], [], 0)[0]
+        gate.open()
         assert large.answer()[0] == large.answer()[0] == 200
 
 

@@ -55,7 +55,7 @@ def states(http, url, name=NAME):
 
 
 def until(condition):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -75,10 +75,12 @@ def asking(url):
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    yield answers
-    ending.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield answers
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_new_version_takes_over_and_a_removed_one_is_left_without_a_failed_request(
@@ -97,7 +99,7 @@ def test_a_new_version_takes_over_and_a_removed_one_is_left_without_a_failed_req
 
 
 def test_a_version_is_unloaded_only_after_the_last_request_that_uses_it(half_plus_two, base, http):
-    settings = Settings(**FAST, rest_port=0, grpc_port=-1, drain_seconds=5)
+    settings = Settings(**FAST, rest_port=0, grpc_port=-1, drain_seconds=60)
     server = ModelServer(settings, one_model(NAME, base))
     server.start()
     url = server.addresses.rest
@@ -180,7 +182,7 @@ def test_a_version_that_failed_is_tried_again(half_plus_two, base, http):
     shutil.copytree(half_plus_two / NAME / "1", base / "temp")
     graph = (base / "temp" / "saved_model.pb").read_bytes()
     (base / "temp" / "saved_model.pb").unlink()
-    with serve_in_thread(base, NAME, **FAST) as where:
+    with serve_in_thread(base, NAME, **FAST, max_num_load_retries=1000) as where:
         (base / "temp").rename(base / "2")
         until(lambda: states(http, where.rest).get(2) == "END")
         (base / "2" / "saved_model.pb").write_bytes(graph)
@@ -229,7 +231,7 @@ def test_labels_point_only_at_versions_that_answer_and_move_without_a_gap(
     file = tmp_path / "models.config"
     stable = 'version_labels { key: "stable" value: %d }'
     file.write_text(CONFIG % (NAME, base, ALL + stable % 1))
-    settings = {**FAST, "rest_port": 0, "grpc_port": 0, "drain_seconds": 5}
+    settings = {**FAST, "rest_port": 0, "grpc_port": 0, "drain_seconds": 60}
     with pytest.raises(StatusError, match="Request to assign label to version 1"):
         ModelServer(Settings(**settings), read_models(file)).start()
     settings |= {

@@ -8,7 +8,6 @@ import json
 import os
 import pty
 import shutil
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from serving.predict.predict import outcomes, predict_video
 from serving.predict.predict_files import describe
 from tests.fixtures.file_facts import PLACE, file_facts
 from tests.fixtures.hostile_videos import claiming, peak_mb_of_decoding
+from tests.fixtures.model_servers import nobody_listens
 from tests.fixtures.report_documents import VERDICT_WORDS
 from tests.fixtures.signed_videos import GENERATED, Signer, actions, with_tags
 
@@ -125,9 +125,8 @@ def test_an_ensemble_of_other_models_ends_the_command_before_any_video(
 def test_servers_share_the_work_and_one_that_is_not_there_is_left_out(
     servers, videos, capsys, protocol
 ):
-    with socket.socket() as nobody:  # bound, not listening: connections are refused
-        nobody.bind(("127.0.0.1", 0))
-        dead = f"{protocol}://127.0.0.1:{nobody.getsockname()[1]}"
+    with nobody_listens() as address:
+        dead = f"{protocol}://{address}"
         (alive,) = [url for url in servers if url.startswith(protocol)]
         where = ("--model-server", dead, "--model-server", alive)
         assert run(videos / "take10.mp4", *where, "--json") == 0
@@ -512,14 +511,12 @@ def test_a_model_is_taken_from_what_export_wrote_or_any_folder_in_it(
 
 
 def test_a_server_that_comes_late_is_waited_for_if_asked(exported, videos, capsys):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ThreadPoolExecutor(1) as pool:
-        argv = ("--model-server", f"http://127.0.0.1:{port}", "--wait-seconds", 120, "--json")
+    with nobody_listens() as address, ThreadPoolExecutor(1) as pool:
+        argv = ("--model-server", f"http://{address}", "--wait-seconds", 300, "--json")
         done = pool.submit(run, videos / "take1.mp4", *argv)
+        port = int(address.rpartition(":")[2])
         with serve_in_thread(exported.parent, rest_port=port, grpc_port=-1):
-            assert done.result(120) == 0
+            assert done.result(300) == 0
     assert json.loads(capsys.readouterr().out)[0]["verdict"] == "NO_FACE"
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.video.probe import open_video
-from serving.provenance.boxes import read_edit_lists
 from serving.provenance.container import read_container
+from serving.provenance.edit_lists import read_edit_lists
 from tests.fixtures.signed_videos import write_video
 
 PLACE = "+52.3702+004.8952/"

@@ -1,4 +1,4 @@
-"""A real server and pages of it in Chromium, for the tests of the web application.
+"""Pages of a real server in Chromium, for the tests of the web application.
 
 Every page also complains of a request to elsewhere, of an error on its console, and of anything
 that its content security policy forbids.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from serving.web.app import create_app, server
 from serving.web.settings import Settings
+from tests.serving.web.live_server import running, until_ready
 
 if TYPE_CHECKING:  # few machines have it
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -40,26 +37,13 @@ MARKS = [
 ]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """The application in a thread; gives its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    web = server(create_app(settings))
-    thread = threading.Thread(target=web.run, args=([listener],))
-    thread.start()
-    try:
-        wait_for(lambda: web.started, 60)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        web.should_exit = True
-        thread.join()
+def site_of(settings: Settings, ready: bool = True) -> Iterator[str]:
+    """The application -> its address. ready: once a worker is."""
+    with running(settings) as (client, _):
+        if ready:
+            until_ready(client)
+        yield str(client.base_url).rstrip("/")
 
 
 class Watched:

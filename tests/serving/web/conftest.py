@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from serving.analysis.report_html import PageOf, render_part
@@ -20,8 +19,7 @@ from tests.serving.web.browser import (
     MAX_SECONDS,
     profiles,
     result_of,
-    running,
-    wait_for,
+    site_of,
 )
 
 if TYPE_CHECKING:  # few machines have it
@@ -52,8 +50,7 @@ def site(exported_judge, uploads) -> Iterator[str]:
         queue=1,
         folder=str(uploads),
     )
-    with running(settings) as url:
-        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+    with site_of(settings) as url:
         yield url
 
 

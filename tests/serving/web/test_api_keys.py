@@ -16,9 +16,17 @@ from serving.web.api_keys import Keyring, add_key, read_keys, revoke_key
 from serving.web.audit_log import job_hash
 from serving.web.settings import Settings
 from serving.web.usage import Quota
+from tests.serving.web.live_server import (
+    JOBS,
+    Held,
+    at_work,
+    end_of,
+    is_problem,
+    running,
+    send,
+    wait_until,
+)
 from tests.serving.web.test_arrivals import HEAD, under_way, uploading
-from tests.serving.web.test_restart import Held, at_work
-from tests.serving.web.test_web_api import JOBS, end_of, is_problem, running, send, wait_until
 
 JUNK = b"no video at all, only so many bytes"
 

@@ -11,7 +11,7 @@ import pytest
 from serving.web import arrivals, receive
 from serving.web.arrivals import Pace
 from serving.web.problems import Problem
-from tests.serving.web.test_web_api import JOBS, is_problem, running, send, wait_until
+from tests.serving.web.live_server import JOBS, is_problem, running, send, wait_until
 
 HEAD = (
     f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"

@@ -1,6 +1,7 @@
 """The web application as a person meets it: Chromium, a real server and a real model."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -36,10 +37,10 @@ from tests.serving.web.browser import (  # noqa: E402
     findings,
     profiles,
     result_of,
-    running,
     send,
-    wait_for,
+    site_of,
 )
+from tests.serving.web.live_server import wait_until  # noqa: E402
 
 expect.set_options(timeout=60_000)  # a busy machine
 
@@ -57,19 +58,12 @@ def dead_site(tmp_path_factory) -> Iterator[str]:
     (folder / "token").write_text(TOKEN)
     settings = Settings(
         model_server=("http://127.0.0.1:9",),
+        model_timeout=0.1,
         token_file=str(folder / "token"),
         folder=str(folder / "uploads"),
     )
-    with running(settings) as url:
+    with site_of(settings, ready=False) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def large_video(tmp_path_factory, write_video, astronaut) -> Path:
-    """Takes a second or more to analyse."""
-    frames = np.stack([np.roll(astronaut, i, axis=1) for i in range(60)])
-    wide = np.pad(frames, ((0, 0), (232, 232), (512, 512), (0, 0)), mode="edge")
-    return write_video(tmp_path_factory.mktemp("large") / "large.mp4", wide, preset="ultrafast")
 
 
 def left(uploads: Path) -> list[Path]:
@@ -135,9 +129,8 @@ def test_a_sample_is_uploaded_followed_and_judged(open_page, uploads, request, w
 
 
 def test_a_demo_model_gives_a_visitor_no_verdict(browser, exported, fake, tmp_path):
-    settings = Settings(model=(str(exported),), folder=str(tmp_path))
-    with running(settings) as url, profiles(browser, url) as open_page:
-        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+    settings = Settings(model=(str(exported),), folder=str(tmp_path), spares=0)
+    with site_of(settings) as url, profiles(browser, url) as open_page:
         page = open_page()
         report = result_of(page, fake)
         assert report["verdict"] == "DEMO"
@@ -275,6 +268,20 @@ def decoders() -> list[int]:
     return [pid for pid in map(int, pids) if DECODER in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
+@contextlib.contextmanager
+def nothing_is_decoded(site: str) -> Iterator[None]:
+    """Within it no job comes to its end; the first of them is at work."""
+    wait_until(lambda: httpx.get(f"{site}/readyz").status_code == 200)
+    stopped = decoders()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in set(stopped) & set(decoders()):
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real, monkeypatch):
     asked, request = threading.Event(), FaceWorker.request
 
@@ -290,12 +297,12 @@ def test_a_cancelled_job_is_gone_and_so_is_its_video(open_page, uploads, real, m
     send(page, real)
     page.wait_for_url("**/jobs/*")
     api = page.url.replace("/jobs/", "/api/v1/jobs/")
-    assert asked.wait(20)  # before that there is nothing to end
+    assert asked.wait(60)  # before that there is nothing to end
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     assert httpx.get(api).status_code == 404
     assert page.evaluate("document.activeElement.id") == "video"
-    wait_for(lambda: not left(uploads) and not set(stopped) <= set(decoders()))
+    wait_until(lambda: not left(uploads) and not set(stopped) <= set(decoders()))
     for decoder in set(stopped) & set(decoders()):  # one that waits to take over
         os.kill(decoder, signal.SIGCONT)
 
@@ -308,7 +315,7 @@ def test_who_cancels_before_the_server_has_answered_leaves_no_job(
     async def late(*args):
         upload = await receive(*args)
         came.set()
-        await asyncio.to_thread(held.wait, 20)
+        await asyncio.to_thread(held.wait, 60)
         return upload
 
     def forgotten() -> str:
@@ -318,31 +325,29 @@ def test_who_cancels_before_the_server_has_answered_leaves_no_job(
     monkeypatch.setattr(api, "receive", late)
     page, before = open_page(), forgotten()
     send(page, real)
-    wait_for(came.is_set)
+    wait_until(came.is_set)
     expect(page.locator("#detail")).to_have_text("100 %")  # the browser knows that all is sent
     page.click("#cancel")
     expect(page.locator("#chosen")).to_contain_text("Cancelled")
     held.set()
-    wait_for(lambda: forgotten() != before)
+    wait_until(lambda: forgotten() != before)
 
 
-def test_who_waits_sees_the_place_in_the_queue(open_page, site, large_video, fake):
+def test_who_waits_sees_the_place_in_the_queue(open_page, site, real, fake):
     page = open_page()
-    page.evaluate(SEEN)
-    page.set_input_files("#video", fake)
-    sent = httpx.post(f"{site}/api/v1/jobs", files={"video": large_video.read_bytes()})
-    page.click("#check")
+    with nothing_is_decoded(site):
+        httpx.post(f"{site}/api/v1/jobs", files={"video": real.read_bytes()})
+        send(page, fake)
+        expect(page.locator("#detail")).to_contain_text("Place 1 in the queue. ")
     expect(page.locator("#result .banner")).to_be_visible()
-    assert "Place 1 in the queue. " in page.evaluate("[...window.seen.details]")
-    httpx.delete(site + sent.json()["links"]["self"])
 
 
 @pytest.fixture(scope="module")
 def wide_site(exported_judge, tmp_path_factory) -> Iterator[str]:
     """With room for many videos at a time."""
     folder = tmp_path_factory.mktemp("wide") / "uploads"
-    with running(Settings(model=(str(exported_judge),), queue=8, folder=str(folder))) as url:
-        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+    settings = Settings(model=(str(exported_judge),), queue=8, folder=str(folder), spares=0)
+    with site_of(settings) as url:
         yield url
 
 
@@ -350,16 +355,11 @@ def test_eight_tabs_that_wait_at_a_time_all_get_their_result(browser, wide_site,
     with profiles(browser, wide_site) as open_page:
         first = open_page()
         tabs = [first, *(first.context.new_page() for _ in range(7))]
-        for pid in decoders():  # until all of them wait
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with nothing_is_decoded(wide_site):  # until all of them wait
             for tab in tabs:
                 tab.goto(wide_site)
                 send(tab, fake)
                 tab.wait_for_url("**/jobs/*")
-        finally:
-            for pid in decoders():
-                os.kill(pid, signal.SIGCONT)
         for tab in tabs:
             expect(tab.locator("#result .banner")).to_be_visible()
         assert len({tab.url for tab in tabs}) == 8
@@ -422,16 +422,13 @@ def test_a_file_that_is_no_use_is_refused_in_words(open_page, bad_files, name, s
     expect(page.locator("#start")).to_be_visible()
 
 
-def test_a_full_queue_is_told_in_words(open_page, site, large_video, fake):
+def test_a_full_queue_is_told_in_words(open_page, site, real, fake):
     page = open_page()
-    page.set_input_files("#video", fake)
-    content, accepted = large_video.read_bytes(), []
-    while (sent := httpx.post(f"{site}/api/v1/jobs", files={"video": content})).is_success:
-        accepted.append(sent.json()["links"]["self"])
-    page.click("#check")
-    assert "Too many videos are waiting" in problem_of(page)
-    for address in reversed(accepted):
-        httpx.delete(site + address)
+    with nothing_is_decoded(site):
+        while httpx.post(f"{site}/api/v1/jobs", files={"video": real.read_bytes()}).is_success:
+            pass
+        send(page, fake)
+        assert "Too many videos are waiting" in problem_of(page)
 
 
 def test_what_a_server_that_stops_did_not_take_is_sent_again(open_page, fake):

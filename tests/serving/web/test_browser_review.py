@@ -2,7 +2,6 @@
 
 import hashlib
 
-import httpx
 import pytest
 
 from pipelines.clip import REAL
@@ -13,8 +12,7 @@ from tests.serving.web.browser import (
     findings,
     profiles,
     result_of,
-    running,
-    wait_for,
+    site_of,
 )
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -28,10 +26,12 @@ def test_a_reviewer_leaves_a_video_by_keyboard_and_takes_it_back(
 ):
     folder = tmp_path / "reviews"
     settings = Settings(
-        model=(str(exported_judge),), folder=str(tmp_path / "uploads"), review_dir=str(folder)
+        model=(str(exported_judge),),
+        folder=str(tmp_path / "uploads"),
+        review_dir=str(folder),
+        spares=0,
     )
-    with running(settings) as url, profiles(browser, url) as open_page:
-        wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
+    with site_of(settings) as url, profiles(browser, url) as open_page:
         page = open_page()
         result_of(page, fake)
         section = page.locator("[data-review]")

@@ -17,8 +17,8 @@ from serving.web import connections
 from serving.web.log_limit import LogLimit
 from serving.web.open_files import Listener, most_connections
 from serving.web.settings import Settings
+from tests.serving.web.live_server import is_problem, running, wait_until
 from tests.serving.web.test_arrivals import answer_of, under_way, uploading
-from tests.serving.web.test_web_api import is_problem, running, wait_until
 
 HALF = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -52,13 +52,15 @@ def closed(client, reason):
 
 
 def test_half_sent_requests_are_closed_in_time_and_uploads_are_not(settings):
-    briefly = dataclasses.replace(settings, header_timeout=0.5)
-    with running(briefly) as (client, _), uploading(client, 1) as (upload,):
+    briefly = dataclasses.replace(settings, header_timeout=1.0)
+    with running(briefly) as (client, _), contextlib.ExitStack() as stack:
+        (upload,) = stack.enter_context(uploading(client, 1))
         wait_until(lambda: under_way(client) == 1)
         whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        for content in (b"", b"G", HALF, whole + HALF):
-            with half_sent(client, 1, content=content) as (half,):
-                assert is_closed(half)
+        contents = (b"", b"G", HALF, whole + HALF)
+        halves = [half_sent(client, 1, content=content) for content in contents]
+        for (half,) in [stack.enter_context(one) for one in halves]:
+            assert is_closed(half)
         assert under_way(client) == 1 and closed(client, "header") >= 4
         upload.sendall(b"x")
 
@@ -155,7 +157,7 @@ def test_four_times_the_half_sent_requests_that_it_has_room_for_stop_nothing_and
     try:
         url = process.stdout.readline().strip()
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-            wait_until(lambda: answers(client), 120)
+            wait_until(lambda: answers(client))
             with half_sent(client, 400):
                 for _ in range(10):
                     # A connection of its own each time.

@@ -7,7 +7,7 @@ import pytest
 from serving.web.analysis_job import AnalysisJob
 from serving.web.receive import Upload
 from serving.web.settings import Settings
-from tests.serving.web.test_web_api import JOBS, is_problem, running, wait_until
+from tests.serving.web.live_server import JOBS, is_problem, running, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from serving.web.authority import Authority, authority
 from serving.web.origin import Origins
 from serving.web.problems import Problem
 from serving.web.settings import Settings
-from tests.serving.web.test_web_api import JOBS, is_problem, running
+from tests.serving.web.live_server import JOBS, is_problem, running
 
 SETTINGS = Settings(model=("m",), host="Box.lan", allowed_host=("detect.example", "x.example:8443"))
 

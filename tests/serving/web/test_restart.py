@@ -10,16 +10,17 @@ import pytest
 from sse_starlette.sse import AppStatus
 
 from dfdetect.__main__ import main
-from serving.analysis.analyse import Cancelled
-from serving.client import Unreachable
 from serving.web import app as app_module
 from serving.web.results_store import Bounds, ResultsStore
 from serving.web.settings import Settings
 from serving.web.worker import FaceWorker
-from tests.serving.web.test_web_api import (
+from tests.fixtures.model_servers import nobody_listens
+from tests.serving.web.live_server import (
     JOBS,
     LIMITS,
+    Held,
     another_client,
+    at_work,
     end_of,
     events,
     finished,
@@ -39,46 +40,22 @@ def streams_of_other_servers_go_on(monkeypatch):
 @pytest.fixture
 def settings(tmp_path):
     """Of a server with one worker, whose model server is down."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    return Settings(
-        model_server=(address,),
-        folder=str(tmp_path / "uploads"),
-        results_dir=str(tmp_path / "results"),
-        workers=1,
-        spares=0,
-        drain_timeout=60.0,
-    )
-
-
-class Held:
-    """Holds up the jobs of a server until it is told to let them go, or they are not wanted."""
-
-    def __init__(self, app, monkeypatch):
-        self.jobs, self._go = app.state.jobs, threading.Event()
-        monkeypatch.setattr(self.jobs, "_open_panel", self._open_panel)
-        monkeypatch.setattr(FaceWorker, "ready", True)
-
-    def _open_panel(self):
-        (job,) = (job for job in self.jobs._jobs.values() if job.state == "running")
-        while not self._go.wait(0.05):
-            if not job.wanted:
-                raise Cancelled
-        raise Unreachable("nobody there")
-
-    def let_go(self):
-        self._go.set()
+    with nobody_listens() as address:
+        yield Settings(
+            model_server=(f"http://{address}",),
+            model_timeout=0.1,
+            folder=str(tmp_path / "uploads"),
+            results_dir=str(tmp_path / "results"),
+            workers=1,
+            spares=0,
+            drain_timeout=600.0,
+        )
 
 
 def sent(client, content=b"a video"):
     answer = send(client, content)
     assert answer.status_code == 202, answer.text
     return answer.json()
-
-
-def at_work(client, job):
-    wait_until(lambda: client.get(job["links"]["self"]).json()["state"] == "running")
 
 
 @contextlib.contextmanager

@@ -11,14 +11,7 @@ from pipelines.clip import FAKE, REAL
 from pipelines.datasets.manifest import find, read_manifest
 from serving.web.reviews import Review, Reviews
 from serving.web.settings import Settings
-from tests.serving.web.test_web_api import (
-    LIMITS,
-    finished,
-    is_problem,
-    running,
-    send,
-    wait_until,
-)
+from tests.serving.web.live_server import LIMITS, finished, is_problem, running, send, until_ready
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +32,11 @@ def web(exported_judge, folder, video):
         folder=str(folder.parent / "uploads"),
         review_dir=str(folder),
         review_bytes=2 * len(video),
+        spares=0,
         **LIMITS,
     )
     with running(settings) as (client, _):
-        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        until_ready(client)
         links = finished(client, send(client, video))["links"]
         yield client, links["self"], client.get(links["report_json"]).json()["verdict"]
 
@@ -205,14 +199,14 @@ def test_lines_that_were_written_by_hand_stay(tmp_path):
 
 
 def test_without_the_folder_no_reviews_are_taken_and_a_folder_that_is_none_is_named(
-    exported, tmp_path, capsys
+    settings, tmp_path, capsys
 ):
-    settings = Settings(model=(str(exported),), folder=str(tmp_path / "uploads"), **LIMITS)
     with running(settings) as (client, _):
         assert "/api/v1/jobs/{id}/review" not in client.get("/api/v1/openapi.json").json()["paths"]
         answer = client.post("/api/v1/jobs/x/review", files={"label": (None, "fake")})
         is_problem(answer, 404, "not-found")
     (tmp_path / "file").write_text("")
-    given = ["--model", str(exported), "--port", "0", "--review-dir", str(tmp_path / "file")]
+    given = ["--model-server", "http://127.0.0.1:9", "--port", "0"]
+    given += ["--review-dir", str(tmp_path / "file")]
     assert main(["web", *given]) == 1
     assert str(tmp_path / "file") in capsys.readouterr().err

@@ -14,7 +14,7 @@ from serving.web.settings import Settings
 from serving.web.token_guard import PAUSE_S, TRIES, TokenGuard
 from serving.web.token_strength import check_strength, free_characters
 from serving.web.usage import Quota
-from tests.serving.web.test_web_api import JOBS, is_problem, running
+from tests.serving.web.live_server import JOBS, is_problem, running
 
 TOKEN = "Zb1qk3xYc0m9T4nS7uVwE2aL"
 
@@ -114,7 +114,10 @@ def test_a_server_slows_guessing_and_browsers_without_a_token_are_no_guessers(tm
         {"keys_file": str(tmp_path / "keys")} if keys else {"token_file": str(tmp_path / "token")}
     )
     settings = Settings(
-        model_server=("http://127.0.0.1:9",), folder=str(tmp_path / "uploads"), **given
+        model_server=("http://127.0.0.1:9",),
+        model_timeout=0.1,
+        folder=str(tmp_path / "uploads"),
+        **given,
     )
     with running(settings) as (client, _):
         for _ in range(2 * TRIES):

@@ -29,13 +29,11 @@ from pipelines.faces.extract import FaceExtractor
 from pipelines.video import confined
 from pipelines.video.moments import Moments
 from pipelines.video.wire import FAULT_CHARS, for_log, unpack
-from serving.analysis.analyse import Cancelled
+from serving.analysis.analyse import Cancelled, analyse
 from serving.analysis.panel import Panel
-from serving.client import InProcessModel
+from serving.client import InProcessModel, servers
 from serving.predict.predict import predict_video
-from serving.sockets import listen
 from serving.web import wire
-from serving.web.app import create_app, server
 from serving.web.audit_log import job_hash
 from serving.web.file_kinds import looks_like_video
 from serving.web.process import Spares
@@ -46,31 +44,22 @@ from serving.web.wire import look_of, opened_of, pack_look, pack_opened
 from serving.web.worker import FaceWorker, WorkerFaces
 from tests.fixtures.described_model import Replica
 from tests.fixtures.file_facts import PLACE
-from tests.fixtures.model_servers import scripted
+from tests.fixtures.model_servers import nobody_listens, scripted
 from tests.fixtures.signed_videos import with_tags
-
-JOBS = "/api/v1/jobs"
-LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
-
-
-@contextlib.contextmanager
-def running(settings: Settings):
-    """The application on a free port -> (client, app)."""
-    app = create_app(settings)
-    listener = listen("127.0.0.1", 0, "--port")
-    app.state.server = serving = server(app)
-    thread = threading.Thread(target=serving.run, args=([listener],), daemon=True)
-    thread.start()
-    while not serving.started and thread.is_alive():
-        time.sleep(0.02)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-            yield client, app
-    finally:
-        serving.should_exit = True
-        thread.join()
-        listener.close()
+from tests.serving.web.live_server import (
+    JOBS,
+    LIMITS,
+    Held,
+    another_client,
+    at_work,
+    events,
+    finished,
+    is_problem,
+    running,
+    send,
+    until_ready,
+    wait_until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +78,7 @@ def web(exported, base):
         **LIMITS,
     )
     with running(settings) as (client, app):
-        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        until_ready(client)
         yield client, app
 
 
@@ -117,48 +106,8 @@ def long_work(tmp_path_factory, write_video, astronaut):
     return path.read_bytes()
 
 
-def wait_until(condition, limit_s=60.0):
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def send(client, content, name="video.mp4", **more):
-    return client.post(JOBS, files={"video": (name, content, "video/mp4")}, **more)
-
-
-def finished(client, response):
-    """The job that a response is about, once it has ended."""
-    assert response.status_code == 202, response.text
-    return end_of(client, response.json())
-
-
-def end_of(client, job):
-    """The job, once it has ended."""
-    address = job["links"]["self"]
-    wait_until(lambda: client.get(address).json()["state"] not in ("queued", "running"))
-    return client.get(address).json()
-
-
 def no_file_left(jobs):
     wait_until(lambda: not jobs.folder.files())
-
-
-def events(client, job):
-    with client.stream("GET", job["links"]["events"]) as response:
-        lines = [line for line in response.iter_lines() if line]
-    pairs = zip(lines[::2], lines[1::2], strict=True)
-    return [(kind.removeprefix("event: "), json.loads(data[6:])) for kind, data in pairs]
-
-
-def is_problem(response, status, name):
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body = response.json()
-    assert set(body) == {"type", "title", "status", "detail"} and body["status"] == status
-    assert body["type"] == f"urn:dfdetect:problem:{name}"
-    return body
 
 
 def test_the_page_offers_every_file_that_has_a_video_s_suffix(client):
@@ -208,12 +157,11 @@ def test_the_audit_log_tells_verdict_and_model_but_no_name(client, base, video):
     assert "holiday" not in text and job["id"] not in text
 
 
-def test_the_report_is_what_the_analysis_in_process_gives(client, exported, extractor, sample):
-    from serving.analysis.analyse import analyse
-    from serving.client import InProcessModel
-
+def test_the_report_is_what_the_analysis_in_process_gives(
+    client, exported_model, extractor, sample
+):
     path = sorted(sample.rglob("*.mp4"))[1]
-    expected = analyse(str(path), extractor, InProcessModel(exported)).document
+    expected = analyse(str(path), extractor, exported_model).document
     job = finished(client, send(client, path.read_bytes()))
     got = client.get(job["links"]["report_json"]).json()
     names = ("verdict", "reasons", "frames_sampled", "frames_with_face", "median_face_px")
@@ -245,8 +193,9 @@ def test_several_models_have_their_say_and_one_may_want_other_crops(
     wider = dataclasses.replace(small_config, margin=0.6)
     crops = {"preprocess": wider.to_dict(), "fingerprint": wider.fingerprint}
     models = (str(exported_judge), str(export_with("wider", sample_data=False, **crops)))
-    with running(Settings(model=models, folder=str(tmp_path / "uploads"), **LIMITS)) as (other, _):
-        wait_until(lambda: other.get("/readyz").status_code == 200, 120)
+    settings = Settings(model=models, folder=str(tmp_path / "uploads"), spares=0, **LIMITS)
+    with running(settings) as (other, _):
+        until_ready(other)
         job = finished(other, send(other, video))
         report = other.get(job["links"]["report_json"]).json()
         html = other.get(job["links"]["report_html"]).text
@@ -267,9 +216,9 @@ def test_a_model_for_another_engine_gives_the_same_score_without_heat_maps(
     engine_export, client, tmp_path, video
 ):
     expected = finished(client, send(client, video))
-    settings = Settings(model=(str(engine_export),), folder=str(tmp_path), **LIMITS)
+    settings = Settings(model=(str(engine_export),), folder=str(tmp_path), spares=0, **LIMITS)
     with running(settings) as (other, _):
-        wait_until(lambda: other.get("/readyz").status_code == 200, 120)
+        until_ready(other)
         job = finished(other, send(other, video))
         document = other.get(job["links"]["report_json"]).json()
         assert document["model"]["version"].endswith(engine_export.name)
@@ -438,17 +387,45 @@ def test_a_file_name_never_touches_the_disk(client, jobs, base, video):
     assert {p for p in base.parent.rglob("*") if "evil" in p.name} == outside
 
 
-def test_more_videos_than_may_wait_are_busy_and_the_positions_are_told(client, jobs, long_work):
-    accepted = [send(client, long_work) for _ in range(4)]  # one at work, three waiting
-    refused = send(client, long_work)
-    assert "4 videos" in is_problem(refused, 429, "busy")["detail"]
-    assert int(refused.headers["retry-after"]) >= 1
-    positions = [client.get(a.json()["links"]["self"]).json()["progress"] for a in accepted]
-    assert [p["position"] for p in positions[-2:]] in ([2, 3], [1, 2])
-    for answer in reversed(accepted):  # the ones that wait first, so that none begins
-        assert client.delete(answer.json()["links"]["self"]).status_code == 202
-    no_file_left(jobs)
+def test_more_videos_than_may_wait_are_busy_and_the_positions_are_told(
+    web, client, jobs, video, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        Held(web[1], patch)
+        first = send(client, video)
+        at_work(client, first.json())
+        accepted = [first, *(send(client, video) for _ in range(3))]
+        refused = send(client, video)
+        assert "4 videos" in is_problem(refused, 429, "busy")["detail"]
+        assert int(refused.headers["retry-after"]) >= 1
+        told = [client.get(a.json()["links"]["self"]).json()["progress"] for a in accepted]
+        assert [progress["position"] for progress in told] == [None, 1, 2, 3]
+        for answer in accepted[::-1]:  # the ones that wait first, so that none begins
+            assert client.delete(answer.json()["links"]["self"]).status_code == 202
+        no_file_left(jobs)
     assert finished(client, accepted[-1])["state"] == "cancelled"
+
+
+class InTheMiddle:
+    """Holds up the job of a worker from when its process is told to look for faces."""
+
+    def __init__(self, monkeypatch):
+        self._begun, self._go, receive = threading.Event(), threading.Event(), FaceWorker.receive
+
+        def held(*args):
+            message = receive(*args)
+            if message[1].get("stage") == "faces":
+                self._begun.set()
+                assert self._go.wait(120)
+            return message
+
+        monkeypatch.setattr(FaceWorker, "receive", held)
+
+    def __enter__(self):
+        assert self._begun.wait(120)
+
+    def __exit__(self, *_):
+        self._go.set()
 
 
 def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_has_the_same_process(
@@ -457,11 +434,11 @@ def test_cancelling_in_the_middle_stops_the_work_and_the_next_job_has_the_same_p
     monkeypatch.setattr("serving.web.worker.OBEY_S", 120.0)  # of a machine that is busy
     wait_until(lambda: jobs.ready)
     worker = jobs.workers[0]
-    answer = send(client, long_work)
+    middle, answer = InTheMiddle(monkeypatch), send(client, long_work)
     address = answer.json()["links"]["self"]
-    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
-    pid = worker.pid
-    assert client.delete(address).json()["state"] == "cancelled"
+    with middle:
+        pid = worker.pid
+        assert client.delete(address).json()["state"] == "cancelled"
     assert events(client, answer.json()) == [("end", {"state": "cancelled"})]
     is_problem(client.get(f"{address}/report.json"), 410, "cancelled")
     no_file_left(jobs)
@@ -485,13 +462,12 @@ def test_a_decoding_process_that_dies_while_it_waits_is_noticed_and_replaced(
 
 
 def test_a_decoding_process_that_is_killed_fails_its_job_and_is_replaced(
-    client, jobs, long_work, video
+    client, jobs, long_work, video, monkeypatch
 ):
     wait_until(lambda: jobs.ready)
-    answer = send(client, long_work)
-    address = answer.json()["links"]["self"]
-    wait_until(lambda: client.get(address).json()["progress"]["stage"] == "faces")
-    os.kill(jobs.workers[0].pid, signal.SIGKILL)
+    middle, answer = InTheMiddle(monkeypatch), send(client, long_work)
+    with middle:
+        os.kill(jobs.workers[0].pid, signal.SIGKILL)
     job = finished(client, answer)
     assert job["state"] == "failed" and job["problem"]["type"].endswith("decoder-failed")
     no_file_left(jobs)
@@ -516,6 +492,22 @@ def samples_of(video, config):
     return dict(enumerate(Moments.of(video.frame_times.times_s, config).samples))
 
 
+@pytest.mark.usefixtures("confinable")
+def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
+    worker, small_config, face_video, monkeypatch
+):
+    monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
+    worker.stop()
+    video = faces_of(worker, small_config).open(str(face_video))
+    assert look_at_all(video, small_config)
+    (decoding,) = children(worker.pid)
+    for thread in pathlib.Path(f"/proc/{decoding}/task").iterdir():
+        status = (thread / "status").read_text()
+        assert "\nSeccomp:\t2\n" in status and "\nNoNewPrivs:\t1\n" in status
+    for process in (worker.pid, decoding):
+        assert b"s3cret" not in pathlib.Path(f"/proc/{process}/environ").read_bytes()
+
+
 def test_the_process_gives_the_same_looks_as_the_extractor(worker, small_config, extractor, sample):
     path = str(sorted(sample.rglob("*.mp4"))[0])
     faces = faces_of(worker, small_config)
@@ -538,28 +530,6 @@ def test_the_process_gives_the_same_looks_as_the_extractor(worker, small_config,
             assert one.sighting.to_dict() == other.sighting.to_dict()
     again = video.looks({1: samples[1]})  # the process goes on with the same file
     assert [look.moment for look in again] == [1]
-
-
-def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
-    worker, small_config, face_video, tmp_path, caplog
-):
-    worker.stop()
-    ours = os.dup(2)
-    with open(tmp_path / "stderr", "w") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            faces = faces_of(worker, small_config)
-        finally:
-            os.dup2(ours, 2)
-            os.close(ours)
-    pid = worker.pid
-    video = faces.open(str(face_video))
-    with pytest.raises(VideoError, match="reading it failed") as caught:
-        list(video.looks({0: np.array([10**9])}))  # which no scan asks for
-    assert caught.value.reason == "decoder_failed"
-    (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
-    assert "Traceback" in record.getMessage() and "IndexError: " in record.getMessage()
-    assert look_at_all(video, small_config) and worker.pid == pid
 
 
 def test_what_a_taken_over_process_calls_a_traceback_is_harmless_in_a_log():
@@ -625,6 +595,28 @@ def test_a_process_that_hangs_is_ended_at_its_time_limit(worker, small_config, f
     assert not worker.ready and not os.path.exists(f"/proc/{pid}")
 
 
+def test_a_fault_of_the_process_reaches_the_log_also_where_its_stderr_is_a_file(
+    worker, small_config, face_video, tmp_path, caplog
+):
+    worker.stop()
+    ours = os.dup(2)
+    with open(tmp_path / "stderr", "w") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            faces = faces_of(worker, small_config)
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
+    pid = worker.pid
+    video = faces.open(str(face_video))
+    with pytest.raises(VideoError, match="reading it failed") as caught:
+        list(video.looks({0: np.array([10**9])}))  # which no scan asks for
+    assert caught.value.reason == "decoder_failed"
+    (record,) = (r for r in caplog.records if "the decoding process failed" in r.getMessage())
+    assert "Traceback" in record.getMessage() and "IndexError: " in record.getMessage()
+    assert look_at_all(video, small_config) and worker.pid == pid
+
+
 def test_a_process_that_is_cancelled_leaves_its_work_and_does_the_next(
     worker, small_config, long_work, face_video, tmp_path, monkeypatch
 ):
@@ -671,25 +663,6 @@ def test_a_process_that_does_not_obey_is_ended_and_a_spare_one_takes_over(
     finally:
         worker.stop()
         spares.close()
-
-
-@pytest.mark.usefixtures("confinable")
-def test_what_decodes_an_upload_is_confined_and_knows_no_secret(
-    small_config, face_video, monkeypatch
-):
-    monkeypatch.setenv("DFDETECT_TEST_SECRET", "s3cret")
-    worker = FaceWorker(Settings(model=("x",), threads=1))
-    try:
-        video = faces_of(worker, small_config).open(str(face_video))
-        assert look_at_all(video, small_config)
-        (decoding,) = children(worker.pid)
-        for thread in pathlib.Path(f"/proc/{decoding}/task").iterdir():
-            status = (thread / "status").read_text()
-            assert "\nSeccomp:\t2\n" in status and "\nNoNewPrivs:\t1\n" in status
-        for process in (worker.pid, decoding):
-            assert b"s3cret" not in pathlib.Path(f"/proc/{process}/environ").read_bytes()
-    finally:
-        worker.stop()
 
 
 def test_a_process_that_does_not_start_is_a_problem_that_says_so(small_config, monkeypatch):
@@ -835,11 +808,13 @@ def test_a_folder_for_uploads_that_is_none_is_refused(tmp_path):
 def token_settings(base):
     """Those of a server that asks for a token, and whose model server is down."""
     (base / "token").write_text("a-token-of-20-letters\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    token_file = str(base / "token")
-    return Settings(model_server=(address,), folder=str(base), token_file=token_file)
+    with nobody_listens() as address:
+        yield Settings(
+            model_server=(f"http://{address}",),
+            model_timeout=0.1,
+            folder=str(base),
+            token_file=str(base / "token"),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -908,15 +883,16 @@ def test_a_model_server_that_is_down_gives_a_problem_never_a_verdict(token_clien
     assert "no verdict" in body["detail"] and "127.0.0.1" not in body["detail"]
 
 
-def test_jobs_share_what_is_known_of_model_servers(base):
+def test_jobs_share_what_is_known_of_model_servers(base, monkeypatch):
     """One that is down is left alone by all, also where each job has a model of its own."""
+    monkeypatch.setattr(servers, "FIRST_AWAY_S", 1e5)
     alive, down = Replica(), Replica()
     down.down = True
     with scripted(alive) as one, scripted(down) as other:
         settings = Settings(model_server=(one, other), folder=str(base / "shared"))
         with running(settings) as (_, app):
             assert {app.state.jobs.ask_version() for _ in range(20)} == {"dfdetect/1"}
-    assert len(alive.requests) >= 20 and len(down.requests) <= 2  # a worker may ask meanwhile
+    assert len(alive.requests) >= 20 and len(down.requests) <= 2  # a worker asks beside us
 
 
 def test_what_has_ended_is_gone_when_its_time_is_over(token_settings, video):
@@ -927,14 +903,6 @@ def test_what_has_ended_is_gone_when_its_time_is_over(token_settings, video):
         detail = client.get(address).json()["detail"]
         for why in ("time for which it was kept is over", "the server was restarted meanwhile"):
             assert why in detail
-
-
-@contextlib.contextmanager
-def another_client(client, address="127.0.0.2"):
-    """Of the same server, with an address of its own."""
-    transport = httpx.HTTPTransport(local_address=address)
-    with httpx.Client(base_url=client.base_url, transport=transport, timeout=60) as other:
-        yield other
 
 
 def test_junk_of_another_client_takes_no_result(client, video):
@@ -1050,14 +1018,14 @@ def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
     try:
         url = server.stdout.readline().strip()
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-            wait_until(lambda: answers(client, "/readyz"), 120)
+            wait_until(lambda: answers(client, "/readyz"))
             assert send(client, long_work).status_code == 202
         started = children(server.pid)  # the worker's, and maybe a spare one
     finally:
         server.kill()
         server.communicate()
     assert started
-    wait_until(lambda: not any(map(at_work, started)))
+    wait_until(lambda: not any(map(alive, started)))
     assert len(list(tmp_path.glob("uploads-*/*"))) == 2  # its lock and the upload
     folder = UploadFolder(tmp_path)
     assert folder.removed == 1
@@ -1065,12 +1033,12 @@ def test_a_killed_server_leaves_no_process_and_its_uploads_go_at_the_next_start(
 
 
 def answers(client, path):
-    with contextlib.suppress(httpx.ConnectError):
+    with contextlib.suppress(httpx.TransportError):
         return client.get(path).is_success
     return False
 
 
-def at_work(pid):
+def alive(pid):
     """Whether there is such a process; one that has ended may wait to be taken note of."""
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -1093,7 +1061,7 @@ def test_a_server_becomes_ready_when_its_model_server_comes(exported, base):
     with running(settings) as (client, app), start_in_thread(exported) as url:
         is_problem(client.get("/readyz"), 503, "model-server-down")
         app.state.jobs._open_panel = lambda: Panel([RestClient(url)])
-        wait_until(lambda: client.get("/readyz").is_success, 120)
+        until_ready(client)
 
 
 @pytest.mark.parametrize(
@@ -1136,13 +1104,10 @@ def run_command(*argv):
 def test_the_command_ends_in_good_order_on_sigterm(tmp_path):
     process = run_command("--model-server", "http://127.0.0.1:9", "--folder", tmp_path / "uploads")
     url = process.stdout.readline().strip()
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}healthz", trust_env=False).status_code == 200:
-                break
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        wait_until(lambda: answers(client, "/healthz"))
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     process.stdout.close()
     assert not list((tmp_path / "uploads").glob("uploads-*"))
 

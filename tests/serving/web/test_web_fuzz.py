@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serving.web.settings import Settings
-from tests.serving.web.test_web_api import LIMITS, finished, running, send, wait_until
+from tests.serving.web.live_server import LIMITS, finished, running, send, until_ready, wait_until
 
 CHECKS = [
     not_a_server_error,
@@ -36,10 +36,11 @@ def web(exported, tmp_path_factory):
         queue=50,
         results=1000,
         job_timeout=60.0,
+        spares=0,
         **LIMITS,
     )
     with running(settings) as (client, app):
-        wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+        until_ready(client)
         yield client, app.state.jobs
 
 

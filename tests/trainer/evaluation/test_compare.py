@@ -10,10 +10,10 @@ import pytest
 
 from dfdetect.__main__ import main
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
+from pipelines.dataclass_json import to_json
 from pipelines.verdict import Thresholds, decide
 from trainer.evaluation import compare
 from trainer.evaluation.bootstrap import Bootstrap
-from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.measured_model import Detector
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.scored import ScoredVideo

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from pipelines.dataclass_json import to_json
 from trainer.evaluation.bootstrap import (
     Bootstrap,
     paired_difference,
     percentile_interval,
     weighted_metrics,
 )
-from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.labelled_scores import LabelledScores
 from trainer.evaluation.measurement import score_metrics
 from trainer.evaluation.metrics import (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.clip import FAKE, ORIGINAL, REAL, Video
+from pipelines.dataclass_json import json_schema
 from tests.fixtures.scored_videos import (
     BOOTSTRAP,
     clip,
@@ -20,7 +21,6 @@ from tests.fixtures.scored_videos import (
     result_of_two_data_sets,
 )
 from trainer.evaluation import compare
-from trainer.evaluation.dataclass_json import json_schema
 from trainer.evaluation.documents import metrics_table
 from trainer.evaluation.metrics import METRICS, Metric
 from trainer.evaluation.result import EvaluationResult, SchemaError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pipelines.dataclass_json import to_json
 from tests.fixtures.scored_videos import BOOTSTRAP, scored, video
-from trainer.evaluation.dataclass_json import to_json
 from trainer.evaluation.metrics import ROC_AUC
 from trainer.evaluation.slices import measure_slices
 

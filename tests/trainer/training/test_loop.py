@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -68,14 +67,29 @@ def flags(config: TrainConfig) -> list[str]:
     return words
 
 
-def kill_when(command: list[str], reached) -> None:
-    """Runs the command and kills it as soon as `reached()`; fails where it ends before that."""
+# The command, which is killed once it has written the checkpoint of a step.
+KILLED = """
+import os, signal, sys
+from dfdetect.__main__ import main
+from trainer.training import checkpoint
+
+save = checkpoint.save
+
+def save_and_die(path, model, state):
+    save(path, model, state)
+    if state.step == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoint.save = save_and_die
+main(sys.argv[2:])
+"""
+
+
+def kill_at(step: int, *argv: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_ENABLE_ONEDNN_OPTS": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-        while not reached():
-            assert process.poll() is None, "the training ended before it could be killed"
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    command = [sys.executable, "-c", KILLED, str(step), *argv]
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL
 
 
 def check_resuming(config: TrainConfig, data: Path, whole: Path, out: Path, epoch: int) -> None:
@@ -84,14 +98,9 @@ def check_resuming(config: TrainConfig, data: Path, whole: Path, out: Path, epoc
     per_epoch = json.loads((whole / run.CONFIG_NAME).read_text())["steps_per_epoch"]
     middle = epoch * per_epoch + per_epoch // 2  # neither the first nor the last of an epoch
     assert epoch * per_epoch < middle < (epoch + 1) * per_epoch
-
-    def reached() -> bool:
-        return checkpoint.read_state(out / run.CHECKPOINT_NAME).step >= middle
-
-    command = [sys.executable, "-m", "dfdetect", "train", "--data", str(data)]
-    kill_when([*command, "--out", str(out), *flags(often)], reached)
-    step = checkpoint.read_state(out / run.CHECKPOINT_NAME).step
-    assert step % per_epoch and not (out / run.MODEL_NAME).exists()
+    kill_at(middle, "train", "--data", str(data), "--out", str(out), *flags(often))
+    assert checkpoint.read_state(out / run.CHECKPOINT_NAME).step == middle
+    assert not (out / run.MODEL_NAME).exists()
 
     train.train(data, out, often, verbose=False)
     for a, b in zip(weights_of(whole), weights_of(out), strict=True):

@@ -1,28 +1,18 @@
-"""Boxes of an MP4 or QuickTime file (ISO/IEC 14496-12): edit lists, which a demultiplexer applies
-without telling of them."""
+"""Edit lists of an MP4 or QuickTime file (ISO/IEC 14496-12), which a demultiplexer applies without
+telling of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
+from pipelines.video.mp4_boxes import Readable, read_box
 from serving.provenance.printable import MOST, printable
 
 MAX_BOXES = 10_000  # that are looked at in a file
 MAX_EDITS = 10_000  # of a track that are read
 CONTAINERS = (b"moov", b"trak", b"edts", b"mdia")
-
-
-class Readable(Protocol):
-    """A file of bytes that is open for reading."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
-
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-
-    def tell(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,20 +75,14 @@ def _boxes(file: Readable) -> Iterator[tuple[bytes, int]]:
     file.seek(0, 2)
     position, whole = 0, file.tell()
     for _ in range(MAX_BOXES):
-        if position + 8 > whole:
+        box = read_box(file, position, whole)
+        if box is None or (position == 0 and not _begins_a_file(box.kind)):
             return
-        file.seek(position)
-        size, kind = struct.unpack(">I4s", _read(file, 8))
-        header = 8
-        if size == 1:
-            (size,), header = struct.unpack(">Q", _read(file, 8)), 16
-        end = position + size if size else whole
-        if position == 0 and not _begins_a_file(kind):
-            return
-        if size and size < header:
-            raise ValueError(f"a box of {size} bytes at {position}")
-        yield kind, end
-        position = position + header if kind in CONTAINERS else end
+        if box.end < box.start:
+            raise ValueError(f"a box of {box.end - position} bytes at {position}")
+        file.seek(box.start)
+        yield box.kind, box.end
+        position = box.start if box.kind in CONTAINERS else box.end
     raise ValueError(f"over {MAX_BOXES} boxes")
 
 

@@ -7,7 +7,9 @@ mapping whose items stand beside the other keys, and these are the ones that it 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,38 +59,46 @@ def to_json(value: Any) -> Any:
     return result
 
 
-def from_json(kind: Any, value: Any, path: str = "") -> Any:
-    """The inverse of `to_json`: an object of a type, its sequences as tuples.
+def from_json(kind: Any, value: Any, path: str = "", *, exact: bool = False) -> Any:
+    """The inverse of `to_json`, and of `dataclasses.asdict`: an object of a type, its sequences as
+    tuples, a whole number where the type is float as a float.
 
-    Keys that the type does not know are passed over. Raises ValueError, with the path of keys,
-    where a key is missing or a value is of another type.
+    Keys that the type does not know are passed over, and those that an earlier version did not
+    write may be absent; `exact`: neither, for what comes from where a hostile file may have taken
+    over. Raises ValueError, with the path of keys, where a key is missing or a value is of another
+    type.
     """
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if kind is Any:
         return value
     if origin in (typing.Union, types.UnionType):
-        return _from_union(arguments, value, path)
+        return _from_union(arguments, value, path, exact)
     if origin is typing.Literal:
         _check(value in arguments, value, " or ".join(arguments), path)
         return value
     if dataclasses.is_dataclass(kind):
-        return _from_object(kind, value, path)
+        return _from_object(kind, value, path, exact)
     if origin is tuple:
-        return tuple(_from_array(arguments, value, path))
+        return tuple(_from_array(arguments, value, path, exact))
     if origin in (dict, Mapping):
         _check(isinstance(value, dict), value, "an object", path)
         return {
-            name: from_json(arguments[1], item, f"{path}.{name}") for name, item in value.items()
+            from_json(arguments[0], name, path): from_json(
+                arguments[1], item, f"{path}.{name}", exact=exact
+            )
+            for name, item in value.items()
         }
     _check(_is_scalar(kind, value), value, SCALARS[kind], path)
-    return value
+    return float(value) if kind is float else value
 
 
 def _is_scalar(kind: type, value: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    if kind is float and isinstance(value, int):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, kind)
 
 
 def _check(ok: bool, value: Any, expected: str, path: str) -> None:
@@ -96,35 +106,42 @@ def _check(ok: bool, value: Any, expected: str, path: str) -> None:
         raise ValueError(f"{path.strip('.') or 'all'} is {str(value)[:60]!r}; expected {expected}.")
 
 
-def _from_union(kinds: Sequence[Any], value: Any, path: str) -> Any:
-    """Of a type or None."""
+def _from_union(kinds: Sequence[Any], value: Any, path: str, exact: bool) -> Any:
+    """Of the first type that takes it."""
     if value is None and types.NoneType in kinds:
         return None
-    (kind,) = (kind for kind in kinds if kind is not types.NoneType)
-    return from_json(kind, value, path)
+    *others, last = (kind for kind in kinds if kind is not types.NoneType)
+    for kind in others:
+        with contextlib.suppress(ValueError):
+            return from_json(kind, value, path, exact=exact)
+    return from_json(last, value, path, exact=exact)
 
 
-def _from_array(arguments: Sequence[Any], value: Any, path: str) -> Iterator[Any]:
-    _check(isinstance(value, list), value, "an array", path)
+def _from_array(arguments: Sequence[Any], value: Any, path: str, exact: bool) -> Iterator[Any]:
+    _check(isinstance(value, list | tuple), value, "an array", path)
     kinds = arguments
     if arguments[-1] is ...:
         kinds = [arguments[0]] * len(value)
     _check(len(kinds) == len(value), value, f"{len(kinds)} items", path)
     for number, (kind, item) in enumerate(zip(kinds, value, strict=True)):
-        yield from_json(kind, item, f"{path}.{number}")
+        yield from_json(kind, item, f"{path}.{number}", exact=exact)
 
 
-def _from_object(kind: Any, value: Any, path: str) -> Any:
+def _from_object(kind: Any, value: Any, path: str, exact: bool) -> Any:
     _check(isinstance(value, dict), value, "an object", path)
-    values = {}
+    values, unknown = {}, set(value)
     for field, key, hint in _fields(kind):
         if "inline" in field.metadata:
             own = {name: value[name] for name in field.metadata["inline"]() if name in value}
-            values[field.name] = from_json(hint, own, path)
+            values[field.name] = from_json(hint, own, path, exact=exact)
+            unknown -= set(own)
         elif key in value:
-            values[field.name] = from_json(hint, value[key], f"{path}.{key}")
-        elif not _is_optional(field):
+            values[field.name] = from_json(hint, value[key], f"{path}.{key}", exact=exact)
+            unknown.discard(key)
+        elif exact or not _is_optional(field):
             raise ValueError(f"{path.strip('.') or 'all'} has no {key!r}.")
+    if exact and unknown:
+        raise ValueError(f"{path.strip('.') or 'all'} has {sorted(unknown)!r:.200} besides.")
     return kind(**values)
 
 
