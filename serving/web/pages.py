@@ -11,8 +11,10 @@ from fastapi.staticfiles import StaticFiles
 
 from pipelines.datasets.base import VIDEO_SUFFIXES
 from serving.analysis.report_html import WORDS, PageOf, environment, render_part
+from serving.web import history_page
 from serving.web.api import PREFIX, take_video, utc
 from serving.web.arrivals import Arrivals
+from serving.web.clients import sender_of
 from serving.web.job_queue import JobQueue
 from serving.web.reviews import Reviews
 from serving.web.settings import Settings
@@ -44,8 +46,12 @@ def router(
     files = StaticFiles(directory=STATIC)
     kept = f"after {duration(settings.ttl)} at the latest"
     accept = ",".join(("video/*", *VIDEO_SUFFIXES))
+    routes.include_router(history_page.router(jobs, kept))
 
-    def shell(job: str) -> HTMLResponse:
+    def has_history(request: Request) -> bool:
+        return sender_of(request, settings).history is not None
+
+    def shell(request: Request, job: str) -> HTMLResponse:
         html = page.render(
             job=job,
             accept=accept,
@@ -53,18 +59,19 @@ def router(
             max_length=duration(settings.max_seconds),
             at_a_time=settings.processes + 1,
             words=WORDS,
+            history=has_history(request),
             kept=kept,
         )
         return HTMLResponse(html)
 
     @routes.get("/")
-    async def start() -> HTMLResponse:
-        return shell("")
+    async def start(request: Request) -> HTMLResponse:
+        return shell(request, "")
 
     @routes.get("/jobs/{id}")
-    async def job(id: str) -> HTMLResponse:
+    async def job(request: Request, id: str) -> HTMLResponse:
         await jobs.get(id)
-        return shell(id)
+        return shell(request, id)
 
     @routes.post("/jobs")
     async def send_video(request: Request, again: bool = False) -> Response:
@@ -73,7 +80,7 @@ def router(
         return RedirectResponse(f"/jobs/{sent.id}/plain{mark}", 303)
 
     @routes.get("/jobs/{id}/plain")
-    async def plain(id: str, earlier: bool = False) -> HTMLResponse:
+    async def plain(request: Request, id: str, earlier: bool = False) -> HTMLResponse:
         job, result = await jobs.get(id), ""
         if job.problem:
             raise job.problem
@@ -85,6 +92,7 @@ def router(
             deleted=False,
             result=result,
             earlier=(utc(job.ended_at) or "") if earlier and result else "",
+            history=has_history(request),
             accept=accept,
             name=job.name,
             stage=STAGES[job.progress.stage],
