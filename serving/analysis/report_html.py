@@ -111,7 +111,14 @@ def render(
     """
     template = environment().get_template("report.html")
     view = _view(document, crops, heat_maps, strip)
-    return template.render(**view, page=None, video_url=video_url, style=STYLE.read_text())
+    return template.render(**view, page=None, video_url=video_url, style=page_style(document))
+
+
+def page_style(document: Mapping[str, Any] | None = None) -> str:
+    """The style of a page that loads none; with what stands at the foot of each printed page of a
+    report."""
+    running = f":root {{ --running: {css_string(_running(document))}; }}" if document else ""
+    return STYLE.read_text() + running
 
 
 def render_part(

@@ -26,7 +26,16 @@ from serving.client import (
     load_model,
     open_servers,
 )
-from serving.web import api, history_api, pages, problems, refusals, review_api
+from serving.web import (
+    api,
+    history_api,
+    pages,
+    problems,
+    refusals,
+    review_api,
+    share_api,
+    shared_pages,
+)
 from serving.web.api_keys import Keyring
 from serving.web.arrivals import Arrivals
 from serving.web.connections import Connection, Connections, Requests
@@ -93,6 +102,8 @@ def create_app(settings: Settings) -> FastAPI:
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
     app.include_router(history_api.router(jobs), dependencies=needs_token)
+    app.include_router(share_api.router(jobs, settings), dependencies=needs_token)
+    app.include_router(shared_pages.router(jobs))
     if reviews:
         reviewing = review_api.router(jobs, arrivals, reviews, settings)
         app.include_router(reviewing, dependencies=needs_token)

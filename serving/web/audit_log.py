@@ -1,4 +1,5 @@
-"""Audit log: a line for each decision on a video: whose, when, which; nothing that it shows."""
+"""Audit log: a line for each decision on a video, and for each link to a result that is made or
+revoked: whose, when, which; nothing that it shows."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from serving.analysis.analyse import Analysis
 from serving.web.analysis_job import AnalysisJob
 from serving.web.problems import Problem
+from serving.web.shares import Share
 
 log = logging.getLogger("dfdetect.web")
 
@@ -36,16 +39,29 @@ class AuditLog:
         The job's id is hashed: who knows it may read the result.
         """
         document = analysis.document if analysis else None
-        line = {
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            "client": job.owner,
-            "job": job_hash(job.id),
-            "sha256": job.upload.sha256,
-            "state": state,
-            "verdict": document["verdict"] if document else None,
-            "problem": problem.name if problem else None,
-            "model": "{name}/{version}".format(**document["model"]) if document else None,
-        }
+        self._write(
+            job.owner,
+            job.id,
+            sha256=job.upload.sha256,
+            state=state,
+            verdict=document["verdict"] if document else None,
+            problem=problem.name if problem else None,
+            model="{name}/{version}".format(**document["model"]) if document else None,
+        )
+
+    def shared(self, client: str, job: str, share: Share) -> None:
+        """The client made a link to a job's result."""
+        until = datetime.datetime.fromtimestamp(share.expires_at, datetime.UTC)
+        expires = until.isoformat(timespec="seconds")
+        self._write(client, job, state="shared", share=share.id, expires=expires)
+
+    def share_revoked(self, client: str, job: str, share: str) -> None:
+        """share: the link's id."""
+        self._write(client, job, state="share-revoked", share=share)
+
+    def _write(self, client: str, job: str, **told: Any) -> None:
+        time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "client": client, "job": job_hash(job), **told}
         try:
             self._append(json.dumps(line) + "\n")
         except OSError as error:

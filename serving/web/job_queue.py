@@ -53,12 +53,12 @@ class JobQueue:
         self._facts_reader = dataclasses.replace(
             FactsReader.of(settings.provenance), show_location=True
         )
-        self._audit = AuditLog(Path(settings.audit_log)) if settings.audit_log else None
-        self._store = ResultsStore(
+        self.audit = AuditLog(Path(settings.audit_log)) if settings.audit_log else None
+        self.store = ResultsStore(
             Path(settings.results_dir) if settings.results_dir else None,
             Bounds(settings.ttl, settings.results, settings.results_bytes),
         )
-        self.history = History(settings, self._store, self._facts_reader, self.ask_version)
+        self.history = History(settings, self.store, self._facts_reader, self.ask_version)
         self._jobs: dict[str, AnalysisJob] = {}  # that have not ended, or could not be stored
         self._ending = asyncio.Lock()  # of jobs, one after the other
         self._queue: FairQueue[AnalysisJob] = FairQueue()
@@ -116,7 +116,7 @@ class JobQueue:
         self._spares.close()
         self.folder.close()
         self.history.close()
-        self._store.close()
+        self.store.close()
 
     # What the API asks for.
 
@@ -144,7 +144,7 @@ class JobQueue:
         """Raises Problem where the sender's key may send no more today."""
         if sender.quota:
             try:
-                await asyncio.to_thread(self._store.check_quota, sender.name, sender.quota)
+                await asyncio.to_thread(self.store.check_quota, sender.name, sender.quota)
             except OSError as error:
                 raise not_stored(error) from error
 
@@ -163,11 +163,11 @@ class JobQueue:
         try:
             size = job.upload.path.stat().st_size
             given = job.id, sender.name, job.name, job.sha256, size, sender.quota, sender.history
-            job.created_at = await asyncio.to_thread(self._store.add, *given)
+            job.created_at = await asyncio.to_thread(self.store.add, *given)
         except OSError as error:
             raise not_stored(error) from error
         if self.draining:
-            await asyncio.to_thread(self._store.delete, job.id)
+            await asyncio.to_thread(self.store.delete, job.id)
             raise stopping()
 
     async def add(
@@ -195,16 +195,20 @@ class JobQueue:
         """Raises Problem where there is none."""
         if job := self._jobs.get(id):
             return job
-        if ended := await asyncio.to_thread(self._store.job, id):
+        if ended := await asyncio.to_thread(self.store.job, id):
             return ended
         raise not_found(outlives_restart=bool(self._settings.results_dir))
 
-    async def result(self, id: str) -> StoredResult:
-        """Raises Problem where there is none: yet, any more, or at all."""
+    async def done(self, id: str) -> None:
+        """Raises Problem for a job without a result."""
         job = await self.get(id)
         if job.state != "done":
             raise job.problem or Problem("not-done", f"It is {job.state}; ask again later.")
-        result = await asyncio.to_thread(self._store.result, id)
+
+    async def result(self, id: str) -> StoredResult:
+        """Raises Problem where there is none: yet, any more, or at all."""
+        await self.done(id)
+        result = await asyncio.to_thread(self.store.result, id)
         if result is None:
             raise not_found()
         return result
@@ -216,7 +220,7 @@ class JobQueue:
             return job
         await self.get(id)
         async with self._ending:
-            await asyncio.to_thread(self._store.delete, id)
+            await asyncio.to_thread(self.store.delete, id)
             self._jobs.pop(id, None)
         return None
 
@@ -307,8 +311,8 @@ class JobQueue:
             except OSError as error:
                 stored, analysis = False, None
                 state, problem = "failed", problem or not_stored(error)
-            if self._audit:
-                await asyncio.to_thread(self._audit.decided, job, state, problem, analysis)
+            if self.audit:
+                await asyncio.to_thread(self.audit.decided, job, state, problem, analysis)
             if stored:
                 del self._jobs[job.id]
             job.end(state, problem)
@@ -327,9 +331,9 @@ class JobQueue:
         """Runs in a thread. Raises OSError."""
         if analysis is not None:
             model = "{name}/{version}".format(**analysis.document["model"])
-            self._store.keep(job.id, analysis, self.history.judged_by(model))
+            self.store.keep(job.id, analysis, self.history.judged_by(model))
         elif problem is not None:
-            self._store.end(job.id, state, job.progress.stage, problem)
+            self.store.end(job.id, state, job.progress.stage, problem)
 
     def _warm(self, worker: FaceWorker) -> None:
         """Starts a worker before there is a job for it, if it is known what is needed."""
@@ -394,7 +398,7 @@ class JobQueue:
                 if job.ended_s is not None and time.monotonic() - job.ended_s > ttl_s:
                     del self._jobs[job.id]
             try:
-                await asyncio.to_thread(self._store.forget_old)
+                await asyncio.to_thread(self.store.forget_old)
             except OSError as error:
                 log.error("results that have expired could not be deleted: %s", error)
 

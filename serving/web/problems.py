@@ -37,6 +37,7 @@ PROBLEMS = {
     "not-found": (404, "There is nothing here"),
     "no-history": (404, "There is no history"),
     "another-file": (409, "This is another file"),
+    "too-many-shares": (409, "As many links as there may be open this result"),
     "not-done": (409, "The analysis is not done yet"),
     "cross-site": (403, "The request comes from another site"),
     "unknown-host": (403, "This server has another name"),

@@ -10,14 +10,15 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.web import usage
+from serving.web import shares, usage
 from serving.web.private_folder import private_folder
 
 FILE = "results.sqlite3"
 VERSION = 2  # of the tables
 BUSY_S = 5.0  # for who looks into the file with a tool of their own
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,        -- the client, or key, that sent it
@@ -48,6 +49,8 @@ CREATE TABLE pictures (
     PRIMARY KEY (job, kind, n)
 ) WITHOUT ROWID;
 """
+    + shares.TABLE
+)
 # From a version to the next. A name that a key may have is a key's; whose a client's jobs are is
 # not known any more.
 UPGRADES = {
@@ -61,6 +64,7 @@ UPDATE jobs SET score = json_extract(document, '$.probability_fake') WHERE state
 UPDATE jobs SET history = 'key ' || owner
     WHERE owner GLOB '[A-Za-z]*' AND owner NOT LIKE '%:%' AND owner != 'unknown';
 """
+    + shares.TABLE
 }
 PRAGMAS = (
     "auto_vacuum = FULL",  # what is deleted gives its space back; comes before the tables

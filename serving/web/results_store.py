@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from serving.analysis.analyse import Analysis
-from serving.web import usage
+from serving.web import shares, usage
 from serving.web.problems import Problem, interrupted
 from serving.web.results_database import as_os_error, connected, own_file
 from serving.web.stored_job import COLUMNS, EndState, StoredJob
@@ -157,6 +157,7 @@ class ResultsStore:
         """Deletes what has expired."""
         with self.writing() as database:
             self._delete(database, "expires <= ?", self.now())
+            shares.forget_old(database, self.now())
             usage.forget_old(database, self.now())
 
     # Reading.

@@ -49,9 +49,9 @@ def keep(jobs, id, history="local", name="interview.mp4", sha256=SHA256, verdict
     """A job that is done, straight in the store of a server."""
     made = analysis(name=name)
     document = {**made.document, "verdict": verdict}
-    jobs._store.add(id, "somebody", name, sha256, history=history)
+    jobs.store.add(id, "somebody", name, sha256, history=history)
     judged_by = jobs.history.judged_by(by or MODEL)
-    jobs._store.keep(id, dataclasses.replace(made, document=document), judged_by)
+    jobs.store.keep(id, dataclasses.replace(made, document=document), judged_by)
     return id
 
 
@@ -108,7 +108,7 @@ def test_ended_jobs_are_listed_with_what_became_of_them(settings):
 
 def test_jobs_that_wait_are_not_in_the_history(settings):
     with running(settings) as (client, app):
-        app.state.jobs._store.add("waits", "somebody", "a.mp4", SHA256, history="local")
+        app.state.jobs.store.add("waits", "somebody", "a.mp4", SHA256, history="local")
         assert ids(client.get(JOBS)) == []
 
 

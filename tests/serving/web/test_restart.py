@@ -257,7 +257,7 @@ def test_a_result_that_cannot_be_stored_fails_its_job_and_stops_nothing(settings
         held = Held(app, monkeypatch)
         job = sent(client)
         at_work(client, job)
-        store = app.state.jobs._store
+        store = app.state.jobs.store
         store._database.execute("PRAGMA query_only = ON")  # as on a disk that gives up
         held.let_go()
         assert end_of(client, job)["problem"]["type"].endswith("model-server-down")
