@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.coverage import ScanSettings
 from pipelines.model_contract import model_folder
+from serving.analysis.json_list import JsonList
 from serving.analysis.report_document import MAX_TRACKS
 from serving.analysis.scan import OnMoment
 from serving.analysis.sentences import fake_parts, looked_at
@@ -20,7 +21,6 @@ from serving.analysis.video_result import DEMO, VideoResult, verdict_words
 from serving.client import Model, ModelConfig, ModelSpec, connect_all, load_model
 from serving.predict.csv_table import CsvTable, check_place
 from serving.predict.inputs import Inputs, find_videos
-from serving.predict.json_list import JsonList
 from serving.predict.predict import JudgeVideo, Outcome, outcomes, predict_video
 from serving.provenance.printable import printable
 from serving.provenance.reader import FactsReader

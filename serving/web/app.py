@@ -28,6 +28,7 @@ from serving.client import (
 )
 from serving.web import (
     api,
+    export_api,
     history_api,
     pages,
     problems,
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     arrivals = Arrivals(settings, metrics.uploads)
     app.include_router(api.router(jobs, arrivals, settings), dependencies=needs_token)
     app.include_router(history_api.router(jobs), dependencies=needs_token)
+    app.include_router(export_api.router(jobs, settings), dependencies=needs_token)
     app.include_router(share_api.router(jobs, settings), dependencies=needs_token)
     app.include_router(shared_pages.router(jobs))
     if reviews:

@@ -199,6 +199,10 @@ class JobQueue:
             return ended
         raise not_found(outlives_restart=bool(self._settings.results_dir))
 
+    def at_work(self, id: str) -> AnalysisJob | None:
+        """One that has not ended, or could not be stored."""
+        return self._jobs.get(id)
+
     async def done(self, id: str) -> None:
         """Raises Problem for a job without a result."""
         job = await self.get(id)

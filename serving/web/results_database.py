@@ -36,6 +36,7 @@ CREATE TABLE jobs (
     verdict TEXT,
     score REAL,                 -- P(fake); NULL without a face
     bytes INTEGER NOT NULL DEFAULT 0,      -- of document and pictures
+    result TEXT,                -- the VideoResult without the file's path and facts, JSON
     document TEXT               -- the report, JSON
 );
 CREATE INDEX jobs_by_state ON jobs (state, owner, ended, bytes);
@@ -58,6 +59,7 @@ UPGRADES = {
 ALTER TABLE jobs ADD COLUMN history TEXT;
 ALTER TABLE jobs ADD COLUMN judged_by TEXT;
 ALTER TABLE jobs ADD COLUMN score REAL;
+ALTER TABLE jobs ADD COLUMN result TEXT;
 CREATE INDEX jobs_by_history ON jobs (history, created, id);
 CREATE INDEX jobs_by_file ON jobs (sha256, history, judged_by);
 UPDATE jobs SET score = json_extract(document, '$.probability_fake') WHERE state = 'done';

@@ -129,7 +129,9 @@ class ResultsStore:
     def keep(self, id: str, analysis: Analysis, judged_by: str | None = None) -> None:
         """The job is done, and this is its result. judged_by: see `history.JudgedBy`."""
         document, model = json.dumps(analysis.document), analysis.document["model"]
-        pictures = list(_pictures_of(analysis))
+        result = analysis.result.to_dict()
+        del result["path"], result["file_facts"]  # our own folder; the document has the other
+        table_row, pictures = json.dumps(result), list(_pictures_of(analysis))
         with self.writing() as database:
             database.executemany(
                 "INSERT INTO pictures VALUES (?, ?, ?, ?)", [(id, *one) for one in pictures]
@@ -143,7 +145,8 @@ class ResultsStore:
                 judged_by=judged_by,
                 verdict=analysis.document["verdict"],
                 score=analysis.document["probability_fake"],
-                bytes=len(document) + sum(len(data) for _, _, data in pictures),
+                bytes=len(document) + len(table_row) + sum(len(data) for _, _, data in pictures),
+                result=table_row,
                 document=document,
             )
             self._drop_beyond_bounds(database, id)
@@ -174,6 +177,16 @@ class ResultsStore:
                 f"SELECT {COLUMNS} FROM jobs WHERE id = ? AND expires > ?", (id, self.now())
             ).fetchone()
         return StoredJob.of(row) if row else None
+
+    def jobs(self, ids: Sequence[str]) -> dict[str, StoredJob]:
+        """Those of them that `job` gives, in any order; at most some hundred."""
+        places = ", ".join("?" * len(ids))
+        with self.reading() as database:
+            rows = database.execute(
+                f"SELECT {COLUMNS} FROM jobs WHERE id IN ({places}) AND expires > ?",
+                (*ids, self.now()),
+            ).fetchall()
+        return {job.id: job for job in map(StoredJob.of, rows)}
 
     def result(self, id: str) -> StoredResult | None:
         """Of a job that is done; None where there is none, or its time is over."""

@@ -17,11 +17,12 @@ from dfdetect.__main__ import INTERRUPTED, main
 from pipelines.clip import VideoError
 from pipelines.config import PreprocessConfig
 from pipelines.verdict import Thresholds
+from serving.analysis.csv_rows import COLUMNS
+from serving.analysis.json_list import JsonList
 from serving.analysis.video_result import VideoResult
 from serving.client import ModelConfig, ModelServerError
 from serving.predict import predict_files
-from serving.predict.csv_table import COLUMNS, CsvTable
-from serving.predict.json_list import JsonList
+from serving.predict.csv_table import CsvTable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, width=16),

@@ -30,7 +30,9 @@ USUAL = (
 )  # fmt: skip
 PATHS = (
     b"/", b"/healthz", b"/metrics", b"/none", b"/api/v1/jobs", b"/api/v1/jobs/x",
-    b"/api/v1/jobs/x/events", b"/api/v1/jobs/x/report.json", b"/api/v1/openapi.json", b"/jobs/x",
+    b"/shared/x", b"/shared/%ff/report.json", b"/api/v1/jobs?before=%ff", b"/api/v1/jobs/export",
+    b"/api/v1/jobs/x/shares", b"/api/v1/jobs/x/events", b"/api/v1/jobs/x/report.json",
+    b"/api/v1/openapi.json", b"/jobs/x",
     b"/static/app.js", b"/static/%00", b"/static/%ff", b"/static/..%2f..%2fapp.py", b"/static/",
     b"/jobs/%00", b"/jobs/x/result", b"*", b"http://[", b"//", b"/?\x7f", b"/static/" + b"a" * 300,
 )  # fmt: skip

@@ -27,6 +27,7 @@ def client(web):
 @pytest.mark.parametrize(
     "path",
     ["/", "/healthz", "/readyz", "/metrics", "/none", "/static/app.js", "/api/v1/openapi.json"]
+    + [JOBS, "/shared/x", "/shared/x/report.json"]
     + [f"{JOBS}/x{rest}" for rest in ("", "/events", "/report.json", "/faces/0.jpg")],
 )
 def test_head_is_answered_as_get_without_the_body(client, path):
@@ -55,8 +56,10 @@ def test_head_of_a_stream_of_events_ends_while_the_job_goes_on(web, monkeypatch)
     ("method", "path", "allowed"),
     [
         ("PUT", f"{JOBS}/x", {"GET", "HEAD", "DELETE"}),
-        ("GET", JOBS, {"POST"}),
-        ("HEAD", JOBS, {"POST"}),
+        ("PUT", JOBS, {"GET", "HEAD", "POST"}),
+        ("GET", "/jobs", {"POST"}),
+        ("HEAD", "/jobs", {"POST"}),
+        ("POST", "/shared/x", {"GET", "HEAD"}),
         ("PATCH", "/", {"GET", "HEAD"}),
         ("DELETE", "/metrics", {"GET", "HEAD"}),
         ("OPTIONS", f"{JOBS}/x/events", {"GET", "HEAD"}),
@@ -92,7 +95,13 @@ def test_programs_are_told_a_problem(client, accept):
 @pytest.mark.parametrize("accept", [BROWSER, "text/html", "application/json;q=0.5, TEXT/HTML"])
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/none", 404), ("/jobs/none", 404), (f"{JOBS}/none/report.html", 404), (JOBS, 405)],
+    [
+        ("/none", 404),
+        ("/jobs/none", 404),
+        (f"{JOBS}/none/report.html", 404),
+        ("/jobs", 405),
+        (JOBS, 404),
+    ],
 )
 def test_people_are_shown_a_page(client, path, status, accept):
     answer = client.get(path, headers={"accept": accept})

@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.coverage import Coverage
+from pipelines.verdict import Segment
 from serving.analysis.analyse import Analysis
+from serving.analysis.video_result import TrackResult, VideoResult
 from serving.web.examples import REPORT
 from serving.web.problems import Problem
 from serving.web.results_database import FILE, VERSION
@@ -22,6 +25,25 @@ from serving.web.usage import DAY_S, Quota
 
 BOUNDS = Bounds(ttl_s=100.0, results=10, bytes=10**9)
 FACE, THUMBNAIL = b"\xff\xd8 a face of somebody", b"\xff\xd8 a thumbnail"
+
+
+RESULT = VideoResult(
+    path="/tmp/uploads/0123",
+    verdict=REPORT["verdict"],
+    probability_fake=REPORT["probability_fake"],
+    model="dfdetect/1",
+    fingerprint=REPORT["model"]["fingerprint"],
+    frames_sampled=4,
+    frames_with_face=3,
+    start_s=1.0,
+    end_s=1.24,
+    tracks=(TrackResult(0, "FAKE", 0.87, 1.0, 1.24, 3, 96.0, (Segment(1.0, 1.24, 0.87, 2),)),),
+    decides=0,
+    median_face_px=96.0,
+    reasons=("=A reason.",),
+    notes=("A note.",),
+    coverage=Coverage.from_dict(REPORT["coverage"]),
+)
 
 
 class Clock:
@@ -55,7 +77,7 @@ def opened(clock):
 def analysis(padding: int = 0, name: str = "interview.mp4") -> Analysis:
     document = {**REPORT, "file": {**REPORT["file"], "name": name}, "padding": "x" * padding}
     heat = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
-    return Analysis(document, None, [FACE, FACE + b"2"], [None, heat], [THUMBNAIL])
+    return Analysis(document, RESULT, [FACE, FACE + b"2"], [None, heat], [THUMBNAIL])
 
 
 def done(store: ResultsStore, id: str, owner: str = "a", padding: int = 0) -> str:

@@ -21,7 +21,7 @@ from serving.web.problems import Problem
 from serving.web.results_store import ResultsStore
 from serving.web.settings import Settings
 from tests.fixtures.file_facts import PLACE
-from tests.serving.web.test_results_store import BOUNDS, Clock, done, failed
+from tests.serving.web.test_results_store import BOUNDS, RESULT, Clock, done, failed
 from tests.serving.web.test_web_api import JOBS, is_problem, running
 
 TOKEN = "Zb1qk3xYc0m9T4nS7uVwE2aL"
@@ -34,7 +34,7 @@ def analysis(astronaut_jpeg: bytes) -> Analysis:
     facts = REPORT["file_facts"]
     container = {**facts["container"], "has_location": True, "location": PLACE}
     document = {**REPORT, "file_facts": {**facts, "container": container}}
-    return Analysis(document, None, [astronaut_jpeg], [None], [astronaut_jpeg] * 2)
+    return Analysis(document, RESULT, [astronaut_jpeg], [None], [astronaut_jpeg] * 2)
 
 
 @pytest.fixture(scope="module")

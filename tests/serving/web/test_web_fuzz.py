@@ -84,7 +84,7 @@ def ask_everything(api, job: str, examples: int) -> None:
 
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # nothing to get wrong
                 ask()
-    assert "POST /api/v1/jobs" in asked and len(asked) == 18
+    assert "POST /api/v1/jobs" in asked and len(asked) == 19
 
 
 def test_any_request_gets_an_answer_that_the_description_promises(api, job):
