@@ -57,7 +57,7 @@ def router(
             accept=accept,
             max_bytes=settings.max_bytes,
             max_length=duration(settings.max_seconds),
-            at_a_time=settings.processes + 1,
+            at_a_time=min(settings.processes + 1, settings.places),
             words=WORDS,
             history=has_history(request),
             kept=kept,

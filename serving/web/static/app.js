@@ -217,6 +217,11 @@ $("[data-again]").addEventListener("click", () => {
   input.focus();
 });
 addEventListener("popstate", () => location.reload());
+// Its address would be another place in the history, for which the page is loaded again.
+$(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("#main").focus();
+});
 
 // A file may be dropped anywhere: beside the zone, the browser would leave the page for it.
 const over = (is) => $("#drop").classList.toggle("over", is);

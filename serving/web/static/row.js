@@ -42,7 +42,7 @@ export class Row {
     return { failed: "failed", lost: "not sent", gone: "gone" }[this.state] ?? "too large";
   }
 
-  // told: what belongs to the state, as SHOWN takes it.
+  // told: what `shown` needs for the state.
   set(state, told = {}) {
     this.state = state;
     this.element.querySelector(".state").replaceChildren(...this.shown(told));
@@ -116,10 +116,10 @@ export class Row {
 }
 
 // What the server does with a video, in the words that the page has for its steps.
-function stage({ stage: name, position, done }) {
+function stage({ stage: name = "queued", position, detail }) {
   if (name === "queued" && position) return `In the queue, place ${position}`;
-  const words = document.querySelector(`[data-stage="${name ?? "queued"}"]`).textContent;
-  return done ? `${words}, ${percent(done)}` : words;
+  const words = document.querySelector(`[data-stage="${name}"]`).textContent;
+  return detail ? `${words}: ${detail}` : words;
 }
 
 function text(words) {
