@@ -82,7 +82,7 @@ def main() -> None:
         page.goto(address)
         page.set_input_files("#video", beside(args.video))
         page.click("#check")
-        page.wait_for_selector("#several tbody tr:nth-child(2) .chip")  # others are still on their way
+        page.wait_for_selector("#several tbody tr:nth-child(2) .chip")  # others are on their way
         save(page, args.out / "web-list.png")
         browser.close()
 

@@ -113,7 +113,7 @@ function between(waitedMs) {
 }
 
 // Until the time is over, or the page comes into view.
-export function pause(ms, signal) {
+function pause(ms, signal) {
   return new Promise((resolve, reject) => {
     const over = new AbortController();
     const end = (settle, value) => {

@@ -7,6 +7,7 @@ import { counted, earlier, percent, size } from "./words.js";
 const $ = (selector) => document.querySelector(selector);
 // Of a server that ended, or is about to: what it did not get to may be sent once more.
 const STOPPED = ["urn:dfdetect:problem:stopping", "urn:dfdetect:problem:interrupted"];
+const PARTS = ["start", "problem", "work", "several", "result", "another", "not-taken", "earlier"];
 const STAGES = ["upload", "queued", "decode", "faces", "model", "report"];
 
 const LIST = "dfdetect-list"; // where this tab keeps its list
@@ -20,8 +21,7 @@ let made = null; // the list, once it is needed
 let again = location.hash === "#again"; // though the server has a result of it
 
 function show(...names) {
-  for (const id of ["start", "problem", "work", "several", "result", "another", "not-taken", "earlier"])
-    $(`#${id}`).hidden = !names.includes(id);
+  for (const id of PARTS) $(`#${id}`).hidden = !names.includes(id);
 }
 
 function showProblem(error) {
@@ -73,7 +73,8 @@ function chosen() {
   several = null;
   input.required = true;
   input.setCustomValidity(tooLarge ? "This file is too large." : "");
-  tell(file ? `${file.name}, ${size(file.size)}${tooLarge ? ": too large for this server" : ""}.` : "", tooLarge);
+  const refused = tooLarge ? ": too large for this server" : "";
+  tell(file ? `${file.name}, ${size(file.size)}${refused}.` : "", tooLarge);
   $("#check").textContent = "Check this video";
 }
 
@@ -82,7 +83,8 @@ function tell(text, refused = false) {
   $("#chosen").textContent = text;
 }
 
-// files: [{ file, path }] of a folder, a drop, or a choice of several. unread: how many gave an error.
+// files: [{ file, path }] of a folder, a drop, or a choice of several. unread: how many gave an
+// error.
 async function chooseSeveral(files, unread = 0) {
   const { videosOf } = await import("./files.js");
   const { videos, skipped } = videosOf(files, input.accept);
@@ -93,11 +95,13 @@ async function chooseSeveral(files, unread = 0) {
   several = videos.length ? { videos, skipped, unread } : null;
   input.required = !several;
   input.setCustomValidity(several ? "" : "Choose a video.");
+  const number = counted(videos.length, "video");
   const bytes = videos.reduce((sum, { file }) => sum + file.size, 0);
   const others = skipped + unread ? ` ${counted(skipped + unread, "other file")} left out.` : "";
-  if (several) tell(`${counted(videos.length, "video")}, ${size(bytes)}.${others}`);
-  else tell(files.length ? `No video among ${counted(files.length, "file")}.` : "There is no file in it.", true);
-  $("#check").textContent = several ? `Check ${counted(videos.length, "video")}` : "Check this video";
+  if (several) tell(`${number}, ${size(bytes)}.${others}`);
+  else if (files.length) tell(`No video among ${counted(files.length, "file")}.`, true);
+  else tell("There is no file in it.", true);
+  $("#check").textContent = several ? `Check ${number}` : "Check this video";
 }
 
 function list() {
@@ -201,9 +205,10 @@ input.addEventListener("change", () => {
   if (files.length < 2 && $("#several").hidden) chosen();
   else guard(() => chooseSeveral(files.map((file) => ({ file, path: file.name }))));
 });
-folder.addEventListener("change", () =>
-  guard(() => chooseSeveral([...folder.files].map((file) => ({ file, path: file.webkitRelativePath })))),
-);
+folder.addEventListener("change", () => {
+  const files = [...folder.files].map((file) => ({ file, path: file.webkitRelativePath }));
+  guard(() => chooseSeveral(files));
+});
 $("#upload").addEventListener("submit", (event) => {
   event.preventDefault();
   const [file] = input.files;
@@ -256,7 +261,8 @@ async function take(items) {
 }
 
 function notTaken(file) {
-  $("#not-taken").textContent = `${file.name} was not taken: this page is of one video. Drop it at the start.`;
+  const why = "was not taken: this page is of one video. Drop it at the start.";
+  $("#not-taken").textContent = `${file.name} ${why}`;
   $("#not-taken").hidden = false;
 }
 

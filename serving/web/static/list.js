@@ -1,6 +1,6 @@
 // A list of several videos: they are sent one after the other, each row tells how far its own is.
 
-import { Problem, follow, forget, pause, upload } from "./api.js";
+import { Problem, follow, forget, upload } from "./api.js";
 import { offerExport } from "./export.js";
 import { counted } from "./words.js";
 import { Row } from "./row.js";
@@ -8,10 +8,16 @@ import { Row } from "./row.js";
 const WAIT_S = 5; // where the server does not say for how long
 const LONGEST_WAIT_S = 300; // a list that would wait longer stops, and says why
 const MOST_WAITS = 20; // in a row
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const URN = "urn:dfdetect:problem:";
 // These are the server's state and not the file's: later the same file may be taken.
-const LATER = ["busy", "quota-exceeded", "stopping", "too-many-requests", "unauthorized", "too-many-tries"];
+const LATER = [
+  "busy",
+  "quota-exceeded",
+  "stopping",
+  "too-many-requests",
+  "unauthorized",
+  "too-many-tries",
+];
 
 const later = (problem) =>
   problem.status === 0 || LATER.some((name) => problem.type === URN + name);
@@ -45,7 +51,8 @@ export class List {
     this.skipped += skipped;
     this.unread += unread;
     for (const { file, path } of videos) {
-      const lost = this.rows.find((row) => row.is("lost") && row.path === path && row.size === file.size);
+      const same = (row) => row.path === path && row.size === file.size;
+      const lost = this.rows.find((row) => row.is("lost") && same(row));
       const row = lost ?? this.append({ path, size: file.size });
       row.file = file;
       if (file.size > this.maxBytes) row.set("too-large", { limit: this.maxBytes });
@@ -85,7 +92,7 @@ export class List {
   // A few at a time: a long list asks for each once.
   async followKept(rows) {
     const next = async () => {
-      for (let row = rows.shift(); row; row = rows.shift()) await this.follow(row);
+      for (let row = rows.shift(); row; row = rows.shift()) await this.followed(row);
     };
     await Promise.all(Array.from({ length: 4 }, next));
   }
@@ -97,8 +104,8 @@ export class List {
       const onServer = this.rows.filter((row) => row.following);
       const row = this.rows.find((row) => row.is("waiting"));
       if (!row) break;
-      if (onServer.length >= this.atATime) await Promise.race(onServer.map((row) => row.following));
-      else await this.sendOne(row);
+      if (onServer.length < this.atATime) await this.sendOne(row);
+      else await Promise.race(onServer.map((row) => row.following));
     }
     this.going = false;
   }
@@ -114,13 +121,18 @@ export class List {
       this.waits = 0;
       row.set("sent");
       this.keep();
-      row.following = this.follow(row).finally(() => (row.following = null));
+      this.followed(row);
     } catch (problem) {
       if (stop.signal.aborted) return;
       if (!(problem instanceof Problem) || !later(problem)) return this.end(row, problem);
       row.set("waiting");
       await this.wait(problem);
     }
+  }
+
+  followed(row) {
+    row.following = this.follow(row).finally(() => (row.following = null));
+    return row.following;
   }
 
   async follow(row) {
@@ -152,8 +164,10 @@ export class List {
       ? `Stopped. ${why}`
       : `Waiting. ${why} The list goes on by itself.`;
     this.stopped = new AbortController();
-    const over = stops ? LONGEST_TIMER_MS : Math.max(1, seconds) * 1000;
-    await pause(over, this.stopped.signal).catch(() => {});
+    await new Promise((resolve) => {
+      this.stopped.signal.addEventListener("abort", resolve);
+      if (!stops) setTimeout(resolve, Math.max(1, seconds) * 1000);
+    });
     this.hold.hidden = true;
   }
 
@@ -177,6 +191,7 @@ export class List {
     this.rows.splice(this.rows.indexOf(row), 1);
     row.element.remove();
     (neighbour?.querySelector("[data-remove]") ?? this.part.querySelector("h1")).focus();
+    if (!this.rows.some((one) => one.is("waiting"))) this.stopped.abort(); // nothing to wait for
     this.tell();
     await this.discard(row);
   }

@@ -44,9 +44,12 @@ export class Row {
 
   // told: what `shown` needs for the state.
   set(state, told = {}) {
-    this.state = state;
+    const drawn = JSON.stringify([state, told]);
+    if (drawn === this.drawn) return; // what moves in it goes on
+    Object.assign(this, { state, drawn });
     this.element.querySelector(".state").replaceChildren(...this.shown(told));
-    if (this.job?.sha256) this.element.querySelector(".hash").textContent = `SHA-256 ${this.job.sha256}`;
+    const hash = this.job ? `SHA-256 ${this.job.sha256}` : "";
+    this.element.querySelector(".hash").textContent = hash;
     this.offer();
   }
 
@@ -61,13 +64,13 @@ export class Row {
       case "done":
         return this.result();
       case "too-large":
-        return [strong("Too large"), text(`Not sent: this server takes ${size(told.limit)} at most.`)];
+        return failure("Too large", `Not sent: this server takes ${size(told.limit)} at most.`);
       case "lost":
-        return [strong("Not sent"), text("The page was loaded again meanwhile: choose the file once more.")];
+        return failure("Not sent", "The page was loaded again: choose the file once more.");
       case "gone":
-        return [strong("Gone"), text("The server has it no longer.")];
+        return failure("Gone", "The server has it no longer.");
       default:
-        return [strong("Failed"), text(`${told.title ?? "Something went wrong"}. ${told.detail ?? ""}`)];
+        return failure("Failed", `${told.title ?? "Something went wrong"}. ${told.detail ?? ""}`);
     }
   }
 
@@ -77,7 +80,8 @@ export class Row {
     link.href = `/jobs/${encodeURIComponent(this.id)}${this.earlier ? "#earlier" : ""}`;
     link.target = "_blank"; // to leave the page would end the uploads of the rest
     const chip = this.chip(verdict);
-    if (score !== null) chip.lastElementChild.append(`, ${verdict === "DEMO" ? "score " : ""}${estimate(score)}`);
+    const kind = verdict === "DEMO" ? "score " : "";
+    if (score !== null) chip.lastElementChild.append(`, ${kind}${estimate(score)}`);
     const beside = document.createElement("span");
     beside.className = "unseen";
     beside.textContent = `: result of ${this.path}, in a new tab`;
@@ -93,7 +97,8 @@ export class Row {
   offer() {
     const cell = this.element.lastElementChild;
     const wanted = [];
-    if (this.is("failed") && this.file) wanted.push(["Try again", () => this.actions.retry(false), "retry"]);
+    if (this.is("failed") && this.file)
+      wanted.push(["Try again", () => this.actions.retry(false), "retry"]);
     if (this.is("done") && this.earlier && this.file)
       wanted.push(["Analyse again", () => this.actions.retry(true), "again"]);
     wanted.push([this.open ? "Cancel" : "Remove", this.actions.remove, "remove"]);
@@ -129,10 +134,10 @@ function text(words) {
   return span;
 }
 
-function strong(words) {
-  const name = document.createElement("strong");
-  name.textContent = words;
-  return name;
+function failure(name, why) {
+  const strong = document.createElement("strong");
+  strong.textContent = name;
+  return [strong, text(why)];
 }
 
 // The words beside it say the same.

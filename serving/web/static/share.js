@@ -7,7 +7,7 @@ const HOUR_MS = 3600e3;
 
 export async function offerShare(section) {
   const address = section.dataset.share;
-  const [length, make, copy] = ["select", "[data-make]", "[data-copy]"].map((one) => section.querySelector(one));
+  const [length, make, copy] = section.querySelectorAll("select, [data-make], [data-copy]");
   const said = section.querySelector("[role=status]");
   const made = section.querySelector(".made");
   const field = made.querySelector("input");

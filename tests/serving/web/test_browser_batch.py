@@ -240,4 +240,4 @@ def test_a_list_that_is_cancelled_leaves_nothing_on_the_server(
         return sorted(found - {path.removeprefix("/jobs/") for path in done})
 
     wait_for(lambda: left() == [])
-    assert [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size] == []
+    wait_for(lambda: not any(path.is_file() and path.stat().st_size for path in uploads.rglob("*")))
