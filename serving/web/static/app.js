@@ -17,6 +17,7 @@ const folder = $("#folder");
 let work = null; // { stop: AbortController, id } of what is under way
 let furthest = 0; // stage that has begun
 let several = null; // { videos, skipped, unread } that were chosen, where it is not one file
+let choosing = null; // a promise, until it is known what was chosen
 let made = null; // the list, once it is needed
 let again = location.hash === "#again"; // though the server has a result of it
 
@@ -64,6 +65,12 @@ function working(name) {
   $("#work .file-name").textContent = name;
   document.title = `Checking ${name} – dfdetect`;
   show("work");
+}
+
+// Folders take a while to read: who says to check them meanwhile waits for that.
+function choose(step) {
+  input.required = false;
+  choosing = guard(step);
 }
 
 // One file.
@@ -203,16 +210,19 @@ folder.parentElement.hidden = !("webkitdirectory" in folder);
 input.addEventListener("change", () => {
   const files = [...input.files];
   if (files.length < 2 && $("#several").hidden) chosen();
-  else guard(() => chooseSeveral(files.map((file) => ({ file, path: file.name }))));
+  else choose(() => chooseSeveral(files.map((file) => ({ file, path: file.name }))));
 });
 folder.addEventListener("change", () => {
   const files = [...folder.files].map((file) => ({ file, path: file.webkitRelativePath }));
-  guard(() => chooseSeveral(files));
+  choose(() => chooseSeveral(files));
 });
 $("#upload").addEventListener("submit", (event) => {
   event.preventDefault();
-  const [file] = input.files;
-  guard(() => (several ? checkSeveral() : check(file)));
+  guard(async () => {
+    await choosing;
+    if (several) await checkSeveral();
+    else if (input.reportValidity()) await check(input.files[0]);
+  });
 });
 $("#cancel").addEventListener("click", () => guard(cancel));
 $("[data-resend]").addEventListener("click", () => guard(() => check(input.files[0])));
@@ -244,7 +254,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   const items = given.map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
   if ($("#start").hidden && $("#several").hidden) return notTaken(items[0][1]);
-  guard(() => take(items));
+  choose(() => take(items));
 });
 
 async function take(items) {

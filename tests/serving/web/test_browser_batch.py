@@ -149,6 +149,17 @@ def test_where_no_file_is_a_video_the_page_says_so_and_sends_nothing(open_page, 
     assert not page.evaluate("document.querySelector('#upload').checkValidity()")
 
 
+def test_who_checks_several_videos_before_they_are_read_checks_all_of_them(open_page, folder):
+    page = open_page()
+    held = []
+    page.route("**/static/files.js", lambda route: held.append(route))
+    page.set_input_files("#video", [folder / "c-large.mp4", folder / "b-broken.mp4"])
+    page.click("#check")
+    wait_for(lambda: page.title() and held)
+    held[0].continue_()
+    expect(page.locator("#summary")).to_contain_text("2 of 2 videos done")
+
+
 def test_who_removes_a_row_by_keyboard_is_at_the_next_one(open_page, folder):
     page = open_page()
     page.set_input_files("#video", [folder / "c-large.mp4", folder / "b-broken.mp4"])
@@ -185,6 +196,7 @@ def test_a_list_that_is_refused_says_so_and_goes_on(open_page, folder, name, ret
     page = open_page()
     refuse_after(page, 0, name, retry_after)
     drop(page, folder / "a" / "clip9.MP4", folder / "b-broken.mp4")
+    expect(page.locator("#chosen")).to_contain_text("2 videos")
     page.click("#check")
     expect(page.locator("#hold")).to_contain_text(said)
     assert findings(page) == []
@@ -200,6 +212,7 @@ def test_a_list_outlives_a_reload_and_tells_what_was_not_sent(open_page, folder)
     refuse_after(page, 1, "busy", "200")
     clip, other = folder / "a" / "clip9.MP4", folder / "a" / "clip10.mp4"
     drop(page, clip, other)
+    expect(page.locator("#chosen")).to_contain_text("2 videos")
     page.click("#check")
     expect(page.locator("#summary")).to_contain_text("1 of 2 videos done")
     expect(page.locator("#hold")).to_be_visible()
