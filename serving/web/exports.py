@@ -80,26 +80,16 @@ class Exports:
         """What `dfdetect predict --json` prints of a video."""
         if job.state != "done":
             return _failed(job, job.problem or not_found())
-        summary = self._summary(job.id)
-        if summary is None:
-            return _failed(job, not_found())
-        result, document = summary[0], self._told(summary[1])
-        return {
-            "path": job.name,
-            **(result or _of_document(document)),
-            "file_facts": document.get("file_facts"),
-            "seconds": document["processing_s"]["total"],
-        }
-
-    def _summary(self, id: str) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
-        """(the VideoResult as JSON without path and file facts, None of earlier versions; the
-        document); None where it is gone."""
         with self._store.reading() as database:
             row = database.execute(
-                "SELECT result, document FROM jobs WHERE id = ? AND expires > ?",
-                (id, self._store.now()),
+                "SELECT result, CASE WHEN result IS NULL THEN document END FROM jobs "
+                "WHERE id = ? AND expires > ?",
+                (job.id, self._store.now()),
             ).fetchone()
-        return (row[0] and json.loads(row[0]), json.loads(row[1])) if row else None
+        if row is None:
+            return _failed(job, not_found())
+        result = json.loads(row[0]) if row[0] else _of_document(json.loads(row[1]))
+        return {"path": job.name, **self._told(result)}
 
     def _report(self, job: AnalysisJob | StoredJob) -> str:
         """ "" of a job without a result."""
@@ -110,6 +100,7 @@ class Exports:
         return render(document, result.crops, result.heat_maps, result.strip)
 
     def _told(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A document, or a result, as it may be shown."""
         return dict(document) if self._show_location else without_location(document)
 
 
@@ -138,6 +129,8 @@ def _of_document(document: Mapping[str, Any]) -> dict[str, Any]:
         "tracks": tracks,
         "decides": next(decides, None),
         "notes": [],
+        "file_facts": document.get("file_facts"),
+        "seconds": document["processing_s"]["total"],
     }
 
 

@@ -36,7 +36,7 @@ CREATE TABLE jobs (
     verdict TEXT,
     score REAL,                 -- P(fake); NULL without a face
     bytes INTEGER NOT NULL DEFAULT 0,      -- of document and pictures
-    result TEXT,                -- the VideoResult without the file's path and facts, JSON
+    result TEXT,                -- the VideoResult without its path, and its seconds, JSON
     document TEXT               -- the report, JSON
 );
 CREATE INDEX jobs_by_state ON jobs (state, owner, ended, bytes);

@@ -129,9 +129,7 @@ class ResultsStore:
     def keep(self, id: str, analysis: Analysis, judged_by: str | None = None) -> None:
         """The job is done, and this is its result. judged_by: see `history.JudgedBy`."""
         document, model = json.dumps(analysis.document), analysis.document["model"]
-        result = analysis.result.to_dict()
-        del result["path"], result["file_facts"]  # our own folder; the document has the other
-        table_row, pictures = json.dumps(result), list(_pictures_of(analysis))
+        result, pictures = _result_json(analysis), list(_pictures_of(analysis))
         with self.writing() as database:
             database.executemany(
                 "INSERT INTO pictures VALUES (?, ?, ?, ?)", [(id, *one) for one in pictures]
@@ -145,8 +143,8 @@ class ResultsStore:
                 judged_by=judged_by,
                 verdict=analysis.document["verdict"],
                 score=analysis.document["probability_fake"],
-                bytes=len(document) + len(table_row) + sum(len(data) for _, _, data in pictures),
-                result=table_row,
+                bytes=len(document) + len(result) + sum(len(data) for _, _, data in pictures),
+                result=result,
                 document=document,
             )
             self._drop_beyond_bounds(database, id)
@@ -305,6 +303,14 @@ def who_makes_room(held: Sequence[Holding], amount: Callable[[Holding], int]) ->
 
 def _problem_json(problem: Problem) -> str:
     return json.dumps({"name": problem.name, "detail": problem.detail})
+
+
+def _result_json(analysis: Analysis) -> str:
+    """As `predict --json` has it, so that tables need not read the documents."""
+    seconds = analysis.document["processing_s"]["total"]
+    result = {**analysis.result.to_dict(), "seconds": seconds}
+    del result["path"]  # in our own folder
+    return json.dumps(result)
 
 
 def _pictures_of(analysis: Analysis) -> Iterator[tuple[Kind, int, bytes]]:

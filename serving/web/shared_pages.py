@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from serving.analysis.report_document import without_location
 from serving.analysis.report_html import environment, page_style, render, render_part
 from serving.web import shares
-from serving.web.api import REPORT_CSP, utc
+from serving.web.api import utc
 from serving.web.job_queue import JobQueue, not_stored
 from serving.web.problems import Problem
 from serving.web.refusals import refuse, wants_page
@@ -77,9 +77,7 @@ def router(jobs: JobQueue) -> APIRouter:
     async def report_html(request: Request, token: str) -> Response:
         def show(result: StoredResult, until: float) -> Response:
             html = render(result.document, result.crops, result.heat_maps, result.strip)
-            return HTMLResponse(
-                html, headers={"Content-Security-Policy": REPORT_CSP, **_file("html")}
-            )
+            return _html(html, page_style(result.document), _file("html"))
 
         return await answer(request, token, show)
 
@@ -112,8 +110,13 @@ def _refused(problem: Problem, request: Request) -> Response:
 
 def _page(style: str, **given: Any) -> HTMLResponse:
     html = environment().get_template("shared.html").render(style=style, **given)
+    return _html(html, style, {})
+
+
+def _html(html: str, style: str, headers: dict[str, str]) -> HTMLResponse:
+    """style: the text of the page's own, which is all that its policy allows."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return HTMLResponse(html, headers={"Content-Security-Policy": CSP.format(digest)})
+    return HTMLResponse(html, headers={"Content-Security-Policy": CSP.format(digest), **headers})
 
 
 def _file(kind: str) -> dict[str, str]:

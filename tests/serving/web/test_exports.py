@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.analysis.analyse import Analysis
 from serving.analysis.csv_rows import COLUMNS, csv_header, csv_row
 from serving.predict.predict import Outcome
 from serving.web.examples import REPORT
@@ -20,7 +21,7 @@ from serving.web.exports import TABLE, Exports, report_name
 from serving.web.problems import Problem
 from serving.web.results_store import Bounds, ResultsStore
 from serving.web.settings import Settings
-from tests.fixtures.file_facts import PLACE
+from tests.fixtures.file_facts import PLACE, file_facts
 from tests.serving.web.test_restart import Held, at_work
 from tests.serving.web.test_results_store import BOUNDS, RESULT, Clock, analysis
 from tests.serving.web.test_web_api import JOBS, is_problem, running, send
@@ -31,14 +32,12 @@ EXPORT = f"{JOBS}/export"
 SETTINGS = {"model_server": ("http://127.0.0.1:9",), "model_timeout": 0.1, "workers": 1}
 
 
-def made(name="interview.mp4", face=FACE, location=""):
-    facts = {**REPORT["file_facts"]}
-    facts["container"] = {**facts["container"], "location": location}
+def made(name="interview.mp4", face=FACE):
+    """Of a video that says where it was recorded."""
+    result = dataclasses.replace(RESULT, file_facts=file_facts())
     file = {**REPORT["file"], "name": name}
-    document = {**analysis().document, "file": file, "file_facts": facts}
-    return dataclasses.replace(
-        analysis(), document=document, crops=[face], heat_maps=[None], strip=[FACE, FACE]
-    )
+    document = {**analysis().document, "file": file, "file_facts": file_facts().to_dict()}
+    return Analysis(document, result, [face], [None], [FACE, FACE])
 
 
 def keep(store, id, name="interview.mp4", **more):
@@ -61,8 +60,9 @@ def store():
 
 def predicted(name: str) -> dict:
     """What `predict --json` says of the video of `made`."""
-    outcome = Outcome(name, dataclasses.replace(RESULT, path=name), seconds=3.1)
-    return {**outcome.to_dict(), "file_facts": made().document["file_facts"]}
+    facts = file_facts().without_location()
+    result = dataclasses.replace(RESULT, path=name, file_facts=facts)
+    return Outcome(name, result, seconds=REPORT["processing_s"]["total"]).to_dict()
 
 
 def test_the_table_and_the_list_are_those_of_predict(store):
@@ -86,7 +86,7 @@ def test_nothing_tells_where_the_file_lay_on_the_server(store):
 
 @pytest.mark.parametrize("show_location", [False, True])
 def test_where_a_video_was_recorded_is_told_where_the_server_tells_it(store, show_location):
-    job, exports = keep(store, "a", location=PLACE), Exports(store, show_location)
+    job, exports = keep(store, "a"), Exports(store, show_location)
     assert (PLACE.encode() in b"".join(exports.json([job]))) == show_location
     with zipfile.ZipFile(io.BytesIO(b"".join(exports.zip([job])))) as archive:
         assert (PLACE in archive.read("001-interview.html").decode()) == show_location
@@ -124,6 +124,7 @@ def test_a_result_of_an_earlier_version_has_a_row_from_its_report(store):
     with store.writing() as database:
         database.execute("UPDATE jobs SET result = NULL")
     (row,) = json.loads(b"".join(Exports(store, show_location=False).json([job])))
+    assert PLACE not in json.dumps(row)
     expected = json.loads(json.dumps(predicted("interview.mp4")))
     assert set(row) == set(expected)
     told_apart = {"reasons", "notes", "coverage"}

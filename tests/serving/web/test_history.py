@@ -386,6 +386,9 @@ def test_a_video_that_was_analysed_is_answered_from_the_history_after_a_restart(
         wait_until(lambda: client.get("/readyz").status_code == 200, 120)
         job = finished(client, send(client, video))
         document = client.get(job["links"]["report_json"]).json()
+        wish = {"ids": [job["id"]], "format": "json"}
+        (row,) = client.post(f"{JOBS}/export", json=wish).json()
+        assert row["path"] == "video.mp4" and len(row["tracks"]) == len(document["tracks"])
         assert (job["verdict"], job["probability_fake"]) == (
             document["verdict"],
             document["probability_fake"],

@@ -113,7 +113,6 @@ def test_a_link_opens_the_result_to_who_has_neither_token_nor_key(web, shared, r
     assert document["verdict"] == "FAKE" and document["file"] == REPORT["file"]
     report = stranger.get(f"{shared['url']}/report.html")
     assert "interview.mp4" in report.text
-    assert report.headers["content-security-policy"].startswith("default-src 'none'")
     picture = base64.b64encode(result.crops[0]).decode()
     assert picture in page.text and picture in report.text
 
@@ -165,7 +164,6 @@ def test_a_link_s_address_goes_nowhere_and_its_page_loads_and_sends_nothing(web,
             "http-equiv",
         ):
             assert attribute not in answer.text
-    if not rest:
         policy = headers["content-security-policy"]
         style = re.search(r"<style>(.*?)</style>", answer.text, re.S)[1]
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
