@@ -1,4 +1,5 @@
-"""Pictures of the web application's pages, taken from the pages: web-upload.png and web-result.png.
+"""Pictures of the web application's pages, taken from the pages: web-upload.png, web-result.png and
+web-list.png.
 
 python docs/screenshots.py --model runs/demo/model --video VIDEO --out docs
 """
@@ -50,6 +51,12 @@ def save(page: Page, path: Path) -> None:
     print(f"wrote {path}, {picture.width} x {picture.height} px, {path.stat().st_size} bytes")
 
 
+def beside(video: Path) -> list[Path]:
+    """A few of the same kind in its folder, with what is no video."""
+    videos = sorted(video.parent.glob(f"*{video.suffix}"))
+    return [*videos[:4], Path(__file__)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="what `dfdetect export` wrote")
@@ -72,6 +79,11 @@ def main() -> None:
         page.wait_for_selector("#result .banner")
         page.wait_for_load_state("networkidle")
         save(page, args.out / "web-result.png")
+        page.goto(address)
+        page.set_input_files("#video", beside(args.video))
+        page.click("#check")
+        page.wait_for_selector("#several tbody tr:nth-child(2) .chip")  # others are on their way
+        save(page, args.out / "web-list.png")
         browser.close()
 
 

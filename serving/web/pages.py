@@ -10,12 +10,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from pipelines.datasets.base import VIDEO_SUFFIXES
-from serving.analysis.report_html import PageOf, environment, render_part
-from serving.web.api import PREFIX, take_video
+from serving.analysis.report_html import WORDS, PageOf, environment, render_part
+from serving.web import history_page
+from serving.web.api import PREFIX, take_video, utc
 from serving.web.arrivals import Arrivals
+from serving.web.clients import sender_of
 from serving.web.job_queue import JobQueue
 from serving.web.reviews import Reviews
 from serving.web.settings import Settings
+from serving.web.stored_job import StoredJob
 
 STATIC = Path(__file__).parent / "static"
 # What the page without JavaScript says of a job, which loads itself again every so often.
@@ -42,33 +45,42 @@ def router(
     page, without_script = templates.get_template("page.html"), templates.get_template("plain.html")
     files = StaticFiles(directory=STATIC)
     kept = f"after {duration(settings.ttl)} at the latest"
+    accept = ",".join(("video/*", *VIDEO_SUFFIXES))
+    routes.include_router(history_page.router(jobs, kept))
 
-    def shell(job: str) -> HTMLResponse:
+    def has_history(request: Request) -> bool:
+        return sender_of(request, settings).history is not None
+
+    def shell(request: Request, job: str) -> HTMLResponse:
         html = page.render(
             job=job,
-            accept=",".join(("video/*", *VIDEO_SUFFIXES)),
+            accept=accept,
             max_bytes=settings.max_bytes,
             max_length=duration(settings.max_seconds),
+            at_a_time=min(settings.processes + 1, settings.places),
+            words=WORDS,
+            history=has_history(request),
             kept=kept,
         )
         return HTMLResponse(html)
 
     @routes.get("/")
-    async def start() -> HTMLResponse:
-        return shell("")
+    async def start(request: Request) -> HTMLResponse:
+        return shell(request, "")
 
     @routes.get("/jobs/{id}")
-    async def job(id: str) -> HTMLResponse:
+    async def job(request: Request, id: str) -> HTMLResponse:
         await jobs.get(id)
-        return shell(id)
+        return shell(request, id)
 
     @routes.post("/jobs")
     async def send_video(request: Request, again: bool = False) -> Response:
         sent = await take_video(request, jobs, arrivals, settings, again)
-        return RedirectResponse(f"/jobs/{sent.id}/plain", 303)
+        mark = "?earlier=true" if isinstance(sent, StoredJob) else ""
+        return RedirectResponse(f"/jobs/{sent.id}/plain{mark}", 303)
 
     @routes.get("/jobs/{id}/plain")
-    async def plain(id: str) -> HTMLResponse:
+    async def plain(request: Request, id: str, earlier: bool = False) -> HTMLResponse:
         job, result = await jobs.get(id), ""
         if job.problem:
             raise job.problem
@@ -79,6 +91,9 @@ def router(
         html = without_script.render(
             deleted=False,
             result=result,
+            earlier=(utc(job.ended_at) or "") if earlier and result else "",
+            history=has_history(request),
+            accept=accept,
             name=job.name,
             stage=STAGES[job.progress.stage],
             progress=job.progress,

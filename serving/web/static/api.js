@@ -7,9 +7,16 @@ const AGAIN = [0, 429, 502, 503, 504]; // statuses that may pass; 0: no connecti
 
 // An RFC 9457 problem, from the server or of the connection.
 export class Problem extends Error {
-  constructor({ type = "about:blank", title = "Something went wrong", status = 0, detail = "" }) {
+  // retryAfterS: when to ask again, where the server says so.
+  constructor({
+    type = "about:blank",
+    title = "Something went wrong",
+    status = 0,
+    detail = "",
+    retryAfterS = null,
+  }) {
     super(detail || title);
-    Object.assign(this, { type, title, status, detail });
+    Object.assign(this, { type, title, status, detail, retryAfterS });
   }
 }
 
@@ -20,12 +27,14 @@ const lost = () =>
   });
 const aborted = () => new DOMException("cancelled", "AbortError");
 
-function problemFrom(status, text) {
+// retryAfter: the header, null where there is none.
+function problemFrom(status, text, retryAfter) {
+  const retryAfterS = retryAfter === null ? null : Number(retryAfter) || 0;
   try {
-    return new Problem({ status, ...JSON.parse(text) });
+    return new Problem({ status, ...JSON.parse(text), retryAfterS });
   } catch {
     const detail = `It answered with status ${status}.`;
-    return new Problem({ status, title: "The server failed", detail });
+    return new Problem({ status, title: "The server failed", detail, retryAfterS });
   }
 }
 
@@ -37,32 +46,43 @@ export async function request(path, options = {}) {
   } catch (error) {
     throw error.name === "AbortError" ? error : lost();
   }
-  if (!response.ok) throw problemFrom(response.status, await response.text());
+  if (!response.ok)
+    throw problemFrom(response.status, await response.text(), response.headers.get("Retry-After"));
   return response;
 }
 
 // Sends a file; progress gets shares from 0 to 1. fetch tells nothing of an upload's progress.
 // Once all is sent it cannot be aborted: the server may have a job already, whose id is needed.
-export function upload(file, progress, signal) {
+// again: it is analysed even where the server has an earlier result of the same file.
+export function upload(file, progress, signal, again = false) {
   return new Promise((resolve, reject) => {
     const sent = new XMLHttpRequest();
     let whole = false;
     const body = new FormData();
     body.append("video", file);
-    sent.open("POST", "/api/v1/jobs");
+    sent.open("POST", `/api/v1/jobs${again ? "?again=true" : ""}`);
     sent.upload.onprogress = (event) => progress(event.loaded / event.total);
     sent.upload.onload = () => {
       whole = true;
     };
     sent.onload = () =>
-      sent.status === 202
+      sent.status === 202 || sent.status === 200
         ? resolve(JSON.parse(sent.responseText))
-        : reject(problemFrom(sent.status, sent.responseText));
+        : reject(
+            problemFrom(sent.status, sent.responseText, sent.getResponseHeader("Retry-After")),
+          );
     sent.onerror = () => reject(lost());
     sent.onabort = () => reject(aborted());
     signal.addEventListener("abort", () => whole || sent.abort());
     sent.send(body);
   });
+}
+
+// Cancels a job, or deletes its result: nothing is left of it. 202: it is cancelled, and its name
+// kept for who asks; once more, and that is gone too.
+export async function forget(id) {
+  const job = `/api/v1/jobs/${encodeURIComponent(id)}`;
+  while ((await request(job, { method: "DELETE" })).status === 202);
 }
 
 // Follows a job by asking for it again and again, and gives it once it has ended. A stream of

@@ -39,6 +39,8 @@ export async function showResult(part, id, file) {
   for (const button of part.querySelectorAll("[data-large]"))
     button.addEventListener("click", () => openLarge(part.querySelector("dialog"), button));
   part.querySelector("[data-delete]").addEventListener("click", () => remove(part, job));
+  const share = part.querySelector("[data-share]");
+  import("./share.js").then(({ offerShare }) => offerShare(share));
   const review = part.querySelector("[data-review]");
   if (review) (await import("./review.js")).offerReview(review, file);
   return name;

@@ -55,6 +55,19 @@ def site(exported_judge, uploads) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def kept_site(exported_judge, tmp_path_factory) -> Iterator[str]:
+    """The same with a history, whose results outlive it."""
+    folder = tmp_path_factory.mktemp("kept")
+    settings = Settings(
+        model=(str(exported_judge),),
+        folder=str(folder / "uploads"),
+        results_dir=str(folder / "results"),
+    )
+    with site_of(settings) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 

@@ -51,15 +51,6 @@ def test_a_video_that_is_dropped_anywhere_is_chosen(open_page, where):
     expect(page.locator("#chosen")).not_to_contain_text("not taken")
 
 
-def test_of_two_files_one_is_taken_and_the_page_says_so(open_page):
-    page = open_page()
-    page.evaluate(DROP, ["#drop", ["first.mp4", "second.mp4", "third.mp4"]])
-    chosen = page.locator("#chosen")
-    expect(chosen).to_contain_text("first.mp4")
-    expect(chosen).to_contain_text("One video at a time: 2 more files were not taken.")
-    assert page.evaluate("document.querySelector('#video').files.length") == 1
-
-
 def leaving(page: Page) -> bool:
     """Whether the browser is asked to keep the visitor on the page."""
     return page.evaluate("() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))")

@@ -22,9 +22,8 @@ from serving.web.problems import Problem
 from serving.web.results_store import Bounds, ResultsStore
 from serving.web.settings import Settings
 from tests.fixtures.file_facts import PLACE, file_facts
-from tests.serving.web.test_restart import Held, at_work
+from tests.serving.web.live_server import JOBS, Held, at_work, is_problem, running, send
 from tests.serving.web.test_results_store import BOUNDS, RESULT, Clock, analysis
-from tests.serving.web.test_web_api import JOBS, is_problem, running, send
 
 # A JPEG for each face and picture of REPORT.
 FACE = b"\xff\xd8 a face"

@@ -27,8 +27,7 @@ from serving.web.usage import Quota
 from serving.web.worker import FaceWorker
 from tests.fixtures.described_model import Replica
 from tests.fixtures.model_servers import scripted
-from tests.serving.web.test_results_store import BOUNDS, Clock, analysis
-from tests.serving.web.test_web_api import (
+from tests.serving.web.live_server import (
     JOBS,
     LIMITS,
     another_client,
@@ -39,6 +38,7 @@ from tests.serving.web.test_web_api import (
     send,
     wait_until,
 )
+from tests.serving.web.test_results_store import BOUNDS, Clock, analysis
 
 VIDEO = b"the bytes of a file"
 SHA256 = hashlib.sha256(VIDEO).hexdigest()

@@ -21,8 +21,8 @@ from serving.web.problems import Problem
 from serving.web.results_store import ResultsStore
 from serving.web.settings import Settings
 from tests.fixtures.file_facts import PLACE
+from tests.serving.web.live_server import JOBS, is_problem, running
 from tests.serving.web.test_results_store import BOUNDS, RESULT, Clock, done, failed
-from tests.serving.web.test_web_api import JOBS, is_problem, running
 
 TOKEN = "Zb1qk3xYc0m9T4nS7uVwE2aL"
 ID = secrets.token_urlsafe(24)
