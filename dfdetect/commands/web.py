@@ -44,9 +44,11 @@ def main(argv: list[str]) -> int:
     from serving.web.log_limit import LogLimit
     from serving.web.open_files import raise_limit
 
-    for source in sources:
-        if not source.is_server:
-            source.exported()  # or says what is missing before anything starts
+    # Versions that are exported from now on are for the next start.
+    folders = {s.places[0]: str(s.exported().folder) for s in sources if not s.is_server}
+    settings = dataclasses.replace(
+        settings, model=tuple(folders.get(model, model) for model in settings.model)
+    )
     raise_limit()
     app = create_app(settings)
     listener = listen(settings.host, settings.port, "--port")
