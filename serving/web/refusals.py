@@ -72,6 +72,8 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
             return refuse(not_found(), request.scope)
+        if error.status_code == 400:  # FastAPI's, of a body that is not even text
+            return refuse(Problem("http", "body: no JSON in UTF-8", code=422), request.scope)
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = _allowed(request)

@@ -229,6 +229,13 @@ def test_a_wish_that_cannot_be_is_refused(web, body):
     assert answer.status_code == 422 and "body" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"\0", b"null", b"[" * 100_000])
+def test_a_body_that_is_no_json_is_refused(web, content):
+    client, _ = web
+    answer = client.post(EXPORT, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422 and "body" in answer.json()["detail"]
+
+
 def test_a_page_of_another_site_gets_no_file(web):
     client, _ = web
     wish = {"ids": ["a"], "format": "csv"}
