@@ -95,6 +95,7 @@ def look_at(page) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": 320, "height": 700})
+        assert findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
