@@ -290,9 +290,9 @@ def test_a_reload_adds_and_removes_models_and_new_ones_answer_when_it_returns(
         assert states(http, where.rest, "other") == {2: "AVAILABLE"}
 
 
-def test_a_base_folder_that_is_away_for_a_moment_changes_nothing(base, http):
+def test_a_base_folder_that_is_away_for_a_moment_changes_nothing(base, http, caplog):
     with serve_in_thread(base, NAME, **FAST) as where:
         base.rename(base.with_name("away"))
-        time.sleep(0.3)
+        until(lambda: "cannot look for versions" in caplog.text)
         assert states(http, where.rest) == {1: "AVAILABLE"}
         base.with_name("away").rename(base)
