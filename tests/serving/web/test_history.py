@@ -283,7 +283,7 @@ def test_the_same_file_is_answered_from_the_history_unless_it_is_to_be_analysed(
         assert client.get(f"{JOBS}/earlier").json() == {**job, "from_history": False}
         assert app.state.jobs.folder.files() == []
         form = client.post("/jobs", files={"video": ("again.mp4", VIDEO)})
-        assert form.headers["location"] == "/jobs/earlier/plain"
+        assert form.headers["location"] == "/jobs/earlier/plain?earlier=true"
         model_server.down = True  # whatever is analysed fails at once
         again = send(client, VIDEO, params={"again": True})
         assert again.status_code == 202 and again.json()["from_history"] is False
