@@ -34,6 +34,9 @@ def open_panel(sources: Sequence[ModelSource], ensemble: str, wait_s: float) -> 
     ModelServerError, EnsembleError.
     """
     combined = Ensemble.read(Path(ensemble)) if ensemble else None
+    for source in sources:  # what is missing is told before any model, which takes seconds
+        if not source.is_server:
+            source.exported()
     return Panel([source.open(wait_s) for source in sources], combined)
 
 
