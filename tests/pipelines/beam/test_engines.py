@@ -28,9 +28,11 @@ from pipelines.config import PreprocessConfig
 from pipelines.coverage import ScanSettings
 from pipelines.preprocess import build
 from pipelines.verdict import Thresholds
+from serving.analysis.panel import Voice
 from serving.batch import score
+from serving.batch.scoring_model import ScoringPanel
 from serving.batch.settings import ScoreSettings
-from serving.client import ModelConfig
+from serving.client import ModelConfig, ModelSource
 from tests.fixtures import ROOT
 
 FLAGS = ["--frames-per-clip", "4", "--crop-size", "48", "--min-face", "40", "--shards", "2"]
@@ -359,9 +361,9 @@ def test_only_the_face_step_asks_for_a_gpu(quick_dry_run):
 def test_scoring_asks_for_the_gpu_for_faces_and_model_alike(quick_dry_run):
     """Or crops would travel between the two."""
     pipeline = beam.Pipeline(options=engine.parse(["@dataflow_gpu", *IMAGE, *quick_dry_run]))
-    config = ModelConfig(PreprocessConfig(), Thresholds())
-    model = score.ScoringModel(("gs://bucket/model",), "dfdetect/1", config)
-    score.build(pipeline, "gs://bucket/scores", model, ScoreSettings(), ScanSettings())
+    voice = Voice("dfdetect/1", ModelConfig(PreprocessConfig(), Thresholds()))
+    panel = ScoringPanel((ModelSource(("gs://bucket/model",)),), (voice,))
+    score.build(pipeline, "gs://bucket/scores", panel, ScoreSettings(), ScanSettings())
     job = engine.rehearse(pipeline)
     environments = job.proto_pipeline.components.environments
     hinted = {

@@ -108,7 +108,8 @@ def test_every_client_reads_crops_thresholds_and_facts_from_the_model(model):
     bins = (ReliabilityBin(0.0, 0.5, 10, 1),)
     facts = ModelProvenance(("sample",), ("sample", "other"), 18, 0.25, bins)
     crops = dataclasses.replace(PREPROCESS, faces="all")
-    assert model.config() == ModelConfig(crops, Thresholds(0.2, 0.7, True), facts)
+    calibration = {"temperature": 1.5}
+    assert model.config() == ModelConfig(crops, Thresholds(0.2, 0.7, True), facts, calibration)
     assert crops.fingerprint == PREPROCESS.fingerprint
     assert model.version() == "dfdetect/3"
 

@@ -11,7 +11,7 @@ import pytest
 from dfdetect.__main__ import main
 from pipelines.exported_model import ExportedModel
 from serving.batch.score import _identity
-from serving.client import InvalidRequest, ModelServerError, load_model
+from serving.client import InvalidRequest, ModelServerError, ModelSource, load_model
 from trainer.exporting.verify import encoded, example_inputs
 
 
@@ -107,13 +107,14 @@ def test_score_gives_the_score_of_the_saved_model(engine_export, exported, sampl
 def test_two_exports_of_the_same_size_are_told_apart(engine_export, tmp_path):
     """Or `score` would go on with what another model scored."""
     other = shutil.copytree(engine_export, tmp_path / engine_export.name)
-    assert _identity([str(other)]) == _identity([str(engine_export)])
+    sources = [ModelSource((str(folder),)) for folder in (engine_export, other)]
+    assert _identity(sources[0]) == _identity(sources[1])
     digests = other / "assets.extra" / "sha256.json"
     text = digests.read_text()
     changed = text.replace(text[-5], "0" if text[-5] != "0" else "1")
     digests.write_text(changed)
     assert len(changed) == len(text)
-    assert _identity([str(other)]) != _identity([str(engine_export)])
+    assert _identity(sources[0]) != _identity(sources[1])
 
 
 def test_without_the_engine_it_says_what_to_install(engine_export, monkeypatch):

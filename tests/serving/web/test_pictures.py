@@ -49,7 +49,8 @@ def opened(small_config):
     reader = LocalReader()
     detector = MtcnnDetector(small_config.min_face, 1)
     extractor = FaceExtractor(small_config, detector, threads=1, reader=reader)
-    return Decoder(Answers(), extractor, reader, LIMITS, MemoryBudget(10**9))._open
+    decoder = Decoder(Answers(), extractor, reader, LIMITS, MemoryBudget(10**9))
+    return lambda path: decoder._open(path, extractor)
 
 
 @pytest.mark.parametrize("form", [f for f in KINDS if f != "AVIF" or features.check("avif")])
