@@ -88,6 +88,7 @@ class JobBody(BaseModel):
     model: str | None = Field(description="name and version; of a job that is done, as the next")
     verdict: str | None = Field(description="DEMO: of a demo model, which gives none")
     probability_fake: float | None
+    models_disagree: bool | None = Field(description="whether several models gave several verdicts")
     from_history: bool = Field(description="whether it answers for a file that was sent again")
     links: dict[str, str]
 
@@ -109,6 +110,7 @@ def body_of(job: AnalysisJob | StoredJob, from_history: bool = False) -> dict[st
         "model": stored.model if stored else None,
         "verdict": stored.verdict if stored else None,
         "probability_fake": stored.probability_fake if stored else None,
+        "models_disagree": stored.models_disagree if stored else None,
         "from_history": from_history,
         "links": {
             "self": self,

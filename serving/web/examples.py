@@ -27,6 +27,7 @@ JOB: dict[str, Any] = {
     "model": None,
     "verdict": None,
     "probability_fake": None,
+    "models_disagree": None,
     "from_history": False,
     "links": {
         "self": f"/api/v1/jobs/{_ID}",

@@ -35,6 +35,7 @@ CREATE TABLE jobs (
     judged_by TEXT,             -- model and settings (`history.JudgedBy`)
     verdict TEXT,
     score REAL,                 -- P(fake); NULL without a face
+    disagree INTEGER,           -- whether several models did; NULL unless it is done
     bytes INTEGER NOT NULL DEFAULT 0,      -- of document and pictures
     result TEXT,                -- the VideoResult without its path, and its seconds, JSON
     document TEXT               -- the report, JSON
@@ -59,10 +60,12 @@ UPGRADES = {
 ALTER TABLE jobs ADD COLUMN history TEXT;
 ALTER TABLE jobs ADD COLUMN judged_by TEXT;
 ALTER TABLE jobs ADD COLUMN score REAL;
+ALTER TABLE jobs ADD COLUMN disagree INTEGER;
 ALTER TABLE jobs ADD COLUMN result TEXT;
 CREATE INDEX jobs_by_history ON jobs (history, created, id);
 CREATE INDEX jobs_by_file ON jobs (sha256, history, judged_by);
-UPDATE jobs SET score = json_extract(document, '$.probability_fake') WHERE state = 'done';
+UPDATE jobs SET score = json_extract(document, '$.probability_fake'), disagree = 0
+    WHERE state = 'done';
 UPDATE jobs SET history = 'key ' || owner
     WHERE owner GLOB '[A-Za-z]*' AND owner NOT LIKE '%:%' AND owner != 'unknown';
 """

@@ -143,6 +143,7 @@ class ResultsStore:
                 judged_by=judged_by,
                 verdict=analysis.document["verdict"],
                 score=analysis.document["probability_fake"],
+                disagree=analysis.result.models_disagree,
                 bytes=len(document) + len(result) + sum(len(data) for _, _, data in pictures),
                 result=result,
                 document=document,

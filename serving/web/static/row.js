@@ -86,7 +86,10 @@ export class Row {
     beside.className = "unseen";
     beside.textContent = `: result of ${this.path}, in a new tab`;
     link.append(chip, beside);
-    return this.earlier ? [link, text(earlier(this.job))] : [link];
+    const beneath = [];
+    if (this.job.models_disagree) beneath.push(text("The models disagree"));
+    if (this.earlier) beneath.push(text(earlier(this.job)));
+    return [link, ...beneath];
   }
 
   chip(verdict) {

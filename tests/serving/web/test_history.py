@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.exported_model import ExportedModel
+from serving.analysis.video_result import Opinion
 from serving.provenance.reader import FactsReader
 from serving.web import history as history_module
 from serving.web.api_keys import add_key
@@ -45,9 +46,13 @@ SHA256 = hashlib.sha256(VIDEO).hexdigest()
 MODEL = f"{REPORT['model']['name']}/{REPORT['model']['version']}"
 
 
-def keep(jobs, id, history="local", name="interview.mp4", sha256=SHA256, verdict="FAKE", by=None):
-    """A job that is done, straight in the store of a server."""
+def keep(
+    jobs, id, history="local", name="interview.mp4", sha256=SHA256, verdict="FAKE", by=None, said=()
+):
+    """A job that is done, straight in the store of a server. said: verdicts of several models."""
     made = analysis(name=name)
+    opinions = tuple(Opinion("m/1", "f", one, 0.5, True, 0.4, 0.6, (), None, ()) for one in said)
+    made = dataclasses.replace(made, result=dataclasses.replace(made.result, opinions=opinions))
     document = {**made.document, "verdict": verdict}
     jobs.store.add(id, "somebody", name, sha256, history=history)
     judged_by = jobs.history.judged_by(by or MODEL)
@@ -100,10 +105,21 @@ def test_ended_jobs_are_listed_with_what_became_of_them(settings):
         newest, older = client.get(JOBS).json()["jobs"]
         assert newest == junk and newest["state"] == "failed" and newest["verdict"] is None
         assert older["verdict"] == "FAKE" and older["probability_fake"] == 0.87
+        assert newest["models_disagree"] is None and older["models_disagree"] is False
         assert (older["model"], older["sha256"], older["name"]) == (MODEL, SHA256, "interview.mp4")
         assert older["created"] <= older["ended"] < older["expires"]
         assert older["links"]["share"] == f"{JOBS}/older/shares"
         assert client.get(f"{JOBS}/older").json() == older
+
+
+def test_where_models_disagree_the_list_says_so(settings):
+    with running(settings) as (client, app):
+        keep(app.state.jobs, "agreed", said=("FAKE", "FAKE"))
+        keep(app.state.jobs, "open", said=("FAKE", "REAL"))
+        told = {job["id"]: job["models_disagree"] for job in client.get(JOBS).json()["jobs"]}
+        assert told == {"agreed": False, "open": True}
+        page = client.get("/history", headers={"accept": "text/html"}).text
+        assert page.count("The models disagree") == 1
 
 
 def test_jobs_that_wait_are_not_in_the_history(settings):
@@ -451,6 +467,7 @@ def test_a_file_of_version_1_is_brought_up_in_place(of_version_1):
     with contextlib.closing(ResultsStore(of_version_1, BOUNDS, Clock())) as store:
         for owner in OWNERS:
             assert store.job(owner).probability_fake == REPORT["probability_fake"]
+            assert store.job(owner).models_disagree is False
             result = store.result(owner)
             assert (result.document, result.crops) == (analysis().document, analysis().crops)
         assert store.job("waits").problem.name == "interrupted"
