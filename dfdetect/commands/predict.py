@@ -51,18 +51,18 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
 
-    from serving.client import model_sources
+    from serving.analysis.panel import ensemble_of, sources_of
     from serving.predict.predict_files import open_panel, predict_files
     from serving.provenance.reader import FactsReader
 
     try:
         settings, models = from_flags(ScanSettings, args), from_flags(ModelSettings, args)
-        sources = model_sources(models.model, models.model_server, models.model_name)
+        sources = sources_of(models)
     except ValueError as error:
         parser.error(str(error))
     return predict_files(
         args.videos,
-        lambda: open_panel(sources, models.ensemble, args.wait_seconds),
+        lambda: open_panel(sources, ensemble_of(models), args.wait_seconds),
         as_json=args.json,
         csv=args.csv,
         reports=args.out_report,

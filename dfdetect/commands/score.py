@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dfdetect.commands.beam_job import make_job_parser, run_job
@@ -39,23 +38,22 @@ def main(argv: list[str]) -> int:
 def _work(args: argparse.Namespace, settings: list[Any], beam_flags: Sequence[str]) -> int:
     from rich.console import Console
 
-    from pipelines.ensemble import Ensemble
+    from serving.analysis.panel import ensemble_of, sources_of
     from serving.batch.score import print_summary, score
-    from serving.client import model_sources
     from serving.provenance.reader import FactsReader
 
     console, started = Console(), time.monotonic()
     models, job, scan, provenance = settings
     info = score(
         args.input,
-        model_sources(models.model, models.model_server, models.model_name),
+        sources_of(models),
         args.output,
         job,
         beam_flags,
         console,
         scan,
         FactsReader.of(provenance),
-        Ensemble.read(Path(models.ensemble)) if models.ensemble else None,
+        ensemble_of(models),
     )
     if info:  # none of a dry run
         print_summary(console, args.output, info, time.monotonic() - started)

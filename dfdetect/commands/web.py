@@ -29,13 +29,13 @@ def main(argv: list[str]) -> int:
     parser.set_defaults(max_gigapixels=DECODE_GIGAPIXELS)  # files of strangers
     args = parser.parse_args(argv)
 
-    from serving.client import model_sources
+    from serving.analysis.panel import sources_of
 
     try:
         scan = from_flags(ScanSettings, args)
         provenance = from_flags(ProvenanceSettings, args)
         settings = dataclasses.replace(from_flags(Settings, args), scan=scan, provenance=provenance)
-        sources = model_sources(settings.model, settings.model_server, settings.model_name)
+        sources = sources_of(settings)
     except ValueError as error:
         parser.error(str(error))
 

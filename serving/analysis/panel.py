@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pipelines.ensemble import Ensemble, EnsembleError, Member
 from pipelines.model_contract import ModelProvenance
-from serving.client import Model, ModelConfig, ModelServerError, Prediction
+from serving.analysis.settings import ModelSettings
+from serving.client import (
+    Model,
+    ModelConfig,
+    ModelServerError,
+    ModelSource,
+    Prediction,
+    model_sources,
+)
 
 
 class Predictor(Protocol):
@@ -102,6 +111,16 @@ class Panel:
         yield voices
         if (now := self.version()) != before:
             raise ModelServerError(f"{now} took over from {before} meanwhile. Ask once more.")
+
+
+def sources_of(settings: ModelSettings) -> list[ModelSource]:
+    """Where the models are that the settings name. Raises UsageError."""
+    return model_sources(settings.model, settings.model_server, settings.model_name)
+
+
+def ensemble_of(settings: ModelSettings) -> Ensemble | None:
+    """The ensemble that the settings name, if any. Raises EnsembleError."""
+    return Ensemble.read(Path(settings.ensemble)) if settings.ensemble else None
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

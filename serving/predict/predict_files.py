@@ -27,17 +27,16 @@ from serving.provenance.printable import printable
 from serving.provenance.reader import FactsReader
 
 
-def open_panel(sources: Sequence[ModelSource], ensemble: str, wait_s: float) -> Panel:
-    """The models, each opened. ensemble: the file of one of them all, "" for none.
+def open_panel(sources: Sequence[ModelSource], ensemble: Ensemble | None, wait_s: float) -> Panel:
+    """The models, each opened. ensemble: of them all, if there is one.
 
     wait_s: how long to wait for a server that is still starting. Raises FileNotFoundError,
-    ModelServerError, EnsembleError.
+    ModelServerError.
     """
-    combined = Ensemble.read(Path(ensemble)) if ensemble else None
     for source in sources:  # what is missing is told before any model, which takes seconds
         if not source.is_server:
             source.exported()
-    return Panel([source.open(wait_s) for source in sources], combined)
+    return Panel([source.open(wait_s) for source in sources], ensemble)
 
 
 def predict_files(

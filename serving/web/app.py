@@ -18,7 +18,7 @@ from fastapi import Depends, FastAPI
 from pipelines.config import PreprocessConfig
 from pipelines.ensemble import Ensemble
 from pipelines.model_contract import ModelContractError
-from serving.analysis.panel import Panel
+from serving.analysis.panel import Panel, ensemble_of, sources_of
 from serving.client import (
     BalancedModel,
     Model,
@@ -26,7 +26,6 @@ from serving.client import (
     ModelServerError,
     ModelSource,
     load_model,
-    model_sources,
     open_servers,
 )
 from serving.web import (
@@ -63,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises OSError and ValueError for a file of a token, keys or an ensemble, a trust list, an audit
     log, or a folder of results or reviews that cannot be used.
     """
-    ensemble = Ensemble.read(Path(settings.ensemble)) if settings.ensemble else None
+    ensemble = ensemble_of(settings)
     metrics = Metrics()
     jobs = JobQueue(settings, metrics)
     reviews: Reviews | None = None
@@ -130,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _crops(settings: Settings) -> PreprocessConfig | None:
     """What the first model wants to see, where that can be read before it is loaded."""
-    first = _sources(settings)[0]
+    first = sources_of(settings)[0]
     if first.is_server:
         return None
     try:
@@ -139,17 +138,13 @@ def _crops(settings: Settings) -> PreprocessConfig | None:
         return None
 
 
-def _sources(settings: Settings) -> list[ModelSource]:
-    return model_sources(settings.model, settings.model_server, settings.model_name)
-
-
 def _panel_opener(settings: Settings, ensemble: Ensemble | None) -> Callable[[], Panel]:
     """How a job gets its models: clients of its own, so that it keeps to one version, of servers
     that all share; and those that are loaded here.
 
     Raises OSError, ModelServerError.
     """
-    openers = [_opener(source, settings.model_timeout) for source in _sources(settings)]
+    openers = [_opener(source, settings.model_timeout) for source in sources_of(settings)]
     return lambda: Panel([opened() for opened in openers], ensemble)
 
 

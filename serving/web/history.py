@@ -19,7 +19,8 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from pipelines.model_contract import FACTS_NAME, VERDICT_NAME
-from serving.client import ModelServerError, ModelSource, model_sources
+from serving.analysis.panel import sources_of
+from serving.client import ModelServerError, ModelSource
 from serving.provenance.reader import FactsReader
 from serving.web.clients import Sender, sender_of
 from serving.web.origin import Origins
@@ -48,10 +49,7 @@ class JudgedBy:
             FORMAT,
             settings.scan.to_dict(),
             dataclasses.asdict(facts_reader),
-            [
-                _identity(s)
-                for s in model_sources(settings.model, settings.model_server, settings.model_name)
-            ],
+            [_identity(source) for source in sources_of(settings)],
             Path(settings.ensemble).read_text() if settings.ensemble else "",
         ]
 
