@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,18 @@ from serving.web.worker import FaceWorker
 
 JOBS = "/api/v1/jobs"
 LIMITS = {"max_bytes": 1_500_000, "max_seconds": 20.0, "max_pixels": 500_000, "max_frames": 300}
+
+
+def with_history(folder: Path) -> Settings:
+    """Of a server that keeps a history in the folder, and whose model server is down."""
+    return Settings(
+        model_server=("http://127.0.0.1:9",),
+        model_timeout=0.1,
+        folder=str(folder / "uploads"),
+        results_dir=str(folder / "results"),
+        workers=1,
+        spares=0,
+    )
 
 
 def wait_until(condition: Callable[[], Any], limit_s: float = 120.0) -> None:

@@ -38,6 +38,7 @@ from tests.serving.web.live_server import (
     running,
     send,
     wait_until,
+    with_history,
 )
 from tests.serving.web.test_results_store import BOUNDS, Clock, analysis
 
@@ -68,14 +69,7 @@ def ids(answer):
 @pytest.fixture
 def settings(tmp_path):
     """Of a server whose model server is down."""
-    return Settings(
-        model_server=("http://127.0.0.1:9",),
-        model_timeout=0.1,
-        folder=str(tmp_path / "uploads"),
-        results_dir=str(tmp_path / "results"),
-        workers=1,
-        spares=0,
-    )
+    return with_history(tmp_path)
 
 
 @pytest.fixture

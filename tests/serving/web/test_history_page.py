@@ -6,7 +6,7 @@ import re
 import pytest
 
 from serving.web.settings import Settings
-from tests.serving.web.live_server import finished, running, send
+from tests.serving.web.live_server import finished, running, send, with_history
 from tests.serving.web.test_history import keep
 
 HTML = {"accept": "text/html"}
@@ -15,14 +15,7 @@ HTML = {"accept": "text/html"}
 @pytest.fixture
 def settings(tmp_path) -> Settings:
     """Of a server whose model server is down."""
-    return Settings(
-        model_server=("http://127.0.0.1:9",),
-        model_timeout=0.1,
-        folder=str(tmp_path / "uploads"),
-        results_dir=str(tmp_path / "results"),
-        workers=1,
-        spares=0,
-    )
+    return with_history(tmp_path)
 
 
 def links(html: str) -> list[str]:
